@@ -1,0 +1,162 @@
+"""The one protocol between what people ask and what generates text: a request in, a stream of events out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Effort = Literal["low", "high", "max"]
+Kind = Literal["thinking", "answer"]
+FinishReason = Literal["stop", "length", "tool_calls", "aborted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """Whether to think first, and for how long.
+
+    `budget` is a number of tokens after which thinking is closed and the answer asked for; None takes the
+    model's own for `effort`.
+    """
+
+    enabled: bool = True
+    effort: Effort = "high"
+    budget: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. None leaves a value to the model's own recommendation."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer to generate.
+
+    `messages` are plain dicts with `role` ("system", "user", "assistant", "tool") and `content` (always a string
+    here; protocols flatten parts), and where they apply `reasoning_content`, `tool_calls`, `tool_call_id`, `name`.
+    With `continue_last` the last message is an assistant one whose text the answer continues (prefix completion);
+    its `reasoning_content`, if any, is finished thinking, unless its `content` is empty: then thinking goes on.
+    """
+
+    messages: tuple[dict[str, Any], ...]
+    max_tokens: int | None = None
+    thinking: Thinking = Thinking()
+    sampling: Sampling = Sampling()
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+    """None: no log-probabilities; n: those of the sampled token and of the n likeliest (0 to 20)."""
+    json_schema: dict[str, Any] | None = None
+    """The answer (never the thinking) must match this schema; `{"type": "object"}` is JSON mode."""
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: Any = "auto"
+    """"auto", "none", "required" or `{"type": "function", "function": {"name": ...}}`."""
+    continue_last: bool = False
+    completion_prompt: str | None = None
+    """Instead of messages: a raw prompt to continue, with no template (`/beta/completions`)."""
+    completion_suffix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    token: str
+    logprob: float
+    bytes: tuple[int, ...]
+    top: tuple[tuple[str, float, tuple[int, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The prompt is being read. Counts are tokens."""
+
+    total: int
+    cached: int
+    processed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """More text. `tokens` is how many generated tokens it stands for (0 for text that was inserted)."""
+
+    kind: Kind
+    text: str
+    tokens: int = 1
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A whole call of a tool; `arguments` is a JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts. `cached_tokens` are prompt tokens really reused from the KV cache."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds. `queue` waiting for a place, `prompt` reading the prompt, `decode` generating."""
+
+    queue: float = 0.0
+    prompt: float = 0.0
+    decode: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Always the last event of a generation that did not raise."""
+
+    reason: FinishReason
+    usage: Usage
+    timings: Timings = Timings()
+
+
+Event = Progress | Delta | ToolCall | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an engine is, for `/models`, `doctor` and the page."""
+
+    model: str
+    kind: Literal["llamacpp", "remote"]
+    digest: str | None
+    """SHA-256 of the weight file, hex; None where we do not hold it."""
+    context: int | None
+    """Tokens that one request may use, prompt and answer together; None where it is not known."""
+    slots: int | None
+    thinking: Literal["native", "prompted", "unknown"]
+    tools: bool
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Who generates text for people.
+
+    Every method may raise `EngineError` (see `errors.py`). Closing the iterator that `generate` gave
+    (`aclose`), or cancelling the task that reads it, frees the engine's slot within a second, as does `cancel`.
+    """
+
+    def generate(self, request: Request, *, request_id: str = "") -> AsyncIterator[Event]: ...
+
+    async def cancel(self, request_id: str) -> None: ...
+
+    async def describe(self) -> Description: ...
+
+    async def close(self) -> None: ...
