@@ -72,6 +72,13 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """Waiting for a place; `position` 1 is next."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The prompt is being read. Counts are tokens."""
 
@@ -127,7 +134,7 @@ class Finished:
     timings: Timings = Timings()
 
 
-Event = Progress | Delta | ToolCall | Finished
+Event = Queued | Progress | Delta | ToolCall | Finished
 
 
 @dataclass(frozen=True, slots=True)
