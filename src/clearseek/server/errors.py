@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from clearseek.conversations.errors import ChatError
 from clearseek.errors import UserError
 from clearseek.inference.errors import EngineError
 
@@ -73,6 +74,8 @@ def as_api_error(error: Exception) -> ApiError:
         retry = getattr(error, "retry_after", None)
         headers = {"retry-after": str(retry)} if retry is not None else None
         return ApiError(error.status, str(error), error.kind, getattr(error, "param", None), headers)
+    if isinstance(error, ChatError):
+        return ApiError(error.status, str(error), error.code)
     if isinstance(error, UserError):
         return ApiError(500, str(error), "server_error")
     if isinstance(error, (RequestValidationError, ValidationError)):
