@@ -1,0 +1,50 @@
+"""`clearseek bench`: benchmarks against peers, measured in the same run."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from clearseek.errors import UsageError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+class Peer(StrEnum):
+    bare = "bare"
+    llama_cpp_python = "llama-cpp-python"
+    all = "all"
+
+
+@app.callback()
+def _root() -> None:
+    """Benchmarks against peers, measured in the same run."""
+
+
+@app.command("serve")
+def serve(
+    against: Annotated[Peer, typer.Option("--against", help="Which peer.")] = Peer.bare,
+    users: Annotated[str, typer.Option("--users", help="How many people at once, one run each.")] = "1,4,16",
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=100, help="Rounds; the arms take turns in each.")] = 5,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Name of a model.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Our server against a bare llama.cpp server: throughput, time to the first token, memory, cached tokens."""
+    from clearseek.cli import bench_serve
+
+    try:
+        levels = [int(part) for part in users.split(",")]
+    except ValueError:
+        levels = []
+    if not levels or not all(1 <= level <= 64 for level in levels):
+        raise UsageError(f"--users takes numbers from 1 to 64, such as 1,4,16; got {users!r}.")
+    peers = [Peer.bare, Peer.llama_cpp_python] if against is Peer.all else [against]
+    report = bench_serve.measure([peer.value for peer in peers], levels, rounds, model)
+    if json_:
+        import json
+
+        print(json.dumps(report))
+    else:
+        bench_serve.show(report)

@@ -1,0 +1,136 @@
+"""`clearseek chat`: talk in the terminal, or answer one question and leave."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clearseek.errors import UsageError, UserError
+
+if TYPE_CHECKING:
+    from clearseek.inference.engine import Request
+    from clearseek.inference.pool import Pool
+
+MAX_PIPED_BYTES = 4 * 1024 * 1024
+
+
+class Effort(StrEnum):
+    low = "low"
+    high = "high"
+    max = "max"
+
+
+def chat(
+    prompt: Annotated[
+        str | None, typer.Argument(help="Answer this once and leave; text piped in is added to it.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Name of a model.")] = None,
+    no_think: Annotated[bool, typer.Option("--no-think", help="Answer at once, without thinking first.")] = False,
+    effort: Annotated[Effort, typer.Option("--effort", help="How long to think.")] = Effort.high,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1, help="At most this many tokens.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**32 - 1, help="Same seed, same answer.")] = None,
+    system: Annotated[str | None, typer.Option("--system", help="Instructions that hold for the whole chat.")] = None,
+) -> None:
+    """Talk to a model in the terminal; with PROMPT or piped text, answer once: answer on stdout, thinking on stderr."""
+    from clearseek.cli.first_model import ensure_model
+    from clearseek.hub.store import Store
+    from clearseek.inference.engine import Request, Sampling, Thinking
+    from clearseek.inference.pool import Pool
+    from clearseek.settings import home, load_settings
+
+    question = _question(prompt)
+    if question is None and not sys.stdout.isatty():
+        raise UsageError(
+            'A chat needs a terminal to write to; to answer once, give the question: clearseek chat "...".'
+        )
+    settings = load_settings(model=model)
+    store = Store(home() / "models")
+    ensure_model(settings, store)
+    first = Request(
+        messages=({"role": "system", "content": system},) if system else (),
+        max_tokens=max_tokens,
+        thinking=Thinking(enabled=not no_think, effort=effort.value),
+        sampling=Sampling(seed=seed),
+    )
+
+    async def go() -> None:
+        pool = Pool(settings, store)
+        try:
+            name = await pool.resolve(model)
+            if question is None:
+                from clearseek.cli.terminal import Terminal
+
+                await Terminal(pool, name, first).run()
+            else:
+                await answer_once(pool, name, first, question)
+        finally:
+            await pool.close()
+
+    asyncio.run(go())
+
+
+def _question(prompt: str | None) -> str | None:
+    """What to answer once (the argument and what was piped in, joined); None: nothing, so a conversation."""
+    if sys.stdin is None or sys.stdin.isatty():
+        if prompt is not None and not prompt.strip():
+            raise UsageError("The question is empty.")
+        return prompt
+    raw = sys.stdin.buffer.read(MAX_PIPED_BYTES + 1)
+    if len(raw) > MAX_PIPED_BYTES:
+        raise UsageError(f"More than {MAX_PIPED_BYTES // 2**20} MB was piped in, and no model here can read that much.")
+    try:
+        piped = raw.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise UsageError("What was piped in is not UTF-8 text.") from None
+    question = "\n\n".join(part for part in ((prompt or "").strip(), piped) if part)
+    if not question:
+        raise UsageError('Nothing was asked: pipe a question in, or give it: clearseek chat "...".')
+    return question
+
+
+async def answer_once(pool: Pool, model: str, first: Request, question: str) -> None:
+    """Print the answer, and nothing else, on stdout; thinking goes dimmed to stderr where someone can see it."""
+    from contextlib import aclosing
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from clearseek.cli.render import AnswerView, Wrapped, plain
+    from clearseek.inference.engine import Delta, Finished
+
+    request = replace(first, messages=(*first.messages, {"role": "user", "content": question}))
+    pretty = sys.stdout.isatty()
+    watcher = Wrapped(Console(stderr=True), "dim italic") if sys.stderr.isatty() else None
+    view = AnswerView(Console()) if pretty else None
+    wrote, reason = "", ""
+    try:
+        async with aclosing(pool.generate(model, request, request_id="chat")) as events:
+            async for event in events:
+                if isinstance(event, Delta) and event.kind == "thinking":
+                    if watcher:
+                        watcher.feed(plain(event.text))
+                elif isinstance(event, Delta):
+                    if watcher and not wrote:
+                        watcher.end()
+                    wrote = event.text or wrote
+                    if view:
+                        view.answer(event.text)
+                    else:
+                        sys.stdout.write(event.text)
+                        sys.stdout.flush()
+                elif isinstance(event, Finished):
+                    reason = event.reason
+    finally:
+        if view:
+            view.finish()
+        elif wrote and not wrote.endswith("\n"):
+            sys.stdout.write("\n")
+    if not wrote:
+        why = "the limit of tokens was reached while it was thinking" if reason == "length" else "it said nothing"
+        raise UserError(f"The model gave no answer: {why}.")
+    if reason == "length":
+        print("(The answer was cut at the limit of tokens.)", file=sys.stderr)

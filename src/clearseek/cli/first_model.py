@@ -1,0 +1,44 @@
+"""The first model: a newcomer has none, so the default one is fetched, after saying what and how big."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from clearseek.hub.errors import UnknownModel
+
+if TYPE_CHECKING:
+    from clearseek.hub.store import Store
+    from clearseek.settings import Settings
+
+
+def ensure_model(settings: Settings, store: Store) -> None:
+    """Make sure that the model of the settings can answer; fetches it if it is the default one.
+
+    Any other model is many times larger, and is only fetched by `clearseek models pull`: raises UnknownModel, which
+    says so. With a remote engine nothing is needed here.
+    """
+    from clearseek.settings import DEFAULT_MODEL
+
+    try:
+        store.find(settings.model)
+        return
+    except UnknownModel:
+        entry = store.entry(settings.model)
+        if settings.engine_url is not None:
+            return
+        if entry is None or not entry.answers_to(DEFAULT_MODEL):
+            raise
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    size = f", {entry.bytes / 1e6:.0f} MB" if entry.bytes else ""
+    print(f"Fetching {entry.name}: {entry.description} ({entry.licence}{size}; once)", file=sys.stderr)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        store.pull(entry.name, progress=progress)
