@@ -12,9 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from clearseek.conversations.errors import ChatError
 from clearseek.errors import UserError
-from clearseek.inference.errors import EngineError
 
 log = logging.getLogger("clearseek.server")
 
@@ -70,14 +68,16 @@ def as_api_error(error: Exception) -> ApiError:
     """The ApiError that tells any exception. What nobody foresaw is logged here and told without its insides."""
     if isinstance(error, ApiError):
         return error
-    if isinstance(error, EngineError):
-        retry = getattr(error, "retry_after", None)
-        headers = {"retry-after": str(retry)} if retry is not None else None
-        return ApiError(error.status, str(error), error.kind, getattr(error, "param", None), headers)
-    if isinstance(error, ChatError):
-        return ApiError(error.status, str(error), error.code)
     if isinstance(error, UserError):
-        return ApiError(500, str(error), "server_error")
+        # the lower rooms' errors say which status tells them, and in which word
+        retry = getattr(error, "retry_after", None)
+        return ApiError(
+            getattr(error, "status", 500),
+            str(error),
+            getattr(error, "kind", None) or getattr(error, "code", None),
+            getattr(error, "param", None),
+            {} if retry is None else {"retry-after": str(retry)},
+        )
     if isinstance(error, (RequestValidationError, ValidationError)):
         return invalid_parameters(error.errors())
     if isinstance(error, HTTPException):

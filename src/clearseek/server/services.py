@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clearseek.server.metrics import Metrics
 from clearseek.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,3 +22,4 @@ class Services:
     pool: Pool
     chats: ChatStore
     generations: Generations
+    metrics: Metrics = field(default_factory=Metrics)

@@ -1,0 +1,51 @@
+"""`POST /chat/completions` and `POST /completions`: the DeepSeek API."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from fastapi import APIRouter, Request, Response
+
+from clearseek import __version__
+from clearseek.server.protocols import deepseek, deepseek_fim
+from clearseek.server.protocols.deepseek_answer import ChatDocument, ChatStream, Stamp
+from clearseek.server.services import Services
+from clearseek.server.sse import DocumentAnswer, StreamAnswer
+
+router = APIRouter()
+
+
+async def _stamp(services: Services, model: str | None, prefix: str) -> Stamp:
+    """Raises UnknownModel before anything is queued."""
+    name = await services.pool.resolve(model)
+    digest = next((one.digest for one in await services.pool.models() if one.model == name), None)
+    return Stamp(f"{prefix}-{secrets.token_hex(16)}", int(time.time()), name, digest, __version__)
+
+
+@router.post("/chat/completions")
+async def chat_completions(request: Request) -> Response:
+    services: Services = request.app.state.services
+    call = deepseek.parse_chat(deepseek.parse_json(await request.body()))
+    stamp = await _stamp(services, call.model, "chatcmpl")
+    events = services.pool.generate(stamp.model, call.request, request_id=stamp.id, client=request.state.client)
+    first_token = services.metrics.first_token
+    logprobs = call.request.logprobs is not None
+    if call.stream:
+        writer = ChatStream(stamp, logprobs=logprobs, include_usage=call.include_usage)
+        return StreamAnswer(events, writer, first_token)
+    return DocumentAnswer(events, ChatDocument(stamp, logprobs), first_token)
+
+
+@router.post("/completions")
+async def completions(request: Request) -> Response:
+    """Plain and fill-in-the-middle completion, without a chat template."""
+    services: Services = request.app.state.services
+    call, echo = deepseek_fim.parse_text(deepseek.parse_json(await request.body()))
+    stamp = await _stamp(services, call.model, "cmpl")
+    events = services.pool.generate(stamp.model, call.request, request_id=stamp.id, client=request.state.client)
+    first_token = services.metrics.first_token
+    logprobs = call.request.logprobs is not None
+    if call.stream:
+        return StreamAnswer(events, deepseek_fim.TextStream(stamp, logprobs=logprobs, echo=echo), first_token)
+    return DocumentAnswer(events, deepseek_fim.TextDocument(stamp, logprobs=logprobs, echo=echo), first_token)

@@ -1,0 +1,179 @@
+"""Answers that take a while: told as a stream or as one document, and given up at once when the client goes away.
+
+Both listen for the client's going while they generate. Cancelling the task that reads an engine's events is what stops
+the engine, wherever it is: in the queue, reading the prompt or generating.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Protocol
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from clearseek.inference.engine import Delta, Event, Finished, ToolCall
+from clearseek.server.errors import ApiError, as_api_error
+
+GRACE = 5.0
+"""Seconds for which a stream's headers wait for the first token, so that an error can still have its own status."""
+KEEP_ALIVE = 10.0
+"""Seconds of silence after which a comment is sent."""
+STALLED = 120.0
+"""Seconds for which a client may take nothing of what is sent to it before it counts as gone."""
+KEEP_ALIVE_COMMENT = b": keep-alive\n\n"
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx: pass each event on at once
+]
+
+
+class StreamWriter(Protocol):
+    """One protocol's way to tell a stream."""
+
+    def event(self, event: Event) -> bytes: ...
+
+    def error(self, error: ApiError) -> bytes: ...
+
+
+class DocumentWriter(Protocol):
+    """One protocol's way to tell a whole answer."""
+
+    def add(self, event: Event) -> None: ...
+
+    def document(self, finished: Finished) -> bytes: ...
+
+
+class _Answer(Response):
+    """What both ways share: reading events in a task of its own, and ending it when the client has gone."""
+
+    def __init__(self, events: AsyncGenerator[Event, None], first_token: Callable[[float], None]) -> None:
+        super().__init__()
+        self._events, self._first_token = events, first_token
+        self._began = time.perf_counter()
+
+    def _note_first(self, event: Event) -> bool:
+        """Whether an event is the first token; notes how long it took."""
+        if not isinstance(event, (Delta, ToolCall)):
+            return False
+        self._first_token(time.perf_counter() - self._began)
+        return True
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+@contextlib.asynccontextmanager
+async def _ending(*tasks: asyncio.Task[None]) -> AsyncIterator[None]:
+    """Whatever happens inside, the tasks are over afterwards."""
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class DocumentAnswer(_Answer):
+    """One JSON document, sent when the generation is over."""
+
+    def __init__(
+        self, events: AsyncGenerator[Event, None], writer: DocumentWriter, first_token: Callable[[float], None]
+    ) -> None:
+        super().__init__(events, first_token)
+        self._writer = writer
+        self._finished: Finished | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises what the engine raises, before anything is sent."""
+        work = asyncio.create_task(self._gather())
+        gone = asyncio.create_task(_until_gone(receive))
+        async with _ending(work, gone):
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                scope["state"]["abandoned"] = True
+                return
+        if work.cancelled() or (self._finished is None and work.exception() is None):
+            raise ApiError(503, "The answer was stopped before it was complete.", "aborted")
+        work.result()
+        assert self._finished is not None
+        document = self._writer.document(self._finished)
+        headers = {"cache-control": "no-store"}
+        await Response(document, 200, headers, "application/json")(scope, receive, send)
+
+    async def _gather(self) -> None:
+        begun = False
+        async with contextlib.aclosing(self._events) as events:
+            async for event in events:
+                begun = begun or self._note_first(event)
+                if isinstance(event, Finished):
+                    self._finished = event
+                else:
+                    self._writer.add(event)
+
+
+class StreamAnswer(_Answer):
+    """Server-sent events, one `send` for each event of the engine."""
+
+    def __init__(
+        self, events: AsyncGenerator[Event, None], writer: StreamWriter, first_token: Callable[[float], None]
+    ) -> None:
+        super().__init__(events, first_token)
+        self._writer = writer
+        self._started = False
+        self._sent_at = 0.0
+        self._sending = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises what the engine raises within the grace; later errors are told in the stream, which ends there."""
+        self._sent_at = time.monotonic()
+        work = asyncio.create_task(self._relay(send))
+        gone = asyncio.create_task(_until_gone(receive))
+        async with _ending(work, gone):
+            while not work.done():
+                silence = KEEP_ALIVE if self._started else GRACE
+                rest = self._sent_at + silence - time.monotonic()
+                await asyncio.wait({work, gone}, timeout=max(rest, 0.01), return_when=asyncio.FIRST_COMPLETED)
+                if work.done():
+                    break
+                if gone.done() or (self._sending and time.monotonic() - self._sent_at > STALLED):
+                    scope["state"]["abandoned"] = True
+                    return
+                if not self._sending and time.monotonic() - self._sent_at >= silence:
+                    await self._send(send, KEEP_ALIVE_COMMENT)
+        last = b""
+        if work.cancelled():
+            error: BaseException | None = ApiError(503, "The answer was stopped before it was complete.", "aborted")
+        else:
+            error = work.exception()
+        if error is not None:
+            if not self._started or not isinstance(error, Exception):
+                raise error
+            last = self._writer.error(as_api_error(error))
+        await send({"type": "http.response.body", "body": last, "more_body": False})
+
+    async def _relay(self, send: Send) -> None:
+        tell = self._writer.event
+        begun = False
+        async with contextlib.aclosing(self._events) as events:
+            async for event in events:
+                begun = begun or self._note_first(event)
+                data = tell(event)
+                if data:
+                    await self._send(send, data)
+
+    async def _send(self, send: Send, data: bytes) -> None:
+        if not self._started:
+            self._started = True
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        self._sending = True
+        self._sent_at = time.monotonic()
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+        self._sending = False
