@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -160,7 +160,7 @@ class Engine(Protocol):
     (`aclose`), or cancelling the task that reads it, frees the engine's slot within a second, as does `cancel`.
     """
 
-    def generate(self, request: Request, *, request_id: str = "") -> AsyncIterator[Event]: ...
+    def generate(self, request: Request, *, request_id: str = "") -> AsyncGenerator[Event, None]: ...
 
     async def cancel(self, request_id: str) -> None: ...
 

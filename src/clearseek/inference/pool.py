@@ -1,13 +1,28 @@
-"""Every engine the server has, by model name, behind one bounded queue. (Being written; the signatures stand.)"""
+"""Every engine the server has, by model name, each behind its bounded queue."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import difflib
+import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from clearseek.hub.store import Store
-from clearseek.inference.engine import Description, Event, Request
+from clearseek.hub.errors import UnknownModel as NotInstalled
+from clearseek.hub.store import Model, Store
+from clearseek.inference.engine import Delta, Description, Engine, Event, Finished, Queued, Request
+from clearseek.inference.errors import EngineUnavailable, UnknownModel
+from clearseek.inference.llamacpp import LlamaCppEngine
+from clearseek.inference.machine import available_memory
+from clearseek.inference.remote import RemoteEngine, RemoteServer
+from clearseek.inference.scheduler import Scheduler
 from clearseek.settings import Settings
+
+REMOTE_SLOTS = 64
+"""A remote engine batches by itself; this only bounds what we hold open."""
+REMOTE_LIST_SECONDS = 30
+"""For how long the remote engine's list of models is believed."""
 
 
 @dataclass(frozen=True)
@@ -25,26 +40,195 @@ class PoolStats:
     """`prompt`, `cached`, `completion`, `reasoning`: tokens so far, all requests together."""
 
 
+@dataclass
+class _Desk:
+    """One engine and the queue before it."""
+
+    engine: Engine
+    scheduler: Scheduler
+    local: bool
+    used: float = field(default_factory=time.monotonic)
+
+
 class Pool:
-    def __init__(self, settings: Settings, store: Store) -> None: ...
+    """Engines by model name, made when first asked for. For use within one event loop."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings, self._store = settings, store
+        self._desks: dict[str, _Desk] = {}
+        self._opening = asyncio.Lock()
+        self._tasks: dict[str, asyncio.Task[object]] = {}
+        self._abandoned = 0
+        self._restarts_of_closed = 0
+        self._tokens = {"prompt": 0, "cached": 0, "completion": 0, "reasoning": 0}
+        self._remote: RemoteServer | None = None
+        self._remote_list: tuple[float, list[str]] = (-1e9, [])
+        if settings.engine_url is not None:
+            key = settings.engine_key
+            self._remote = RemoteServer(settings.engine_url, key.get_secret_value() if key else None)
 
     async def models(self) -> list[Description]:
         """What can answer now, the default model first."""
-        ...
+        described = [await self._describe(model) for model in self._store.list()]
+        described += [await RemoteEngine(self._server(), name).describe() for name in await self._remote_models()]
+        default = self._settings.model.lower()
+        return sorted(described, key=lambda one: one.model.lower() != default)
 
     async def resolve(self, name: str | None) -> str:
-        """The canonical name (None: the default model). Raises UnknownModel, with the nearest name."""
-        ...
+        """The canonical name (None: the default model, or the remote engine's first where that is not installed).
 
-    def generate(
+        Raises UnknownModel, with the nearest name.
+        """
+        wanted = name or self._settings.model
+        remote = await self._remote_models()
+        if wanted in remote:
+            return wanted
+        try:
+            return self._store.find(wanted).name
+        except NotInstalled as error:
+            if name is None and remote:
+                return remote[0]
+            near = difflib.get_close_matches(wanted, remote, n=1)
+            message = f"There is no model `{wanted}` here; did you mean `{near[0]}`?" if near else str(error)
+            raise UnknownModel(message) from None
+
+    async def generate(
         self, model: str | None, request: Request, *, request_id: str, client: str = "local"
     ) -> AsyncGenerator[Event, None]:
         """Queue, then generate. Refuses at once (Busy) from the first `anext`; closing the generator, or cancelling
         the task that reads it, frees its place. `client` is who asks, for fairness between clients."""
-        ...
+        desk = await self._desk(await self.resolve(model))
+        place = desk.scheduler.admit(client)
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks[request_id] = task
+        finished = False
+        try:
+            async for position in place.wait():
+                yield Queued(position)
+            desk.used = time.monotonic()
+            async with contextlib.aclosing(desk.engine.generate(request, request_id=request_id)) as events:
+                async for event in events:
+                    if type(event) is Delta:
+                        yield event
+                        continue
+                    if isinstance(event, Finished):
+                        finished = True
+                        self._count(event)
+                        event = replace(event, timings=replace(event.timings, queue=place.waited))
+                    yield event
+        except (GeneratorExit, asyncio.CancelledError):
+            if not finished:
+                self._abandoned += 1
+            raise
+        finally:
+            place.leave()
+            self._tasks.pop(request_id, None)
 
-    async def cancel(self, request_id: str) -> None: ...
+    async def cancel(self, request_id: str) -> None:
+        """Cancels the task that reads a generation, wherever it is; an unknown id is ignored."""
+        task = self._tasks.get(request_id)
+        if task is not None:
+            task.cancel()
 
-    def stats(self) -> PoolStats: ...
+    def stats(self) -> PoolStats:
+        schedulers = [desk.scheduler for desk in self._desks.values()]
+        restarts = sum(desk.engine.restarts for desk in self._desks.values() if isinstance(desk.engine, LlamaCppEngine))
+        return PoolStats(
+            running=sum(len(one.running) for one in schedulers),
+            waiting=sum(one.waiting for one in schedulers),
+            capacity=self._settings.queue,
+            refused_total=sum(one.refused for one in schedulers),
+            abandoned_total=self._abandoned,
+            engine_restarts_total=self._restarts_of_closed + restarts,
+            tokens=dict(self._tokens),
+        )
 
-    async def close(self) -> None: ...
+    async def warm(self, model: str | None = None) -> None:
+        """Starts the engine before anyone asks, so that the first answer does not wait for it."""
+        desk = await self._desk(await self.resolve(model))
+        if isinstance(desk.engine, LlamaCppEngine):
+            await desk.engine.start()
+
+    async def close(self) -> None:
+        """Ends every child process and connection."""
+        for desk in self._desks.values():
+            await desk.engine.close()
+        if self._remote is not None:
+            await self._remote.close()
+
+    def _count(self, event: Finished) -> None:
+        usage = event.usage
+        self._tokens["prompt"] += usage.prompt_tokens
+        self._tokens["cached"] += usage.cached_tokens
+        self._tokens["completion"] += usage.completion_tokens
+        self._tokens["reasoning"] += usage.reasoning_tokens
+
+    def _server(self) -> RemoteServer:
+        assert self._remote is not None
+        return self._remote
+
+    async def _remote_models(self) -> list[str]:
+        """The remote engine's models; an engine that is away has none (asking one of them says why)."""
+        if self._remote is None:
+            return []
+        asked, names = self._remote_list
+        if time.monotonic() - asked > REMOTE_LIST_SECONDS:
+            try:
+                names = await self._remote.models()
+            except EngineUnavailable:
+                if not self._store.list():
+                    raise
+            self._remote_list = (time.monotonic(), names)
+        return names
+
+    async def _describe(self, model: Model) -> Description:
+        desk = self._desks.get(model.name)
+        details = {
+            "description": model.description,
+            "licence": model.licence,
+            "parameters": model.parameters,
+            "bytes": model.bytes,
+            "quant": model.quant,
+            "source": model.source,
+        }
+        if desk is not None:
+            return replace(await desk.engine.describe(), details=details)
+        context = min(model.context, self._settings.context or model.context)
+        return Description(
+            model.name, "llamacpp", model.sha256, context, self._settings.slots, model.thinking, False, details
+        )
+
+    async def _desk(self, name: str) -> _Desk:
+        async with self._opening:
+            desk = self._desks.get(name)
+            if desk is None:
+                desk = await self._open(name)
+                self._desks[name] = desk
+            return desk
+
+    async def _open(self, name: str) -> _Desk:
+        settings = self._settings
+        if name in await self._remote_models():
+            return _Desk(RemoteEngine(self._server(), name), Scheduler(REMOTE_SLOTS, settings.queue), local=False)
+        model = self._store.find(name)
+        await self._make_room(model)
+        # Reading the header of a large vocabulary takes tenths of a second: not on the event loop.
+        engine = await asyncio.to_thread(
+            LlamaCppEngine, model, context=settings.context, slots=settings.slots, threads=settings.threads
+        )
+        return _Desk(engine, Scheduler(engine.plan.slots, settings.queue), local=True)
+
+    async def _make_room(self, model: Model) -> None:
+        """Closes local engines that nobody uses, the longest unused first, while the new one would not fit."""
+        idle = [
+            (desk.used, name)
+            for name, desk in self._desks.items()
+            if desk.local and not desk.scheduler.running and not desk.scheduler.waiting
+        ]
+        for _, name in sorted(idle):
+            if model.bytes * 2 < available_memory():
+                return
+            desk = self._desks.pop(name)
+            self._restarts_of_closed += desk.engine.restarts if isinstance(desk.engine, LlamaCppEngine) else 0
+            await desk.engine.close()

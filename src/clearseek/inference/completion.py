@@ -1,0 +1,161 @@
+"""The wire to one llama.cpp child: completions as a stream of events, with their counts added up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from clearseek.inference.engine import Delta, Finished, FinishReason, Progress, Timings, TokenLogprob, Usage
+from clearseek.inference.errors import BadRequest, ContextOverflow, EngineCrashed, EngineError
+from clearseek.inference.llamacpp_process import LlamaProcess
+
+MAX_EVENT = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Why a completion ended: "eos", "word" (a stop text) or "limit"."""
+
+    kind: str
+
+
+class Completion:
+    """One answer's conversation with the child; several completions may follow each other.
+
+    `generated` counts tokens so far, `reasoning` is set by the caller to those of the thinking.
+    """
+
+    def __init__(self, process: LlamaProcess, context: int) -> None:
+        self._process = process
+        self._context = context
+        self.generated = 0
+        self.reasoning = 0
+        self._prompt_tokens: int | None = None
+        self._cached = 0
+        self._used = 0
+        self._prompt_ms = 0.0
+        self._decode_ms = 0.0
+
+    @property
+    def full(self) -> bool:
+        """Whether the context is used up."""
+        return self._used >= self._context - 1
+
+    async def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """Ids of a text; control tokens spelt out in it are plain text unless `special`."""
+        body = {"content": text, "add_special": special, "parse_special": special}
+        try:
+            async with self._process.session.post("/tokenize", data=orjson.dumps(body)) as response:
+                said = orjson.loads(await response.read())
+        except (aiohttp.ClientError, OSError):
+            raise EngineCrashed("The engine stopped.") from None
+        tokens: list[int] = said["tokens"]
+        return tokens
+
+    async def run(
+        self, body: dict[str, Any], path: str = "/completion"
+    ) -> AsyncGenerator[Delta | Progress | Stopped, None]:
+        """Posts one completion. Closing the generator closes the connection, which frees the slot."""
+        top = body.pop("_top", None)
+        prompt = body.get("prompt")
+        if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str):
+            body["prompt"] = prompt[0]
+        body |= {"stream": True, "return_progress": True}
+        body.setdefault("cache_prompt", True)
+        try:
+            async with self._process.session.post(path, data=orjson.dumps(body)) as response:
+                if response.status != 200:
+                    raise _refusal(response.status, await response.read())
+                buffer = b""
+                try:
+                    async for chunk in response.content.iter_any():
+                        buffer += chunk
+                        *events, buffer = buffer.split(b"\n\n")
+                        if len(buffer) > MAX_EVENT:
+                            raise EngineError("The engine sent a message that is too long.")
+                        for event in events:
+                            said = _payload(event)
+                            if said is None:
+                                continue
+                            if said.get("stop"):
+                                if said["content"]:
+                                    yield Delta("answer", said["content"], 0)
+                                yield self._stopped(said)
+                                return
+                            out = _event(said, top)
+                            if out is not None:
+                                yield out
+                finally:
+                    # Without this an unfinished body would be read to its end before the connection is let go.
+                    response.close()
+            raise EngineCrashed("The engine closed the connection.")
+        except (aiohttp.ClientError, OSError):
+            raise EngineCrashed("The engine stopped.") from None
+
+    def _stopped(self, said: dict[str, Any]) -> Stopped:
+        timings = said.get("timings") or {}
+        self.generated += int(said.get("tokens_predicted", 0))
+        self._used = int(said.get("tokens_evaluated", 0)) + int(said.get("tokens_predicted", 0))
+        if self._prompt_tokens is None:
+            self._prompt_tokens = int(said.get("tokens_evaluated", 0))
+            self._cached = int(timings.get("cache_n", 0))
+        self._prompt_ms += float(timings.get("prompt_ms", 0.0))
+        self._decode_ms += float(timings.get("predicted_ms", 0.0))
+        return Stopped(str(said.get("stop_type", "eos")))
+
+    def finished(self, reason: FinishReason) -> Finished:
+        """The last event of the answer, all completions together."""
+        usage = Usage(self._prompt_tokens or 0, self._cached, self.generated, self.reasoning)
+        return Finished(reason, usage, Timings(prompt=self._prompt_ms / 1e3, decode=self._decode_ms / 1e3))
+
+
+def _payload(event: bytes) -> dict[str, Any] | None:
+    """The JSON of one server-sent event; None for comments. Raises EngineError for an error told in the stream."""
+    if not event.startswith(b"data: "):
+        if event.startswith(b"error: "):
+            raise _refusal(500, event[7:])
+        return None
+    said: dict[str, Any] = orjson.loads(event[6:])
+    if "error" in said:
+        raise _refusal(int(said["error"].get("code", 500)), event[6:])
+    return said
+
+
+def _event(said: dict[str, Any], top: int | None) -> Delta | Progress | None:
+    progress = said.get("prompt_progress")
+    if progress is not None:
+        return Progress(progress["total"], progress["cache"], progress["processed"])
+    if top is not None:
+        logprobs = tuple(_logprob(entry, top) for entry in said.get("completion_probabilities", ()))
+        return Delta("answer", said["content"], 1, logprobs)
+    if not said["content"]:
+        return None  # half of a character; it comes with the next token
+    return Delta("answer", said["content"])
+
+
+def _logprob(entry: dict[str, Any], top: int) -> TokenLogprob:
+    likeliest = tuple((one["token"], one["logprob"], tuple(one["bytes"])) for one in entry["top_logprobs"][:top])
+    return TokenLogprob(entry["token"], entry["logprob"], tuple(entry["bytes"]), likeliest)
+
+
+def _refusal(status: int, body: bytes) -> EngineError:
+    try:
+        error = orjson.loads(body)["error"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return EngineError(f"The engine answered with status {status}.")
+    if error.get("type") == "exceed_context_size_error":
+        return ContextOverflow(int(error["n_prompt_tokens"]), int(error["n_ctx"]))
+    message = str(error.get("message", "")).rstrip(".")
+    if "infill" in message.lower():
+        return BadRequest(
+            "This model cannot fill in the middle: it has no tokens for that. Leave `suffix` out.", "suffix"
+        )
+    if "grammar" in message or "schema" in message.lower():
+        return BadRequest(f"The engine's grammar cannot express this schema: {message}.", "response_format")
+    if 400 <= status < 500:
+        return BadRequest(f"The engine refused the request: {message}.")
+    return EngineError(f"The engine failed: {message}.")

@@ -1,0 +1,359 @@
+"""Chat with a GGUF file: the prompt is rendered here, thinking is opened and closed here, llama.cpp makes the tokens.
+
+An answer is one or two completions. With thinking on, the first one runs until the model closes its thinking or the
+budget is spent; the second one continues the same text after the closing, and the grammar, the stop texts and tool
+calls apply to it alone. The second finds the first in the KV cache, so it costs a handful of prompt tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from clearseek.hub.chat_template import ChatTemplate, Piece
+from clearseek.hub.gguf_file import Header, kv_bytes_per_token, read_header
+from clearseek.hub.store import Model
+from clearseek.inference.completion import Completion, Stopped
+from clearseek.inference.engine import Delta, Description, Event, Progress, Request
+from clearseek.inference.errors import BadRequest, EngineCrashed, EngineUnavailable
+from clearseek.inference.grammar import check_schema
+from clearseek.inference.llamacpp_process import LlamaProcess
+from clearseek.inference.machine import Plan, plan
+from clearseek.inference.style import NATIVE, PROMPTED, ThinkingStyle, budget
+from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
+from clearseek.inference.tool_calls import OPEN as OPEN_CALL
+from clearseek.inference.tool_calls import ToolCallParser, forced_schema, parse_call
+
+MAX_CRASHES = 3
+"""Crashes in a row, without one answer between them, after which the engine stays down until it is asked anew."""
+
+
+def plan_for(model: Model, header: Header, *, context: int | None, slots: int | None, threads: int | None) -> Plan:
+    """What the machine gives this model. Raises EngineUnavailable when it does not fit."""
+    return plan(
+        file_bytes=model.bytes,
+        parameters=model.parameters,
+        train_context=model.context,
+        kv_bytes_per_token=kv_bytes_per_token(header),
+        context=context,
+        slots=slots,
+        threads=threads,
+    )
+
+
+def template_of(header: Header) -> ChatTemplate:
+    """The chat template in the file (ChatML where there is none)."""
+    source = header.metadata.get("tokenizer.chat_template")
+    return ChatTemplate(
+        source if isinstance(source, str) else None,
+        bos_token=header.bos_token,
+        eos_token=header.eos_token,
+        control_tokens=(*header.control_tokens, *header.user_tokens),
+    )
+
+
+class LlamaCppEngine:
+    """An `Engine` over one GGUF file. The child process starts with the first request and again after a crash."""
+
+    def __init__(
+        self, model: Model, *, context: int | None = None, slots: int | None = None, threads: int | None = None
+    ) -> None:
+        if not Path(model.path).exists():
+            raise EngineUnavailable(
+                f"The weights of {model.name} are gone from {model.path}: fetch them again with "
+                f"`clearseek models pull {model.name}`."
+            )
+        self.model = model
+        self.header = read_header(model.path)
+        self.plan = plan_for(model, self.header, context=context, slots=slots, threads=threads)
+        self.template = template_of(self.header)
+        self.style: ThinkingStyle = NATIVE if model.thinking == "native" else PROMPTED
+        self.restarts = 0
+        self._crashes = 0
+        self._starting = asyncio.Lock()
+        self._process: LlamaProcess | None = None
+        self._running: dict[str, asyncio.Task[Any]] = {}
+        self._closed = False
+
+    async def describe(self) -> Description:
+        return Description(
+            model=self.model.name,
+            kind="llamacpp",
+            digest=self.model.sha256,
+            context=self.plan.context,
+            slots=self.plan.slots,
+            thinking=self.model.thinking,
+            tools=self.template.supports_tools,
+        )
+
+    async def start(self) -> LlamaProcess:
+        """The running child; started when there is none. Raises EngineUnavailable."""
+        async with self._starting:
+            if self._closed:
+                raise EngineUnavailable("The server is shutting down.")
+            if self._process is not None and self._process.alive:
+                return self._process
+            if self._process is not None:
+                self.restarts += 1
+                self._crashes += 1
+                await self._process.stop()
+                self._process = None
+                if self._crashes > MAX_CRASHES:
+                    self._crashes = 0
+                    raise EngineUnavailable(
+                        f"The engine for {self.model.name} crashed {MAX_CRASHES} times in a row; "
+                        "check the file with `clearseek models show` or choose another model."
+                    )
+            self._process = await LlamaProcess.start(Path(self.model.path), self.plan)
+            return self._process
+
+    async def close(self) -> None:
+        self._closed = True
+        async with self._starting:
+            if self._process is not None:
+                await self._process.stop()
+
+    async def cancel(self, request_id: str) -> None:
+        """Ends a running generation; its reader sees `asyncio.CancelledError`. Unknown ids are ignored."""
+        task = self._running.get(request_id)
+        if task is not None:
+            task.cancel()
+
+    async def generate(self, request: Request, *, request_id: str = "") -> AsyncGenerator[Event, None]:
+        """See `Engine.generate`. Raises BadRequest, ContextOverflow, EngineCrashed, EngineUnavailable."""
+        _check(request, self.template)
+        process = await self.start()
+        task = asyncio.current_task()
+        if request_id and task is not None:
+            self._running[request_id] = task
+        try:
+            async with contextlib.aclosing(self._answer(process, request)) as events:
+                async for event in events:
+                    yield event
+            self._crashes = 0
+        except EngineCrashed:
+            # The child may still be on its way out: wait for it, so that the next request starts a fresh one.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.process.wait(), 2)
+            raise EngineCrashed(
+                f"The engine stopped in the middle of the answer ({process.ending()}). "
+                "What had come is kept; ask again and it starts afresh."
+            ) from None
+        finally:
+            self._running.pop(request_id, None)
+
+    async def _answer(self, process: LlamaProcess, request: Request) -> AsyncGenerator[Event, None]:
+        completion = Completion(process, self.plan.context)
+        if request.completion_prompt is not None:
+            async with contextlib.aclosing(_raw(completion, request)) as events:
+                async for event in events:
+                    yield event
+            return
+        prompt, thought, answered = await self._prompt(completion, request)
+        thinking_now = request.thinking.enabled and not answered
+        spent = 0
+        if thinking_now:
+            if self.style.shown and not thought:
+                yield Delta("thinking", self.style.shown, tokens=0)
+            room = None if request.max_tokens is None else request.max_tokens
+            allowed = budget(self.style, request.thinking, room or self.plan.context // 2)
+            splitter = ThinkingSplitter(opened=True)
+            new = ""
+            stopped: Stopped | None = None
+            body = _sampling(request, self.style) | {"prompt": prompt, "n_predict": allowed, "stop": [CLOSE]}
+            # A seed promises the same text; a prompt read in other batches rounds differently.
+            body["cache_prompt"] = request.sampling.seed is None
+            if allowed > 0:
+                async with contextlib.aclosing(completion.run(body)) as steps:
+                    async for step in steps:
+                        if isinstance(step, Stopped):
+                            stopped = step
+                        elif isinstance(step, Progress):
+                            yield step
+                        else:
+                            text = "".join(piece for _, piece in splitter.feed(step.text))
+                            new += text
+                            if text or step.logprobs:
+                                yield replace(step, kind="thinking", text=text)
+            rest = "".join(piece for _, piece in splitter.finish())
+            if rest:
+                yield Delta("thinking", rest, tokens=0)
+            spent = completion.generated
+            completion.reasoning = spent
+            if stopped is not None and stopped.kind == "limit":
+                used_up = request.max_tokens is not None and spent >= request.max_tokens
+                if used_up or completion.full:
+                    yield completion.finished("length")
+                    return
+            prompt = [*prompt, *await self._pieces(completion, new + rest), self.style.closing]
+        async with contextlib.aclosing(self._say(completion, request, prompt, spent, fresh=not thinking_now)) as events:
+            async for event in events:
+                yield event
+
+    async def _say(
+        self, completion: Completion, request: Request, prompt: list[Any], spent: int, *, fresh: bool
+    ) -> AsyncGenerator[Event, None]:
+        """The answer itself, after whatever thinking there was."""
+        body = _sampling(request, self.style) | {"prompt": prompt, "stop": list(request.stop)}
+        if request.max_tokens is not None:
+            body["n_predict"] = max(1, request.max_tokens - spent)
+        if fresh:
+            body["cache_prompt"] = request.sampling.seed is None
+        tools = () if request.tool_choice == "none" else request.tools
+        forced = forced_schema(tools, request.tool_choice) if tools else None
+        if forced is not None:
+            body["prompt"] = [*prompt, f"{OPEN_CALL}\n"]
+            body["json_schema"] = forced
+        elif request.json_schema is not None:
+            body["json_schema"] = request.json_schema
+        names = frozenset(tool["function"]["name"] for tool in tools)
+        parser = ToolCallParser(names) if tools else None
+        continuing = request.continue_last and bool(request.messages[-1].get("content"))
+        started = continuing
+        gathered = ""
+        reason = "stop"
+        async with contextlib.aclosing(completion.run(body)) as steps:
+            async for step in steps:
+                if isinstance(step, Stopped):
+                    reason = "length" if step.kind == "limit" else "stop"
+                elif isinstance(step, Progress):
+                    if fresh:
+                        yield step
+                elif forced is not None:
+                    gathered += step.text
+                else:
+                    text = step.text if started else step.text.lstrip()
+                    started = started or bool(text)
+                    if parser is not None:
+                        text = parser.feed(text)
+                    if text == step.text:
+                        yield step
+                    elif text or step.logprobs:
+                        yield replace(step, text=text)
+        calls = []
+        if forced is not None:
+            call = parse_call(gathered, names)
+            if call is not None:
+                calls = [call]
+            elif gathered:
+                yield Delta("answer", gathered, tokens=0)
+        elif parser is not None:
+            rest = parser.finish()
+            if rest:
+                yield Delta("answer", rest, tokens=0)
+            calls = parser.calls
+        for call in calls:
+            yield call
+        yield completion.finished("tool_calls" if calls else "length" if reason == "length" else "stop")
+
+    async def _prompt(self, completion: Completion, request: Request) -> tuple[list[Any], str, bool]:
+        """The prompt up to where generation begins; thinking that is continued; whether the answer has begun."""
+        messages = list(request.messages)
+        last: dict[str, Any] = {}
+        if request.continue_last:
+            last = messages.pop()
+        tools = None if request.tool_choice == "none" or not request.tools else list(request.tools)
+        pieces = list(self.template.render(messages, tools=tools, enable_thinking=True))
+        # A template may open the thinking itself; we write the opening, or its opposite, in one place.
+        tail = pieces[-1].text.rstrip()
+        if pieces[-1].trusted and tail.endswith(OPEN):
+            pieces[-1] = Piece(tail.removesuffix(OPEN), trusted=True)
+        parts: list[Any] = []
+        for piece in pieces:
+            parts += [piece.text] if piece.trusted else [*await completion.tokenize(piece.text)]
+        thought = (last.get("reasoning_content") or "").removeprefix(self.style.shown)
+        content = last.get("content") or ""
+        thinks = request.thinking.enabled or thought
+        if thought or (thinks and not content):
+            parts += [self.style.opening, *await self._pieces(completion, thought)]
+            if content:
+                parts.append(self.style.closing)
+        else:
+            parts.append(self.style.suppress)
+        if content:
+            parts += await self._pieces(completion, content)
+        return _joined(parts), thought, bool(content)
+
+    async def _pieces(self, completion: Completion, text: str) -> list[Any]:
+        """Text that was generated or came from outside: control tokens spelt out in it stay plain text."""
+        if any(token in text for token in self.header.control_tokens):
+            return list(await completion.tokenize(text))
+        return [text] if text else []
+
+
+def _joined(parts: list[Any]) -> list[Any]:
+    """Neighbouring strings become one, so that they are tokenised as the one text they are."""
+    out: list[Any] = []
+    for part in parts:
+        if part == "":
+            continue
+        if isinstance(part, str) and out and isinstance(out[-1], str):
+            out[-1] += part
+        else:
+            out.append(part)
+    return out
+
+
+async def _raw(completion: Completion, request: Request) -> AsyncGenerator[Event, None]:
+    """`/beta/completions`: text, or the middle between a prompt and a suffix."""
+    body = _sampling(request, NATIVE) | {"stop": list(request.stop)}
+    if request.max_tokens is not None:
+        body["n_predict"] = request.max_tokens
+    path = "/completion"
+    if request.completion_suffix:
+        path = "/infill"
+        body |= {"input_prefix": request.completion_prompt, "input_suffix": request.completion_suffix, "prompt": ""}
+    else:
+        body["prompt"] = [*await completion.tokenize(request.completion_prompt or "", special=True)]
+    reason = "stop"
+    async with contextlib.aclosing(completion.run(body, path)) as steps:
+        async for step in steps:
+            if isinstance(step, Stopped):
+                reason = "length" if step.kind == "limit" else "stop"
+            else:
+                yield step
+    yield completion.finished("length" if reason == "length" else "stop")
+
+
+def _check(request: Request, template: ChatTemplate) -> None:
+    if request.json_schema is not None:
+        check_schema(request.json_schema)
+    if request.tools and request.tool_choice != "none":
+        if not template.supports_tools:
+            raise BadRequest(
+                "This model was not taught to call tools (its chat template has no place for them); "
+                "leave `tools` out or choose another model.",
+                "tools",
+            )
+        if request.json_schema is not None:
+            raise BadRequest("`tools` and a JSON `response_format` cannot be combined.", "response_format")
+        forced_schema(request.tools, request.tool_choice)
+
+
+def _sampling(request: Request, style: ThinkingStyle) -> dict[str, Any]:
+    """llama.cpp's sampler settings. Values the caller gave are exact: no other truncation is mixed in."""
+    asked = request.sampling
+    body: dict[str, Any] = {"top_k": 0, "min_p": 0.0, "top_p": 1.0, "temperature": 1.0, "repeat_penalty": 1.0}
+    if asked.temperature is None and asked.top_p is None:
+        if style is PROMPTED:
+            # Small chat models: nearly greedy, as their makers advise; DRY breaks loops without forbidding digits,
+            # which a plain repetition penalty does (it made 3 + 4 come out as 8).
+            body |= {"temperature": 0.2, "top_p": 0.9, "dry_multiplier": 0.8, "dry_allowed_length": 4}
+        else:
+            body |= {"temperature": 0.6, "top_p": 0.95}
+    if asked.temperature is not None:
+        body["temperature"] = asked.temperature
+    if asked.top_p is not None:
+        body["top_p"] = asked.top_p
+    if asked.seed is not None:
+        body["seed"] = asked.seed & 0xFFFFFFFF
+    body["frequency_penalty"] = asked.frequency_penalty
+    body["presence_penalty"] = asked.presence_penalty
+    if request.logprobs is not None:
+        body["n_probs"] = max(1, request.logprobs)
+        body["_top"] = request.logprobs
+    return body

