@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -76,7 +77,8 @@ class Conversation:
     current: str | None
     messages: tuple[Message, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, fresh: Callable[[Message], Message] = lambda message: message) -> dict[str, Any]:
+        """`fresh` may know of a message more than was written down."""
         return {
             "id": self.id,
             "title": self.title,
@@ -84,7 +86,7 @@ class Conversation:
             "created_at": self.created_at,
             "updated_at": self.updated_at,
             "current": self.current,
-            "messages": [message.as_json() for message in self.messages],
+            "messages": [fresh(message).as_json() for message in self.messages],
         }
 
 

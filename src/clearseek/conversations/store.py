@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -71,9 +70,9 @@ class ChatStore:
     def create(self, owner: str, title: str = "", model: str | None = None) -> Conversation:
         now = time.time()
         with telling(self.path), self._writer.begin() as db:
-            fresh = {"id": new_id(), "title": title, "model": model, "created_at": now, "updated_at": now}
-            db.execute(insert(conversations).values(owner=owner, current=None, **fresh))
-            return _conversation(db, owner, fresh["id"])
+            fresh = Conversation(new_id(), title, model, now, now, None)
+            _insert_conversation(db, owner, fresh)
+            return fresh
 
     def conversation(self, owner: str, id: str) -> Conversation:
         with telling(self.path), self._engine.begin() as db:
@@ -137,11 +136,7 @@ class ChatStore:
     def add(self, owner: str, conversation: Conversation) -> Conversation:
         """A whole conversation with its messages, parents before children (an import). Ids must be new."""
         with telling(self.path), self._writer.begin() as db:
-            head = asdict(conversation)
-            tree = head.pop("messages")
-            db.execute(insert(conversations).values(owner=owner, **head))
-            for message in tree:
-                _insert_message(db, message)
+            _insert_conversation(db, owner, conversation)
             return _conversation(db, owner, conversation.id)
 
     # Messages
@@ -198,8 +193,8 @@ class ChatStore:
             )
             answer = _empty_answer(conversation_id, user.id, model, effort, now)
             _make_room(db, conversation_id, 2)
-            _insert_message(db, asdict(user))
-            _insert_message(db, asdict(answer))
+            _insert_message(db, user)
+            _insert_message(db, answer)
             title = conversation["title"] or title_from(content, files)
             _touch(db, conversation_id, now, title=title, model=model, current=answer.id)
             return user, answer
@@ -213,7 +208,7 @@ class ChatStore:
             now = time.time()
             answer = _empty_answer(sibling["conversation_id"], sibling["parent_id"], model, effort, now)
             _make_room(db, answer.conversation_id, 1)
-            _insert_message(db, asdict(answer))
+            _insert_message(db, answer)
             _touch(db, answer.conversation_id, now, model=model, current=answer.id)
             return answer
 
@@ -228,9 +223,14 @@ class ChatStore:
             if row["status"] == "complete" and row["finish_reason"] not in ("length", "aborted"):
                 raise Conflict("This answer is complete; there is nothing to continue.")
             now, generation_id = time.time(), new_id()
-            changed = {"status": "generating", "generation_id": generation_id, "finish_reason": None, "error": None}
+            changed: dict[str, Any] = {
+                "status": "generating",
+                "generation_id": generation_id,
+                "finish_reason": None,
+                "error": None,
+            }
             db.execute(update(messages).where(messages.c.id == id).values(effort=effort, **changed))
-            db.execute(insert(generations).values(id=generation_id, message_id=id, started_at=now))
+            _note_generation(db, generation_id, id, now)
             _touch(db, row["conversation_id"], now)
             return _messages(db, [_message_row(db, owner, id)])[0]
 
@@ -263,6 +263,8 @@ def title_from(content: str, files: Sequence[Attachment] = ()) -> str:
         return line
     return (line[:60].rsplit(" ", 1)[0] if " " in line[:60] else line[:60]) + "…"
 
+
+_HEAD = [column for column in conversations.c if column.name not in ("number", "owner")]
 
 _PATH = text(
     """
@@ -370,15 +372,26 @@ def _empty_answer(conversation_id: str, parent_id: str, model: str, effort: str 
     )
 
 
-def _insert_message(db: Connection, message: dict[str, Any]) -> None:
-    """`message` is a Message as a dict; one being generated gets its generation noted too."""
-    files = message.pop("attachments")
-    db.execute(insert(messages).values(**message))
-    if files:
-        db.execute(insert(attachments), [{"message_id": message["id"], **file} for file in files])
-    if message["generation_id"] is not None:
-        noted = {"id": message["generation_id"], "message_id": message["id"], "started_at": message["created_at"]}
-        db.execute(insert(generations).values(**noted))
+def _insert_conversation(db: Connection, owner: str, conversation: Conversation) -> None:
+    head = {column.name: getattr(conversation, column.name) for column in _HEAD}
+    db.execute(insert(conversations).values(owner=owner, **head))
+    for message in conversation.messages:
+        _insert_message(db, message)
+
+
+def _insert_message(db: Connection, message: Message) -> None:
+    """With its attachments, and its generation if it is being generated."""
+    columns = [column.name for column in messages.c if column.name != "number"]
+    db.execute(insert(messages).values({name: getattr(message, name) for name in columns}))
+    if message.attachments:
+        files = [{"message_id": message.id, "name": file.name, "text": file.text} for file in message.attachments]
+        db.execute(insert(attachments), files)
+    if message.generation_id is not None:
+        _note_generation(db, message.generation_id, message.id, message.created_at)
+
+
+def _note_generation(db: Connection, generation_id: str, message_id: str, now: float) -> None:
+    db.execute(insert(generations).values(id=generation_id, message_id=message_id, started_at=now))
 
 
 def _make_room(db: Connection, conversation_id: str, more: int) -> None:

@@ -1,0 +1,224 @@
+"""One answer while it is being written: what has come so far, and whoever listens.
+
+Nothing is queued for a listener. The text is kept once, as a list of pieces, and a listener only remembers how many
+of them it has had: a slow one gets bigger pieces, and any number of them costs no memory worth the name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
+from typing import Any, Literal
+
+from clearseek.conversations.records import Message
+from clearseek.inference.engine import Delta, Event, Finished, Progress, Queued, Timings, Usage
+from clearseek.server.live import KEEP_ALIVE_COMMENT, sse, woken
+
+MAX_CHARS = 4_000_000
+"""Of one answer with its thinking. No engine of ours comes near; a remote one that never ends is cut here."""
+
+Ending = Literal["stopped", "interrupted", "deleted"]
+
+
+class AnswerTooLong(Exception):
+    """The answer passed MAX_CHARS."""
+
+
+class Generation:
+    def __init__(self, message: Message, owner: str) -> None:
+        """`message` as the store opened it: empty, or with the text that is to be continued."""
+        assert message.generation_id is not None
+        self.id = message.generation_id
+        self.owner = owner
+        self.dropped_turns = message.dropped_turns
+        self.digest: str | None = message.model_digest
+        self.ending: Ending | None = None
+        """Why it was ended from outside, if it was."""
+        self.finished: Finished | None = None
+        self.over: Message | None = None
+        """The message as it will stay, once that is written down and listeners may know."""
+        self.unsaved = False
+        self.reader: asyncio.Task[None] | None = None
+        """The task that reads from the engine."""
+        self._start = message
+        self._final: Message | None = None
+        self._thinking = [message.thinking] if message.thinking else []
+        self._answer = [message.content] if message.content else []
+        self._chars = len(message.thinking or "") + len(message.content)
+        self._thinking_started_at = message.thinking_started_at
+        self._thinking_ended_at = message.thinking_ended_at
+        if not message.content and message.thinking_started_at is not None:
+            # It was cut while it thought, and thinks on: the pause until now is not thinking.
+            self._thinking_started_at = time.time()
+            if message.thinking_ended_at is not None:
+                self._thinking_started_at -= message.thinking_ended_at - message.thinking_started_at
+            self._thinking_ended_at = None
+        self._progress: dict[str, Any] | None = None
+        self._tokens = {"thinking": 0, "answer": 0}
+        self._read = Progress(0, 0, 0)
+        self._clock = {"begun": time.monotonic()}
+        self._wakes: set[asyncio.Event] = set()
+        # Grows from event to event, whoever they go to, and over restarts of the server too.
+        self._event_id = int(time.time() * 1000)
+
+    @property
+    def conversation_id(self) -> str:
+        return self._start.conversation_id
+
+    @property
+    def message_id(self) -> str:
+        return self._start.id
+
+    @property
+    def has_new_text(self) -> bool:
+        return any(self._tokens.values())
+
+    @property
+    def listeners(self) -> int:
+        return len(self._wakes)
+
+    def apply(self, event: Event) -> None:
+        """Take in what the engine said. Raises AnswerTooLong."""
+        if self.ending is not None:
+            return
+        now = time.monotonic()
+        match event:
+            case Queued(position):
+                self._progress = {"state": "queued", "position": position}
+            case Progress(total, cached, processed) if "wrote" not in self._clock:
+                self._clock.setdefault("read", now)
+                self._read = event
+                self._progress = {"state": "reading", "total": total, "cached": cached, "processed": processed}
+            case Delta():
+                self._clock.setdefault("read", now)
+                self._clock.setdefault("wrote", now)
+                self._clock["last"] = now
+                self._progress = None
+                self._take(event)
+            case Finished():
+                self.finished = event
+            case _:
+                pass
+        self.unsaved = True
+        self._wake()
+
+    def _take(self, delta: Delta) -> None:
+        self._tokens[delta.kind] += delta.tokens
+        if delta.kind == "thinking":
+            if self._thinking_started_at is None:
+                self._thinking_started_at = time.time()
+        elif delta.text:
+            self._end_thinking()
+        if delta.text:
+            (self._thinking if delta.kind == "thinking" else self._answer).append(delta.text)
+            self._chars += len(delta.text)
+            if self._chars > MAX_CHARS:
+                raise AnswerTooLong
+
+    def _end_thinking(self) -> None:
+        if self._thinking_started_at is not None and self._thinking_ended_at is None:
+            self._thinking_ended_at = time.time()
+
+    def now(self) -> Message:
+        """The message as it stands."""
+        if self._final is not None:
+            return self._final
+        return replace(
+            self._start,
+            content="".join(self._answer),
+            thinking="".join(self._thinking) or None,
+            thinking_started_at=self._thinking_started_at,
+            thinking_ended_at=self._thinking_ended_at,
+            dropped_turns=self.dropped_turns,
+            model_digest=self.digest,
+        )
+
+    def end(self, status: Literal["complete", "stopped", "interrupted", "failed"], **changed: Any) -> Message:
+        """The message as it will stay; nothing changes it any more. Not told to listeners before `close`."""
+        self._end_thinking()
+        usage, timings = self._spent()
+        self._final = replace(self.now(), status=status, generation_id=None, usage=usage, timings=timings, **changed)
+        return self._final
+
+    def close(self, message: Message) -> None:
+        """Tell the listeners the end."""
+        self.over = message
+        self._wake()
+
+    def _spent(self) -> tuple[dict[str, int] | None, dict[str, float] | None]:
+        """Tokens and seconds, with those of earlier goes at this answer.
+
+        Where the engine could not say, because it was stopped or died: the tokens that came, and our own clock.
+        """
+        clock = self._clock
+        if self.finished is not None:
+            usage, timings = self.finished.usage, self.finished.timings
+        elif "read" not in clock:
+            return self._start.usage, self._start.timings
+        else:
+            thought = self._tokens["thinking"]
+            usage = Usage(self._read.total, self._read.cached, thought + self._tokens["answer"], thought)
+            wrote = clock.get("wrote", time.monotonic())
+            timings = Timings(clock["read"] - clock["begun"], wrote - clock["read"], clock.get("last", wrote) - wrote)
+        # An engine that did not say how long the prompt is (a remote one) does not say what a piece of text counts.
+        counted = _added(self._start.usage, asdict(usage)) if usage.prompt_tokens else None
+        return counted, _added(self._start.timings, asdict(timings))
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake.set()
+
+    def _next_id(self) -> int:
+        self._event_id += 1
+        return self._event_id
+
+    async def listen(self) -> AsyncIterator[bytes]:
+        """The events of docs/page-api.md as bytes, from a snapshot of now to the end."""
+        wake = asyncio.Event()
+        self._wakes.add(wake)
+        try:
+            thinking, answer = len(self._thinking), len(self._answer)
+            thought = self._thinking_ended_at is not None
+            told: dict[str, Any] | None = None
+            yield sse("snapshot", {"message": self.now().as_json()}, self._next_id())
+            while True:
+                # Looked at before the text, which is then whole if the answer is over.
+                over = self.over
+                if self._progress is not None and self._progress != told:
+                    told = self._progress
+                    yield sse("progress", told, self._next_id())
+                if len(self._thinking) > thinking:
+                    more, thinking = "".join(self._thinking[thinking:]), len(self._thinking)
+                    yield sse("thinking", {"text": more}, self._next_id())
+                if self._thinking_ended_at is not None and not thought:
+                    thought = True
+                    times = {"started_at": self._thinking_started_at, "ended_at": self._thinking_ended_at}
+                    yield sse("thinking_done", times, self._next_id())
+                if len(self._answer) > answer:
+                    more, answer = "".join(self._answer[answer:]), len(self._answer)
+                    yield sse("answer", {"text": more}, self._next_id())
+                if over is not None:
+                    break
+                # What came while the lines above were being sent has set `wake` again.
+                while not await woken(wake):
+                    yield KEEP_ALIVE_COMMENT
+            yield ending(over, self._next_id())
+        finally:
+            self._wakes.discard(wake)
+
+
+def ending(message: Message, id: int) -> bytes:
+    """The last event of a generation: `done`, or `error` for one that did not end as anybody wished."""
+    return sse("done" if message.status in ("complete", "stopped") else "error", {"message": message.as_json()}, id)
+
+
+def told_over(message: Message) -> list[bytes]:
+    """What a tab gets that asks about a generation long over."""
+    now = int(time.time() * 1000)
+    return [sse("snapshot", {"message": message.as_json()}, now), ending(message, now + 1)]
+
+
+def _added(before: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
+    return {name: (before or {}).get(name, 0) + value for name, value in more.items()}

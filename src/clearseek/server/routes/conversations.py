@@ -1,0 +1,248 @@
+"""The chat page's routes, as docs/page-api.md has them. Thin: who asks, what is wrong with it, and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from clearseek import __version__
+from clearseek.conversations.records import Attachment
+from clearseek.conversations.transfer import ImportedConversation, as_markdown, file_name, from_export, to_export
+from clearseek.inference.engine import Effort, Thinking
+from clearseek.server.errors import ApiError
+from clearseek.server.services import Services
+from clearseek.server.starters import starters_for
+
+router = APIRouter(prefix="/api")
+
+PASTE_LIMIT = 2_000
+"""Characters of a paste beyond which the page makes it an attachment."""
+MAX_STREAMS = 100
+"""Event streams that one owner may have open on one generation, or for lists."""
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+
+
+class Body(BaseModel):
+    # A field that nobody knows is a mistake of the page's; better told than passed over.
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewConversation(Body):
+    title: Title = ""
+    model: Name | None = None
+
+
+class ConversationChange(Body):
+    title: Annotated[Title, Field(min_length=1)] | None = None
+    current: Id | None = None
+
+
+class NewAttachment(Body):
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    text: Annotated[str, StringConstraints(max_length=1_000_000)]
+
+
+class HowToAnswer(Body):
+    model: Name | None = None
+    thinking: bool = True
+    effort: Effort = "high"
+    drop_oldest: bool = False
+
+    def as_thinking(self) -> Thinking:
+        return Thinking(self.thinking, self.effort)
+
+
+class NewMessage(HowToAnswer):
+    content: Annotated[str, StringConstraints(max_length=1_000_000)]
+    parent_id: Id | None = None
+    attachments: Annotated[list[NewAttachment], Field(max_length=20)] = []
+
+    @model_validator(mode="after")
+    def says_something(self) -> NewMessage:
+        if not self.content.strip() and not self.attachments:
+            raise ValueError("the question is empty")
+        return self
+
+
+class Continuation(Body):
+    thinking: bool | None = None
+    effort: Effort | None = None
+
+
+def services(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
+
+
+def owner(request: Request) -> str:
+    """Who asks, as the guard found out: "local", or the id of an API key."""
+    client: str = request.state.client
+    return client
+
+
+def answer(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(data), status, {"cache-control": "no-store", **(headers or {})}, "application/json")
+
+
+def stream(events: AsyncIterator[bytes]) -> StreamingResponse:
+    return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+@router.get("/state")
+async def state(request: Request) -> Response:
+    pool = services(request).pool
+    models = await pool.models()
+    listed = [
+        {
+            "name": model.model,
+            "description": model.details.get("description") or "",
+            "licence": model.details.get("licence"),
+            "parameters": model.details.get("parameters"),
+            "bytes": model.details.get("bytes"),
+            "quant": model.details.get("quant"),
+            "context": model.context,
+            "digest": model.digest,
+            "thinking": model.thinking,
+            "tools": model.tools,
+            "kind": model.kind,
+        }
+        for model in models
+    ]
+    return answer(
+        {
+            "version": __version__,
+            "default_model": models[0].model if models else services(request).settings.model,
+            "models": listed,
+            "efforts": ["low", "high", "max"],
+            "starters": starters_for(models[0].details.get("parameters") if models else None),
+            "paste_limit": PASTE_LIMIT,
+        }
+    )
+
+
+@router.get("/live")
+async def live(request: Request) -> Response:
+    changes = services(request).generations.live
+    if changes.count(owner(request)) >= MAX_STREAMS:
+        raise ApiError(429, "Too many pages are listening at once. Close some of them.")
+    return stream(changes.listen(owner(request)))
+
+
+@router.get("/conversations")
+async def list_conversations(
+    request: Request,
+    query: Annotated[str, Query(max_length=500)] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[str | None, Query(max_length=64)] = None,
+) -> Response:
+    chats = services(request).chats
+    page = await chats.read(chats.page, owner(request), query, limit, before)
+    return answer({"conversations": [item.as_json() for item in page.items], "next": page.next})
+
+
+@router.post("/conversations")
+async def create_conversation(request: Request, body: NewConversation) -> Response:
+    chats = services(request).chats
+    if body.model is not None:
+        body.model = await services(request).pool.resolve(body.model)
+    made = await chats.write(chats.create, owner(request), body.title, body.model)
+    services(request).generations.live.publish(owner(request), made.id)
+    return answer(made.as_json(), 201)
+
+
+@router.post("/conversations/import")
+async def import_conversation(request: Request, body: ImportedConversation) -> Response:
+    chats = services(request).chats
+    made = await chats.write(chats.add, owner(request), from_export(body))
+    services(request).generations.live.publish(owner(request), made.id)
+    return answer(made.as_json(), 201)
+
+
+@router.get("/conversations/{id}")
+async def get_conversation(request: Request, id: Id) -> Response:
+    chats, generations = services(request).chats, services(request).generations
+    read = await chats.read(chats.conversation, owner(request), id)
+    return answer(read.as_json(generations.fresh))
+
+
+@router.patch("/conversations/{id}")
+async def change_conversation(request: Request, id: Id, body: ConversationChange) -> Response:
+    chats, generations = services(request).chats, services(request).generations
+    if body.title is not None:
+        await chats.write(chats.rename, owner(request), id, body.title)
+    if body.current is not None:
+        await chats.write(chats.show, owner(request), id, body.current)
+    generations.live.publish(owner(request), id)
+    read = await chats.read(chats.conversation, owner(request), id)
+    return answer(read.as_json(generations.fresh))
+
+
+@router.delete("/conversations/{id}")
+async def delete_conversation(request: Request, id: Id) -> Response:
+    await services(request).generations.delete(owner(request), id)
+    return Response(status_code=204)
+
+
+@router.get("/conversations/{id}/export")
+async def export_conversation(request: Request, id: Id, format: Literal["md", "json"] = "md") -> Response:
+    chats = services(request).chats
+    conversation = await chats.read(chats.conversation, owner(request), id)
+    headers = {
+        "cache-control": "no-store",
+        "content-disposition": f'attachment; filename="{file_name(conversation)}.{format}"',
+    }
+    if format == "json":
+        body = orjson.dumps(to_export(conversation), option=orjson.OPT_INDENT_2)
+        return Response(body, 200, headers, "application/json")
+    return Response(as_markdown(conversation), 200, headers, "text/markdown; charset=utf-8")
+
+
+@router.post("/conversations/{id}/messages")
+async def ask(request: Request, id: Id, body: NewMessage) -> Response:
+    user, assistant = await services(request).generations.ask(
+        owner(request),
+        id,
+        body.content,
+        body.parent_id,
+        [Attachment(file.name, file.text) for file in body.attachments],
+        model=body.model,
+        thinking=body.as_thinking(),
+        drop_oldest=body.drop_oldest,
+    )
+    return answer({"user": user.as_json(), "assistant": assistant.as_json()}, 201)
+
+
+@router.post("/messages/{id}/regenerate")
+async def regenerate(request: Request, id: Id, body: HowToAnswer) -> Response:
+    assistant = await services(request).generations.regenerate(
+        owner(request), id, model=body.model, thinking=body.as_thinking(), drop_oldest=body.drop_oldest
+    )
+    return answer({"assistant": assistant.as_json()}, 201)
+
+
+@router.post("/messages/{id}/continue")
+async def go_on(request: Request, id: Id, body: Continuation | None = None) -> Response:
+    assistant = await services(request).generations.resume(
+        owner(request), id, body.thinking if body else None, body.effort if body else None
+    )
+    return answer({"assistant": assistant.as_json()}, 201)
+
+
+@router.post("/generations/{id}/stop")
+async def stop(request: Request, id: Id) -> Response:
+    await services(request).generations.stop(owner(request), id)
+    return answer({}, 202)
+
+
+@router.get("/generations/{id}/events")
+async def events(request: Request, id: Id, after: Annotated[int, Query(ge=0)] = 0) -> Response:
+    # `after` needs no looking at: the snapshot that comes first holds whatever came since.
+    return stream(await services(request).generations.listen(owner(request), id))
