@@ -1,0 +1,169 @@
+/** What a person can do to a conversation. Every failure is told in the page; no typed text is ever lost. */
+
+import { ApiError, request, sentence } from "./api";
+import { loadRows } from "./history";
+import { follow, lost, reached, unfollowAll } from "./listen";
+import * as state from "./state";
+import { newestLeaf } from "./tree";
+import type { Attachment, Conversation, Message } from "./types";
+
+interface Options {
+  drop_oldest?: boolean;
+}
+
+function how() {
+  return {
+    ...(state.model.value ? { model: state.model.value.name } : {}),
+    thinking: state.thinkingOn.value,
+    effort: state.effort.value,
+  };
+}
+
+function tell(error: unknown, retry?: () => void): void {
+  if (error instanceof DOMException && error.name === "AbortError") return;
+  if (error instanceof ApiError && error.code === "unreachable") lost();
+  const again = retry ? { retry: { label: "Try again", run: retry } } : {};
+  state.notice.value = { text: sentence(error), ...again };
+}
+
+/** Shows a conversation by id; false when there is none. */
+export async function openConversation(id: string): Promise<boolean> {
+  const same = state.opened.value?.id === id;
+  if (!same) {
+    unfollowAll();
+    state.opening.value = true;
+    state.notice.value = null;
+  }
+  wanted = id;
+  try {
+    const conversation = await request<Conversation>("GET", `/api/conversations/${encodeURIComponent(id)}`);
+    if (wanted !== id) return true;
+    reached();
+    if (!same) state.chosenModel.value = conversation.model;
+    state.showConversation(conversation);
+    followAll();
+    return true;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return false;
+    tell(error, () => void openConversation(id));
+    return true;
+  } finally {
+    if (wanted === id) state.opening.value = false;
+  }
+}
+
+/** The conversation asked for last; an answer that comes late for another is dropped. */
+let wanted: string | null = null;
+
+export function closeConversation(): void {
+  wanted = null;
+  unfollowAll();
+  state.opened.value = null;
+  state.messages.value = new Map();
+  state.notice.value = null;
+  state.opening.value = false;
+}
+
+/** Brings the open conversation up to date, after silence or a change made elsewhere. */
+export async function refresh(): Promise<void> {
+  const id = state.opened.value?.id;
+  if (id !== undefined && !(await openConversation(id))) {
+    state.notice.value = { text: "This chat was deleted in another window." };
+  }
+}
+
+function followAll(): void {
+  for (const entry of state.messages.peek().values()) {
+    follow(entry.peek().message, () => void loadRows(), () => void refresh());
+  }
+}
+
+/** Asks; creates the conversation when none is open. Returns its id, or null when it failed. */
+export async function ask(text: string, attachments: Attachment[], parent?: string | null): Promise<string | null> {
+  if (state.sending.value) return null;
+  state.sending.value = true;
+  state.notice.value = null;
+  try {
+    let id = state.opened.value?.id;
+    if (id === undefined) {
+      const created = await request<Conversation>("POST", "/api/conversations", {
+        ...(state.model.value ? { model: state.model.value.name } : {}),
+      });
+      id = created.id;
+      wanted = id;
+      state.showConversation({ ...created, messages: created.messages ?? [] });
+    }
+    const answer = await request<{ user: Message; assistant: Message }>(
+      "POST",
+      `/api/conversations/${encodeURIComponent(id)}/messages`,
+      {
+        content: text,
+        parent_id: parent === undefined ? (state.opened.value?.current ?? null) : parent,
+        ...(attachments.length ? { attachments: attachments.map(({ name, text }) => ({ name, text })) } : {}),
+        ...how(),
+      },
+    );
+    reached();
+    if (state.opened.value?.id === id) {
+      state.addMessages(answer.user, answer.assistant);
+      followAll();
+    }
+    void loadRows();
+    return id;
+  } catch (error) {
+    tell(error);
+    return null;
+  } finally {
+    state.sending.value = false;
+  }
+}
+
+export async function regenerate(message: Message, options: Options = {}): Promise<void> {
+  state.notice.value = null;
+  try {
+    const path = `/api/messages/${encodeURIComponent(message.id)}/regenerate`;
+    const { assistant } = await request<{ assistant: Message }>("POST", path, { ...how(), ...options });
+    state.addMessages(assistant);
+    followAll();
+  } catch (error) {
+    tell(error, () => void regenerate(message, options));
+  }
+}
+
+export async function continueAnswer(message: Message): Promise<void> {
+  state.notice.value = null;
+  try {
+    const path = `/api/messages/${encodeURIComponent(message.id)}/continue`;
+    const { assistant } = await request<{ assistant: Message }>("POST", path, {
+      thinking: state.thinkingOn.value,
+      effort: state.effort.value,
+    });
+    state.addMessages(assistant);
+    followAll();
+  } catch (error) {
+    tell(error, () => void continueAnswer(message));
+  }
+}
+
+export async function stop(message: Message | null = state.writing.value): Promise<void> {
+  if (!message?.generation_id) return;
+  try {
+    await request("POST", `/api/generations/${encodeURIComponent(message.generation_id)}/stop`);
+  } catch (error) {
+    // Over already, or gone: the stream says so by itself.
+    if (!(error instanceof ApiError && error.status === 404)) tell(error, () => void stop(message));
+  }
+}
+
+/** Shows the branch that `id` is on. */
+export async function switchBranch(id: string): Promise<void> {
+  const current = state.opened.value;
+  if (!current) return;
+  const leaf = newestLeaf(state.tree.value, id);
+  state.opened.value = { ...current, current: leaf };
+  try {
+    await request("PATCH", `/api/conversations/${encodeURIComponent(current.id)}`, { current: leaf });
+  } catch (error) {
+    tell(error);
+  }
+}

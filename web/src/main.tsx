@@ -1,0 +1,105 @@
+/** Starts the page, and keeps it true when it comes back from sleep. */
+
+import { effect } from "@preact/signals";
+import { render } from "preact";
+import { refresh } from "./actions";
+import { ApiError, keyWanted, request, sentence } from "./api";
+import { loadRows, loadRowsSoon } from "./history";
+import { backoff, lost, reached, retryNow, startLive, stopLive, unfollowAll } from "./listen";
+import { startRouter } from "./router";
+import * as state from "./state";
+import type { ServerState } from "./types";
+import { App } from "./ui/App";
+import { serveCopyButtons } from "./ui/clipboard";
+import "./styles/base.css";
+import "./styles/frame.css";
+import "./styles/thread.css";
+import "./styles/prose.css";
+import "./styles/composer.css";
+
+/** A hidden tab gives its two connections back after this, since a browser allows only six to one server. */
+const HIDDEN_MS = 5_000;
+
+let routed = false;
+
+async function boot(attempt = 0): Promise<void> {
+  try {
+    state.server.value = await request<ServerState>("GET", "/api/state");
+    reached();
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) return;
+    if (error instanceof ApiError && error.code === "unreachable") lost();
+    else state.notice.value = { text: sentence(error) };
+    window.setTimeout(() => void boot(attempt + 1), backoff(attempt));
+    return;
+  }
+  state.chosenModel.value ??= state.recall("model");
+  void loadRows();
+  if (routed) void refresh();
+  else startRouter();
+  routed = true;
+  listen();
+}
+
+function listen(): void {
+  startLive(
+    (conversation) => {
+      loadRowsSoon();
+      // Our own answers are followed already; anything else in the open chat happened elsewhere.
+      if (conversation === state.opened.peek()?.id && !state.sending.peek()) refreshSoon();
+    },
+    () => {
+      void loadRows();
+      void refresh();
+    },
+  );
+}
+
+let refreshTimer = 0;
+function refreshSoon(): void {
+  window.clearTimeout(refreshTimer);
+  refreshTimer = window.setTimeout(() => {
+    if (state.opened.peek() && !state.sending.peek()) void refresh();
+  }, 300);
+}
+
+let hiddenTimer = 0;
+document.addEventListener("visibilitychange", () => {
+  window.clearTimeout(hiddenTimer);
+  if (document.hidden) {
+    hiddenTimer = window.setTimeout(() => {
+      stopLive();
+      unfollowAll();
+      asleep = true;
+    }, HIDDEN_MS);
+  } else awake();
+});
+window.addEventListener("online", awake);
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) awake();
+});
+
+let asleep = false;
+function awake(): void {
+  retryNow();
+  if (!routed || keyWanted.peek()) return;
+  if (asleep) {
+    asleep = false;
+    listen();
+  }
+  void loadRows();
+  void refresh();
+}
+
+// The text being written survives a reload of this tab.
+const DRAFT = "clearseek.draft";
+try {
+  state.draft.value = sessionStorage.getItem(DRAFT) ?? "";
+  effect(() => sessionStorage.setItem(DRAFT, state.draft.value.slice(0, 200_000)));
+} catch {
+  // storage is blocked: then it does not
+}
+
+render(<App boot={() => void boot()} />, document.getElementById("app")!);
+serveCopyButtons(document.body);
+void boot();

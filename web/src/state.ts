@@ -1,0 +1,122 @@
+/** What the page knows, as signals. Changed by actions.ts, listen.ts and history.ts; read by the components. */
+
+import { computed, signal, type Signal } from "@preact/signals";
+import { entryOf, type Entry } from "./stream";
+import { pathTo } from "./tree";
+import type { Attachment, Conversation, ConversationRow, Effort, Message, Model, ServerState } from "./types";
+
+export const server = signal<ServerState | null>(null);
+
+/** The sidebar: what it lists, where the next page begins, what is searched for. */
+export const rows = signal<ConversationRow[]>([]);
+export const nextRows = signal<string | null>(null);
+export const query = signal("");
+export const drawerOpen = signal(false);
+
+/** The open conversation, without its messages; null on the first screen. */
+export interface Opened {
+  id: string;
+  title: string;
+  model: string | null;
+  current: string | null;
+}
+export const opened = signal<Opened | null>(null);
+/** True between choosing a conversation and having it. */
+export const opening = signal(false);
+
+/** One signal per message, so that a token draws one message again; the map itself changes only with the tree. */
+export const messages = signal<ReadonlyMap<string, Signal<Entry>>>(new Map());
+
+const nodes = computed(() => new Map([...messages.value].map(([id, entry]) => [id, entry.peek().message])));
+export const tree = nodes;
+export const path = computed(() => pathTo(nodes.value, opened.value?.current ?? null));
+
+/** The message that is being written in the open conversation's shown branch, if any. */
+export const writing = computed<Message | null>(() => {
+  const last = path.value.at(-1);
+  const message = last === undefined ? undefined : messages.value.get(last)?.value.message;
+  return message?.status === "generating" ? message : null;
+});
+
+/** Told above the composer; `retry` is a way on. */
+export interface Notice {
+  text: string;
+  retry?: { label: string; run: () => void };
+}
+export const notice = signal<Notice | null>(null);
+/** The server is out of reach since then (milliseconds), or null. */
+export const lostSince = signal<number | null>(null);
+/** Said to screen readers, politely. */
+export const announcement = signal("");
+
+export const draft = signal("");
+export const draftAttachments = signal<Attachment[]>([]);
+/** A question is on its way to the server. */
+export const sending = signal(false);
+
+export const chosenModel = signal<string | null>(null);
+export const thinkingOn = signal(recall("thinking") !== "off");
+export const effort = signal<Effort>(asEffort(recall("effort")));
+
+export const model = computed<Model | null>(() => {
+  const known = server.value;
+  if (!known) return null;
+  const find = (name: string | null) => known.models.find((one) => one.name === name);
+  return find(chosenModel.value) ?? find(known.default_model) ?? known.models[0] ?? null;
+});
+
+/** Puts a whole conversation in place; entries that are the same message keep their signal. */
+export function showConversation(conversation: Conversation): void {
+  const { messages: list, ...rest } = conversation;
+  const before = opened.peek()?.id === rest.id ? messages.peek() : new Map<string, Signal<Entry>>();
+  const after = new Map<string, Signal<Entry>>();
+  for (const message of list) {
+    const entry = before.get(message.id);
+    if (entry) {
+      // A message that is being listened to is ahead of what the list says.
+      const ahead = entry.peek().message.status === "generating" && message.status === "generating";
+      if (!ahead && JSON.stringify(entry.peek().message) !== JSON.stringify(message)) {
+        entry.value = { ...entry.peek(), message };
+      }
+      after.set(message.id, entry);
+    } else {
+      after.set(message.id, signal(entryOf(message)));
+    }
+  }
+  messages.value = after;
+  opened.value = { id: rest.id, title: rest.title, model: rest.model, current: rest.current };
+}
+
+export function addMessages(...list: Message[]): void {
+  const after = new Map(messages.peek());
+  for (const message of list) {
+    const entry = after.get(message.id);
+    if (entry) entry.value = { ...entry.peek(), message };
+    else after.set(message.id, signal(entryOf(message)));
+  }
+  messages.value = after;
+  const last = list.at(-1);
+  if (last && opened.peek()) opened.value = { ...opened.peek()!, current: last.id };
+}
+
+/** Small choices, kept in this browser. */
+export function recall(name: string): string | null {
+  try {
+    return localStorage.getItem(`clearseek.${name}`);
+  } catch {
+    return null;
+  }
+}
+
+export function keep(name: string, value: string | null): void {
+  try {
+    if (value === null) localStorage.removeItem(`clearseek.${name}`);
+    else localStorage.setItem(`clearseek.${name}`, value);
+  } catch {
+    // storage is blocked: the choice lasts as long as the page
+  }
+}
+
+function asEffort(value: string | null): Effort {
+  return value === "low" || value === "max" ? value : "high";
+}

@@ -1,0 +1,57 @@
+/** One answer: workings, fair copy, receipt. */
+
+import type { Signal } from "@preact/signals";
+import { continueAnswer, regenerate } from "../actions";
+import { progressWords } from "../format";
+import { writing } from "../state";
+import type { Entry } from "../stream";
+import type { Message } from "../types";
+import { Branches } from "./Branches";
+import { CopyButton } from "./CopyButton";
+import { Prose } from "./Prose";
+import { Receipt } from "./Receipt";
+import { Thinking } from "./Thinking";
+import { Trouble } from "./Trouble";
+
+export function Answer({ entry, last }: { entry: Signal<Entry>; last: boolean }) {
+  const { message, progress } = entry.value;
+  const growing = message.status === "generating";
+  const nothingYet = !message.thinking && !message.content;
+  return (
+    <article class="answer" aria-label="Answer" aria-busy={growing} data-status={message.status} data-id={message.id}>
+      {message.thinking && <Thinking entry={entry.value} />}
+      {growing && (nothingYet || progress) && <p class="waiting num">{progressWords(progress)}…</p>}
+      {message.content && <Prose text={message.content} growing={growing} />}
+      {message.status === "complete" && nothingYet && <p class="waiting">The model gave no answer.</p>}
+      {message.status === "failed" && <Trouble message={message} />}
+      {!growing && (
+        <footer class="under">
+          {message.status !== "failed" && <Receipt message={message} />}
+          <span class="acts" data-last={last || undefined}>
+            <Branches id={message.id} />
+            {message.content && <CopyButton text={message.content} />}
+            {message.status !== "failed" && <Regenerate message={message} />}
+            {last && canContinue(message) && (
+              <button type="button" class="act" onClick={() => void continueAnswer(message)}>
+                Continue
+              </button>
+            )}
+          </span>
+        </footer>
+      )}
+    </article>
+  );
+}
+
+function Regenerate({ message }: { message: Message }) {
+  if (writing.value) return null;
+  return (
+    <button type="button" class="act" onClick={() => void regenerate(message)}>
+      Regenerate
+    </button>
+  );
+}
+
+export function canContinue({ status, finish_reason }: Message): boolean {
+  return status === "stopped" || status === "interrupted" || finish_reason === "length" || finish_reason === "aborted";
+}

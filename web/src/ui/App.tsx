@@ -1,0 +1,92 @@
+/** The page: the list beside the open chat, and what belongs to both. */
+
+import { useEffect } from "preact/hooks";
+import { stop } from "../actions";
+import { keyWanted } from "../api";
+import { retryNow } from "../listen";
+import * as state from "../state";
+import { Composer } from "./Composer";
+import { focusComposer, focusSearch } from "./focus";
+import { Menu, Plus } from "./icons";
+import { KeyDialog } from "./KeyDialog";
+import { ModelPicker } from "./ModelPicker";
+import { newChat, Sidebar } from "./Sidebar";
+import { Thread } from "./Thread";
+
+export function App({ boot }: { boot: () => void }) {
+  useKeys();
+  useTitle();
+  return (
+    <div class="page">
+      <Sidebar />
+      {state.drawerOpen.value && (
+        <div class="scrim only-narrow" aria-hidden="true" onClick={() => (state.drawerOpen.value = false)} />
+      )}
+      <main>
+        <header class="bar">
+          <button
+            type="button"
+            class="icon only-narrow"
+            aria-label="Chats"
+            aria-expanded={state.drawerOpen.value}
+            aria-controls="sidebar"
+            onClick={() => (state.drawerOpen.value = true)}
+          >
+            <Menu />
+          </button>
+          <ModelPicker />
+          <button type="button" class="icon only-narrow" aria-label="New chat" onClick={newChat}>
+            <Plus />
+          </button>
+        </header>
+        <Lost />
+        <Thread />
+        <Composer />
+      </main>
+      <div class="offscreen" role="status" aria-live="polite">
+        {state.announcement.value}
+      </div>
+      {keyWanted.value && <KeyDialog onKey={boot} />}
+    </div>
+  );
+}
+
+function Lost() {
+  if (state.lostSince.value === null) return null;
+  return (
+    <div class="lost" role="alert">
+      <span>The server does not answer. Trying again by itself; nothing is lost.</span>
+      <button type="button" class="act" onClick={retryNow}>
+        Try now
+      </button>
+    </div>
+  );
+}
+
+function useKeys(): void {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      const ctrl = event.ctrlKey || event.metaKey;
+      if (ctrl && !event.shiftKey && !event.altKey && event.key.toLowerCase() === "k") {
+        event.preventDefault();
+        focusSearch();
+      } else if (ctrl && event.shiftKey && event.key.toLowerCase() === "o") {
+        event.preventDefault();
+        newChat();
+        focusComposer();
+      } else if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
+        if (state.drawerOpen.value) state.drawerOpen.value = false;
+        else if (state.writing.value) void stop();
+      }
+    };
+    document.addEventListener("keydown", onKey);
+    return () => document.removeEventListener("keydown", onKey);
+  }, []);
+}
+
+function useTitle(): void {
+  const title = state.opened.value?.title;
+  useEffect(() => {
+    document.title = title ? `${title} · ClearSeek` : "ClearSeek";
+  }, [title]);
+}

@@ -1,0 +1,34 @@
+import { switchBranch } from "../actions";
+import { tree, writing } from "../state";
+import { siblings } from "../tree";
+
+/** `‹ 2/3 ›` where a message has siblings. */
+export function Branches({ id }: { id: string }) {
+  const all = siblings(tree.value, id);
+  if (all.length < 2) return null;
+  const at = all.indexOf(id);
+  const to = (index: number) => {
+    const target = all[index];
+    if (target !== undefined) void switchBranch(target);
+  };
+  const busy = writing.value !== null && writing.value.id !== id;
+  return (
+    <span class="branches" role="group" aria-label="Versions">
+      <button type="button" class="act" aria-label="Previous version" disabled={at === 0 || busy} onClick={() => to(at - 1)}>
+        ‹
+      </button>
+      <span class="num" aria-live="polite">
+        {at + 1}/{all.length}
+      </span>
+      <button
+        type="button"
+        class="act"
+        aria-label="Next version"
+        disabled={at === all.length - 1 || busy}
+        onClick={() => to(at + 1)}
+      >
+        ›
+      </button>
+    </span>
+  );
+}

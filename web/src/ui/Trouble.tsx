@@ -1,0 +1,48 @@
+/** An answer that failed: what happened, in words, and the ways on. */
+
+import { regenerate } from "../actions";
+import { plural } from "../format";
+import * as state from "../state";
+import type { Message } from "../types";
+import { startOver } from "./startOver";
+
+const TITLES: Record<string, string> = {
+  context_length_exceeded: "This chat is too long for the model.",
+  engine_crashed: "The engine stopped in the middle of the answer.",
+  engine_unavailable: "The engine cannot be reached.",
+  too_many_requests: "Too many questions are waiting.",
+  model_not_found: "That model is not here any more.",
+  upstream_timeout: "The remote engine went silent.",
+};
+
+export function Trouble({ message }: { message: Message }) {
+  const error = message.error ?? { message: "The answer failed.", code: "engine_error" };
+  const tooLong = error.code === "context_length_exceeded";
+  const title = TITLES[error.code];
+  return (
+    <div class="trouble" role="alert">
+      {title && <strong>{title}</strong>}
+      <p>
+        {tooLong && error.over ? `It is ${plural(error.over, "token")} too long. Nothing was left out.` : error.message}
+      </p>
+      <p class="acts">
+        {tooLong ? (
+          <>
+            <button type="button" class="act" onClick={() => startOver(message)}>
+              Start a new chat
+            </button>
+            <button type="button" class="act" onClick={() => void regenerate(message, { drop_oldest: true })}>
+              Leave out the oldest turns
+            </button>
+          </>
+        ) : (
+          <button type="button" class="act" onClick={() => void regenerate(message)}>
+            {error.code === "model_not_found" && state.model.value
+              ? `Try again with ${state.model.value.name}`
+              : "Try again"}
+          </button>
+        )}
+      </p>
+    </div>
+  );
+}
