@@ -51,6 +51,15 @@ def copy_stream(source: IO[bytes], target: Path, limit: int, stage: str, total: 
         os.fsync(out.fileno())
 
 
+def need_room(folder: Path, size: int) -> None:
+    """Raises HubError where the disk under `folder` has not `size` bytes left: better told now than hours later."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise HubError(
+            f"The disk is full: {size / 1e6:.0f} MB are needed in {folder} and {free / 1e6:.0f} MB are free."
+        )
+
+
 def sync_folder(folder: Path) -> None:
     """Bring a folder's entries to disk, so that a rename in it survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

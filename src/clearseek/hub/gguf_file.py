@@ -141,6 +141,10 @@ class Header:
     eos_token: str
     add_bos: bool
     vocab_size: int
+    pairs_end: int
+    """Byte after the metadata, where the tensor list begins."""
+    file_type_at: int | None
+    """Byte at which the u32 of `general.file_type` stands."""
     data_offset: int
     file_bytes: int
 
@@ -318,6 +322,7 @@ class _Reader:
         skipped: dict[str, int] = {}
         tokens: array.array[int] = array.array("Q")
         types: array.array[int] = array.array("i")
+        file_type_at = None
         for _ in range(pair_count):
             key = self.name_text("a metadata key")
             if key in metadata or key in skipped:
@@ -328,7 +333,10 @@ class _Reader:
             elif kind == _ARRAY:
                 self.items(key, metadata, skipped, tokens, types)
             else:
+                if key == "general.file_type" and kind == 4:
+                    file_type_at = self.base + self.at
                 metadata[key] = self.scalar(kind, key)
+        pairs_end = self.base + self.at
         tensors, data_offset = self.tensor_list(tensor_count, metadata)
         special = self.special_tokens(tokens, types)
         bos, eos = (self.token_at(tokens, metadata.get(f"tokenizer.ggml.{n}_token_id")) for n in ("bos", "eos"))
@@ -343,6 +351,8 @@ class _Reader:
             eos_token=eos,
             add_bos=_adds_bos(metadata),
             vocab_size=len(tokens),
+            pairs_end=pairs_end,
+            file_type_at=file_type_at,
             data_offset=data_offset,
             file_bytes=self.size,
         )

@@ -1,16 +1,118 @@
-"""Write the weights of a GGUF file in another quantisation."""
+"""Write the weights of a GGUF file in another quantisation.
+
+Why: llama.cpp repacks Q4_0 for the processor's widest instructions when it loads a file, so the same model can run
+half again as fast as in Q4_1. The metadata is copied byte for byte (only `general.file_type` changes); vectors
+(norms, biases) stay as they are, and so does what is in Q8_0 already, such as the token embeddings.
+"""
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
-from clearseek.hub.errors import HubError
+from clearseek.hub.errors import BadModelFile
+from clearseek.hub.files import sync_folder
+from clearseek.hub.gguf_file import TENSOR_TYPES, Header, TensorInfo, read_header
+
+Kind = Literal["q4_0", "q8_0"]
+
+_FILE_TYPE = {"q4_0": 2, "q8_0": 7}
+_TYPE_IDS = {name: number for number, (name, _, _) in TENSOR_TYPES.items()}
+_CHUNK_VALUES = 1 << 20
+"""Values worked on at a time: 4 MB as float32, and the cache likes it."""
 
 
-def requantize(
-    src: Path, dst: Path, kind: Literal["q4_0", "q8_0"], progress: Callable[[int, int], None] | None = None
-) -> None:
-    """Write `src` to `dst` with its matrices as Q4_0 or Q8_0; `progress(bytes read, bytes in all)`."""
-    raise HubError("Requantising is not there yet; use `--quant keep`.")
+def requantize(src: Path, dst: Path, kind: Kind, progress: Callable[[int, int], None] | None = None) -> None:
+    """Write `src` to `dst` with its matrices as Q4_0 or Q8_0.
+
+    `progress` gets `(bytes read, bytes in all)`. `dst` appears only when it is whole; memory stays within some tens
+    of megabytes. Raises BadModelFile where a tensor's type cannot be read back.
+    """
+    header = read_header(src)
+    types = {tensor.name: target_type(tensor, kind) for tensor in header.tensors}
+    total = sum(tensor.bytes for tensor in header.tensors)
+    aside = dst.with_name(dst.name + ".part")
+    try:
+        with src.open("rb") as source, aside.open("wb") as out:
+            _write_header(header, types, kind, source, out)
+            done = 0
+            for tensor in header.tensors:
+                source.seek(header.data_offset + tensor.offset)
+                for read in _convert(tensor, types[tensor.name], source, out):
+                    done += read
+                    if progress:
+                        progress(done, total)
+                out.write(b"\0" * (-out.tell() % _alignment(header)))
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(aside, dst)
+        sync_folder(dst.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def target_type(tensor: TensorInfo, kind: Kind) -> str:
+    """What a tensor becomes. Embeddings and the output matrix are worth 8 bits: every token goes through them."""
+    if len(tensor.shape) < 2 or tensor.shape[0] % 32 or tensor.type == "Q8_0" or "norm" in tensor.name:
+        return tensor.type
+    if tensor.name in ("token_embd.weight", "output.weight"):
+        return "Q8_0"
+    return kind.upper()
+
+
+def _alignment(header: Header) -> int:
+    return header.number("general.alignment") or 32
+
+
+def _size(tensor: TensorInfo, label: str) -> int:
+    _, block, block_bytes = TENSOR_TYPES[_TYPE_IDS[label]]
+    return tensor.elements // block * block_bytes
+
+
+def _write_header(header: Header, types: dict[str, str], kind: Kind, source: IO[bytes], out: IO[bytes]) -> None:
+    pairs = bytearray(source.read(header.pairs_end))
+    if header.file_type_at is not None:
+        struct.pack_into("<I", pairs, header.file_type_at, _FILE_TYPE[kind])
+    out.write(pairs)
+    alignment, offset = _alignment(header), 0
+    for tensor in header.tensors:
+        name, label = tensor.name.encode(), types[tensor.name]
+        out.write(struct.pack("<Q", len(name)) + name + struct.pack("<I", len(tensor.shape)))
+        out.write(struct.pack(f"<{len(tensor.shape)}Q", *tensor.shape))
+        out.write(struct.pack("<IQ", _TYPE_IDS[label], offset))
+        offset += _size(tensor, label)
+        offset += -offset % alignment
+    out.write(b"\0" * (-out.tell() % alignment))
+
+
+def _convert(tensor: TensorInfo, label: str, source: IO[bytes], out: IO[bytes]):  # type: ignore[no-untyped-def]
+    """Copy or convert one tensor, yielding how many bytes were read."""
+    if label == tensor.type:
+        left = tensor.bytes
+        while left:
+            block = source.read(min(left, 1 << 20))
+            out.write(block)
+            left -= len(block)
+            yield len(block)
+        return
+    import numpy as np
+    from gguf.constants import GGMLQuantizationType
+    from gguf.quants import dequantize, quantize
+
+    row_values = tensor.shape[0]
+    row_bytes = tensor.bytes // (tensor.elements // row_values)
+    rows_left = tensor.elements // row_values
+    step = max(1, _CHUNK_VALUES // row_values)
+    while rows_left:
+        rows = min(step, rows_left)
+        raw = np.frombuffer(source.read(rows * row_bytes), dtype=np.uint8).reshape(rows, row_bytes)
+        try:
+            values = dequantize(raw, GGMLQuantizationType(_TYPE_IDS[tensor.type]))
+        except NotImplementedError:
+            raise BadModelFile(f"{tensor.name} is stored as {tensor.type}, which cannot be requantised.") from None
+        out.write(quantize(values.reshape(rows, row_values), GGMLQuantizationType(_TYPE_IDS[label])).tobytes())
+        rows_left -= rows
+        yield rows * row_bytes

