@@ -1,4 +1,4 @@
-"""The load of `bench serve`, in a process of its own: `python -m clearseek.cli.bench_load`, job on stdin, times on stdout.
+"""The load of `bench serve`, in its own process: `python -m clearseek.cli.bench_load`, job on stdin, times on stdout.
 
 It must cost next to nothing, or it would slow down what it measures: after the first piece of an answer it parses
 nothing, and only keeps the end of the stream, where the token counts are.

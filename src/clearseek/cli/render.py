@@ -39,50 +39,49 @@ def split_finished(text: str) -> tuple[str, str]:
 
 
 class Wrapped:
-    """Writes a stream of text with a left margin, breaking lines between words."""
+    """Writes a stream of text with a left margin, breaking lines between words; runs of spaces become one."""
 
     def __init__(self, console: Console, style: str, indent: str = "  ") -> None:
         self.console, self.style, self.indent = console, style, indent
-        self.column = 0
-        self.word = ""
+        self._column = 0
+        self._word = ""
+        self._space = False
 
     def feed(self, text: str) -> None:
         for part in re.findall(r"\n|[^\S\n]+|\S+", text):
-            if part.isspace():
+            if part == "\n":
                 self._put_word()
-                self._put_space(part)
+                self._new_line()
+            elif part.isspace():
+                self._put_word()
+                self._space = True
             else:
-                self.word += part
+                self._word += part
 
     def end(self) -> None:
         """Write what is held back, and leave the cursor at the start of a line."""
         self._put_word()
-        if self.column:
-            self._put_space("\n")
+        if self._column:
+            self._new_line()
 
     def _put_word(self) -> None:
-        if not self.word:
+        if not self._word:
             return
-        word, self.word = self.word, ""
-        if self.column and self.column + cell_len(word) > self.console.width:
-            self._put_space("\n")
-        if not self.column:
-            word = self.indent + word
+        word, self._word = self._word, ""
+        if self._column and self._column + self._space + cell_len(word) > self.console.width:
+            self._new_line()
+        word = (" " if self._space else "") + word if self._column else self.indent + word
+        self._space = False
         self._write(word)
-        self.column += cell_len(word)
+        self._column += cell_len(word)
 
-    def _put_space(self, space: str) -> None:
-        if space == "\n":
-            self._write("\n")
-            self.column = 0
-        elif self.column:
-            self._write(" ")
-            self.column += 1
+    def _new_line(self) -> None:
+        self._write("\n")
+        self._column, self._space = 0, False
 
     def _write(self, text: str) -> None:
-        self.console.print(
-            Text(text, style=self.style), end="", soft_wrap=True, highlight=False, markup=False, emoji=False
-        )
+        styled = Text(text, style=self.style)
+        self.console.print(styled, end="", soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 class _Tail:

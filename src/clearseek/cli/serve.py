@@ -24,6 +24,7 @@ def serve(
     context: Annotated[int | None, typer.Option("--context", help="Tokens of context for one request.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", help="Threads of the engine.")] = None,
     slots: Annotated[int | None, typer.Option("--slots", help="Answers made side by side.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log every request on stderr.")] = False,
 ) -> None:
     """Serve the chat page and the DeepSeek-compatible API; the first time, fetch the default model."""
     from clearseek.cli.first_model import ensure_model
@@ -35,4 +36,4 @@ def serve(
         model=model, host=host, port=port, engine_url=engine_url, context=context, threads=threads, slots=slots
     )
     ensure_model(settings, Store(home() / "models"))
-    run(settings, open_browser=open_)
+    run(settings, open_browser=open_, verbose=verbose)
