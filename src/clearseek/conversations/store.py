@@ -46,11 +46,13 @@ class ChatStore:
         self._writing = ThreadPoolExecutor(1, "chats-write")
         # Whoever holds this lock is the server whose answers are being written here. A second server on the same
         # folder must not take the first one's running answers for the remains of a crash.
-        self._lock = FileLock(f"{path}.lock", timeout=0)
+        self._lock = FileLock(f"{path}.lock", timeout=0, thread_local=False)
         try:
             self._lock.acquire()
         except Timeout:
             return
+        except OSError:
+            pass  # a file system without locks: then a second server is not guarded against, and that is all
         self._recover()
 
     def close(self) -> None:

@@ -32,6 +32,9 @@ SAVE_AGAIN = 5.0
 CLOSING = 5.0
 """Seconds that running answers get, at shutdown, to let go of the engine and be written down."""
 
+MAX_LISTENERS = 100
+"""Streams that may be open on one generation."""
+
 DELETED = {"message": "This conversation was deleted while the answer was being written.", "code": "deleted"}
 
 
@@ -139,13 +142,13 @@ class Generations:
         return self._unsaved.get(message.id, message)
 
     async def listen(self, owner: str, generation_id: str) -> AsyncIterator[bytes]:
-        """The generation's events as bytes; raises NotFound before the first one. Leaving stops nothing."""
+        """The generation's events as bytes; raises NotFound or ApiError before the first one. Leaving stops nothing."""
         generation = self._running.get(generation_id)
         if generation is not None and generation.owner == owner:
-            return generation.listen()
+            return _one_more(generation)
         message = self.fresh(await self._chats.read(self._chats.message_of, owner, generation_id))
         if message.generation_id in self._running:  # it was continued since: its new generation tells the same message
-            return self._running[message.generation_id].listen()
+            return _one_more(self._running[message.generation_id])
         return _each(told_over(message))
 
     # Running
@@ -339,6 +342,12 @@ def _with_save_error(message: Message, error: ChatError) -> Message:
     code = DiskFull.code if isinstance(error, DiskFull) else error.code
     sentence = f"This answer is not saved yet; it is kept here and tried again every few seconds. {error}"
     return replace(message, error={"message": sentence, "code": code})
+
+
+def _one_more(generation: Generation) -> AsyncIterator[bytes]:
+    if generation.listeners >= MAX_LISTENERS:
+        raise ApiError(429, "Too many pages are listening to this answer at once. Close some of them.")
+    return generation.listen()
 
 
 async def _each(events: list[bytes]) -> AsyncIterator[bytes]:

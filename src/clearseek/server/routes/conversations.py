@@ -22,8 +22,8 @@ router = APIRouter(prefix="/api")
 
 PASTE_LIMIT = 2_000
 """Characters of a paste beyond which the page makes it an attachment."""
-MAX_STREAMS = 100
-"""Event streams that one owner may have open on one generation, or for lists."""
+MAX_LISTS = 100
+"""Streams of changes that one owner may have open."""
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -93,7 +93,9 @@ def answer(data: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 
 
 def stream(events: AsyncIterator[bytes]) -> StreamingResponse:
-    return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+    # x-accel-buffering: nginx passes each event on at once
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 @router.get("/state")
@@ -131,7 +133,7 @@ async def state(request: Request) -> Response:
 @router.get("/live")
 async def live(request: Request) -> Response:
     changes = services(request).generations.live
-    if changes.count(owner(request)) >= MAX_STREAMS:
+    if changes.count(owner(request)) >= MAX_LISTS:
         raise ApiError(429, "Too many pages are listening at once. Close some of them.")
     return stream(changes.listen(owner(request)))
 
