@@ -29,6 +29,7 @@ function tell(error: unknown, retry?: () => void): void {
 /** Shows a conversation by id; false when there is none. */
 export async function openConversation(id: string): Promise<boolean> {
   const same = state.opened.value?.id === id;
+  const stamp = changes;
   if (!same) {
     unfollowAll();
     state.opening.value = true;
@@ -39,6 +40,8 @@ export async function openConversation(id: string): Promise<boolean> {
     const conversation = await request<Conversation>("GET", `/api/conversations/${encodeURIComponent(id)}`);
     if (wanted !== id) return true;
     reached();
+    // Something was asked while this was on its way, so it may be older than what is shown.
+    if (same && stamp !== changes) return openConversation(id);
     if (!same) state.chosenModel.value = conversation.model;
     state.showConversation(conversation);
     followAll();
@@ -54,6 +57,14 @@ export async function openConversation(id: string): Promise<boolean> {
 
 /** The conversation asked for last; an answer that comes late for another is dropped. */
 let wanted: string | null = null;
+/** Grows with every change of the tree that this page makes. */
+let changes = 0;
+
+function added(...list: Message[]): void {
+  changes++;
+  state.addMessages(...list);
+  followAll();
+}
 
 export function closeConversation(): void {
   wanted = null;
@@ -67,7 +78,7 @@ export function closeConversation(): void {
 /** Brings the open conversation up to date, after silence or a change made elsewhere. */
 export async function refresh(): Promise<void> {
   const id = state.opened.value?.id;
-  if (id !== undefined && !(await openConversation(id))) {
+  if (id !== undefined && !(await openConversation(id)) && state.opened.value?.id === id) {
     state.notice.value = { text: "This chat was deleted in another window." };
   }
 }
@@ -104,10 +115,7 @@ export async function ask(text: string, attachments: Attachment[], parent?: stri
       },
     );
     reached();
-    if (state.opened.value?.id === id) {
-      state.addMessages(answer.user, answer.assistant);
-      followAll();
-    }
+    if (state.opened.value?.id === id) added(answer.user, answer.assistant);
     void loadRows();
     return id;
   } catch (error) {
@@ -120,11 +128,11 @@ export async function ask(text: string, attachments: Attachment[], parent?: stri
 
 export async function regenerate(message: Message, options: Options = {}): Promise<void> {
   state.notice.value = null;
+  const id = state.opened.value?.id;
   try {
     const path = `/api/messages/${encodeURIComponent(message.id)}/regenerate`;
     const { assistant } = await request<{ assistant: Message }>("POST", path, { ...how(), ...options });
-    state.addMessages(assistant);
-    followAll();
+    if (state.opened.value?.id === id) added(assistant);
   } catch (error) {
     tell(error, () => void regenerate(message, options));
   }
@@ -132,14 +140,14 @@ export async function regenerate(message: Message, options: Options = {}): Promi
 
 export async function continueAnswer(message: Message): Promise<void> {
   state.notice.value = null;
+  const id = state.opened.value?.id;
   try {
     const path = `/api/messages/${encodeURIComponent(message.id)}/continue`;
     const { assistant } = await request<{ assistant: Message }>("POST", path, {
       thinking: state.thinkingOn.value,
       effort: state.effort.value,
     });
-    state.addMessages(assistant);
-    followAll();
+    if (state.opened.value?.id === id) added(assistant);
   } catch (error) {
     tell(error, () => void continueAnswer(message));
   }
@@ -160,6 +168,7 @@ export async function switchBranch(id: string): Promise<void> {
   const current = state.opened.value;
   if (!current) return;
   const leaf = newestLeaf(state.tree.value, id);
+  changes++;
   state.opened.value = { ...current, current: leaf };
   try {
     await request("PATCH", `/api/conversations/${encodeURIComponent(current.id)}`, { current: leaf });

@@ -101,8 +101,13 @@ export function lost(): void {
 
 let live: AbortController | null = null;
 
+/** Null where too much changed to say what. */
+interface Changed {
+  conversation: string | null;
+}
+
 /** Follows the list of conversations until `stopLive`. `onAgain` is called after every reconnect. */
-export function startLive(onChanged: (conversation: string) => void, onAgain: () => void): void {
+export function startLive(onChanged: (conversation: string | null) => void, onAgain: () => void): void {
   if (live) return;
   const abort = (live = new AbortController());
   void (async () => {
@@ -110,7 +115,7 @@ export function startLive(onChanged: (conversation: string) => void, onAgain: ()
       let opened = false;
       try {
         await readEvents("/api/live", abort.signal, (event) => {
-          if (event.event === "changed") onChanged(String((event.data as { conversation?: unknown })?.conversation));
+          if (event.event === "changed") onChanged((event.data as Changed | null)?.conversation ?? null);
         }, () => {
           opened = true;
           if (attempt > 0) onAgain();

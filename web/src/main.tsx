@@ -46,7 +46,7 @@ function listen(): void {
     (conversation) => {
       loadRowsSoon();
       // Our own answers are followed already; anything else in the open chat happened elsewhere.
-      if (conversation === state.opened.peek()?.id && !state.sending.peek()) refreshSoon();
+      if (conversation === null || conversation === state.opened.peek()?.id) refreshSoon();
     },
     () => {
       void loadRows();
@@ -59,7 +59,7 @@ let refreshTimer = 0;
 function refreshSoon(): void {
   window.clearTimeout(refreshTimer);
   refreshTimer = window.setTimeout(() => {
-    if (state.opened.peek() && !state.sending.peek()) void refresh();
+    void refresh();
   }, 300);
 }
 
