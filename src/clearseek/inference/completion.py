@@ -61,9 +61,8 @@ class Completion:
     ) -> AsyncGenerator[Delta | Progress | Stopped, None]:
         """Posts one completion. Closing the generator closes the connection, which frees the slot."""
         top = body.pop("_top", None)
-        prompt = body.get("prompt")
-        if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str):
-            body["prompt"] = prompt[0]
+        if isinstance(body.get("prompt"), list):
+            body["prompt"] = joined(body["prompt"])
         body |= {"stream": True, "return_progress": True}
         body.setdefault("cache_prompt", True)
         try:
@@ -111,6 +110,21 @@ class Completion:
         """The last event of the answer, all completions together."""
         usage = Usage(self._prompt_tokens or 0, self._cached, self.generated, self.reasoning)
         return Finished(reason, usage, Timings(prompt=self._prompt_ms / 1e3, decode=self._decode_ms / 1e3))
+
+
+def joined(parts: list[Any]) -> list[Any] | str:
+    """A prompt of strings and token ids in the form the child takes for one prompt.
+
+    Neighbouring strings become one, so that they are tokenised as the one text they are; and a list of strings alone
+    would be taken for several prompts, whose answers come interleaved.
+    """
+    out: list[Any] = []
+    for part in parts:
+        if isinstance(part, str) and out and isinstance(out[-1], str):
+            out[-1] += part
+        elif part != "":
+            out.append(part)
+    return out[0] if len(out) == 1 and isinstance(out[0], str) else out
 
 
 def _payload(event: bytes) -> dict[str, Any] | None:

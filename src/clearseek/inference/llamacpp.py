@@ -276,26 +276,13 @@ class LlamaCppEngine:
             parts.append(self.style.suppress)
         if content:
             parts += await self._pieces(completion, content)
-        return _joined(parts), thought, bool(content)
+        return parts, thought, bool(content)
 
     async def _pieces(self, completion: Completion, text: str) -> list[Any]:
         """Text that was generated or came from outside: control tokens spelt out in it stay plain text."""
         if any(token in text for token in self.header.control_tokens):
             return list(await completion.tokenize(text))
         return [text] if text else []
-
-
-def _joined(parts: list[Any]) -> list[Any]:
-    """Neighbouring strings become one, so that they are tokenised as the one text they are."""
-    out: list[Any] = []
-    for part in parts:
-        if part == "":
-            continue
-        if isinstance(part, str) and out and isinstance(out[-1], str):
-            out[-1] += part
-        else:
-            out.append(part)
-    return out
 
 
 async def _raw(completion: Completion, request: Request) -> AsyncGenerator[Event, None]:

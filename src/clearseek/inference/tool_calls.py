@@ -38,14 +38,12 @@ class ToolCallParser:
             else:
                 at = self._held.find(OPEN)
                 if at >= 0:
-                    before = self._held[:at]
-                    out += before if before.strip() else ""
+                    out += self._held[:at].rstrip()
                     self._held, self._inside = self._held[at + len(OPEN) :], True
                     continue
+                # Held back: what may be the beginning of a call, and the white space before it.
                 keep = next((n for n in range(len(OPEN) - 1, 0, -1) if self._held.endswith(OPEN[:n])), 0)
-                body = self._held[: len(self._held) - keep]
-                if self.calls and not body.strip():
-                    return out  # white space between two calls
+                body = self._held[: len(self._held) - keep].rstrip()
                 out += body
                 self._held = self._held[len(body) :]
                 return out
@@ -56,7 +54,7 @@ class ToolCallParser:
         if self._inside:
             self._inside = False
             return self._take(held, closed=False)
-        return "" if self.calls and not held.strip() else held
+        return held.rstrip() if self.calls else held
 
     def _take(self, body: str, *, closed: bool) -> str:
         call = parse_call(body, self.names)
