@@ -16,7 +16,7 @@ export default defineConfig({
   plugins: [onlyWoff2()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
-    outDir: process.env["CLEARSEEK_PAGE_OUT"] ?? "../src/clearseek/server/static",
+    outDir: "../src/clearseek/server/static",
     emptyOutDir: true,
     target: ["chrome123", "firefox121", "safari17.5"],
     // The CSP allows fonts and styles from our own address only, so nothing becomes a data: URL.
