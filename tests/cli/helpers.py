@@ -46,9 +46,9 @@ class OnTerminal:
         """Read until the pattern comes after what was already waited for; returns what was written up to it."""
         deadline = time.monotonic() + seconds
         while True:
-            new = ANSI.sub("", self.seen[self._at :])
+            new = ANSI.sub("", self.seen)[self._at :]
             if found := re.search(pattern, new):
-                self._at = len(self.seen)
+                self._at += found.end()
                 return new[: found.end()]
             left = deadline - time.monotonic()
             assert left > 0, f"no {pattern!r} in {new[-2000:]!r}"
@@ -83,5 +83,5 @@ class OnTerminal:
         self.seen += data.decode("utf-8", "replace")
         # answer what prompt_toolkit asks a terminal: where the cursor is
         if b"\x1b[6n" in data:
-            os.write(self.fd, b"\x1b[1;1R")
+            os.write(self.fd, b"\x1b[30;1R")
         return bool(data)

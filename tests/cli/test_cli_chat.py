@@ -99,20 +99,21 @@ def test_a_conversation_on_a_terminal(real_home: Path, tmp_path: Path) -> None:
     chat = OnTerminal("chat", "--seed", "1", home=real_home)
     try:
         chat.wait_for("/help lists the commands")
-        chat.wait_for("› ")
+        chat.wait_for("›")
 
         chat.type("Write a very long story about a lighthouse.\r")
+        chat.wait_for("…")
         chat.wait_for(r"\w+ \w+ \w+ \w+ \w+")
         chat.type("\x03")
         chat.wait_for(r"\(stopped\)", seconds=5)
-        chat.wait_for("› ")
+        chat.wait_for("›")
 
         chat.type("/think off\r")
         chat.wait_for("Thinking is off")
-        chat.wait_for("› ")
+        chat.wait_for("›")
         chat.type("What is the capital of France?\r")
         assert "Paris" in chat.wait_for(r"tokens/s")
-        chat.wait_for("› ")
+        chat.wait_for("›")
 
         chat.type("/model\r")
         chat.wait_for(r"\* smollm2-135m-instruct")
@@ -131,7 +132,7 @@ def test_a_conversation_on_a_terminal(real_home: Path, tmp_path: Path) -> None:
 
         chat.type("/new\r")
         chat.wait_for("A new conversation")
-        chat.wait_for("› ")
+        chat.wait_for("›")
         chat.type("\x04")
         assert chat.end() == 0
         assert "Traceback" not in chat.seen

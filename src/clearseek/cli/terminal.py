@@ -16,6 +16,7 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory
+from prompt_toolkit.shortcuts import CompleteStyle
 from rich.console import Console
 
 from clearseek.cli.files import write_new_text
@@ -56,6 +57,8 @@ class Terminal:
             history=FileHistory(str(history_file())),
             completer=WordCompleter(list(COMMANDS), sentence=True),
             complete_while_typing=False,
+            complete_style=CompleteStyle.READLINE_LIKE,
+            reserve_space_for_menu=0,
         )
         self._say(f"{self.model}. /help lists the commands; Ctrl-D leaves.")
         try:
