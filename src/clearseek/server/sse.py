@@ -57,9 +57,9 @@ class _Answer(Response):
         self._events, self._first_token = events, first_token
         self._began = time.perf_counter()
 
-    def _note_first(self, event: Event) -> bool:
-        """Whether an event is the first token; notes how long it took."""
-        if not isinstance(event, (Delta, ToolCall)):
+    def _is_first_token(self, event: Event) -> bool:
+        """Whether an event is the model's first token (inserted text is not); notes how long it took."""
+        if not (event.tokens if isinstance(event, Delta) else isinstance(event, ToolCall)):
             return False
         self._first_token(time.perf_counter() - self._began)
         return True
@@ -112,7 +112,7 @@ class DocumentAnswer(_Answer):
         begun = False
         async with contextlib.aclosing(self._events) as events:
             async for event in events:
-                begun = begun or self._note_first(event)
+                begun = begun or self._is_first_token(event)
                 if isinstance(event, Finished):
                     self._finished = event
                 else:
@@ -161,13 +161,18 @@ class StreamAnswer(_Answer):
 
     async def _relay(self, send: Send) -> None:
         tell = self._writer.event
-        begun = False
+        begun, held = False, b""
         async with contextlib.aclosing(self._events) as events:
             async for event in events:
-                begun = begun or self._note_first(event)
+                begun = begun or self._is_first_token(event)
                 data = tell(event)
-                if data:
-                    await self._send(send, data)
+                if not data:
+                    continue
+                if begun or isinstance(event, Finished):
+                    await self._send(send, held + data)
+                    held = b""
+                else:  # text that was put before the first token comes before the engine has said yes
+                    held += data
 
     async def _send(self, send: Send, data: bytes) -> None:
         if not self._started:
