@@ -88,8 +88,8 @@ def install(web: Path) -> None:
     done = npm(NPM_CI, return_completed_process=True, cwd=web, stdin=subprocess.DEVNULL, capture_output=True)
     if done.returncode != 0:
         raise BuildFailed(
-            "The chat page's libraries could not be fetched with npm, which reads your own .npmrc and needs the network: "
-            f"check them and try again. It said: {_last_words(done)}"
+            "The chat page's libraries could not be fetched: check the network, and the .npmrc that npm reads, "
+            f"then try again. It said: {_last_words(done)}"
         )
     (modules / ".lock").write_text(digest + "\n", "utf-8")
 
