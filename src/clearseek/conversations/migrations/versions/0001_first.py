@@ -26,8 +26,8 @@ CREATE INDEX conversations_by_owner ON conversations (owner, updated_at, number)
 CREATE TABLE messages (
     number INTEGER NOT NULL PRIMARY KEY,
     id VARCHAR NOT NULL UNIQUE,
-    conversation_id VARCHAR NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
-    parent_id VARCHAR REFERENCES messages (id) ON DELETE CASCADE,
+    conversation_id VARCHAR NOT NULL,
+    parent_id VARCHAR,
     role VARCHAR NOT NULL CONSTRAINT messages_role CHECK (role IN ('user', 'assistant')),
     content TEXT DEFAULT '' NOT NULL,
     thinking TEXT,
@@ -44,21 +44,25 @@ CREATE TABLE messages (
     dropped_turns INTEGER DEFAULT '0' NOT NULL,
     usage JSON,
     timings JSON,
-    error JSON
+    error JSON,
+    FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
+    FOREIGN KEY (parent_id) REFERENCES messages (id) ON DELETE CASCADE
 );
 CREATE INDEX messages_by_conversation ON messages (conversation_id, number);
 CREATE INDEX messages_by_parent ON messages (parent_id);
 CREATE TABLE attachments (
     number INTEGER NOT NULL PRIMARY KEY,
-    message_id VARCHAR NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    message_id VARCHAR NOT NULL,
     name VARCHAR NOT NULL,
-    text TEXT NOT NULL
+    text TEXT NOT NULL,
+    FOREIGN KEY (message_id) REFERENCES messages (id) ON DELETE CASCADE
 );
 CREATE INDEX attachments_by_message ON attachments (message_id, number);
 CREATE TABLE generations (
     id VARCHAR NOT NULL PRIMARY KEY,
-    message_id VARCHAR NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
-    started_at FLOAT NOT NULL
+    message_id VARCHAR NOT NULL,
+    started_at FLOAT NOT NULL,
+    FOREIGN KEY (message_id) REFERENCES messages (id) ON DELETE CASCADE
 );
 CREATE INDEX generations_by_message ON generations (message_id);
 """
