@@ -179,7 +179,7 @@ async def test_tools_need_a_template_that_knows_them(engine: LlamaCppEngine) -> 
 async def test_fill_in_the_middle_is_refused_in_words_where_the_model_has_no_tokens_for_it(
     engine: LlamaCppEngine,
 ) -> None:
-    with pytest.raises(BadRequest, match="filling in the middle"):
+    with pytest.raises(BadRequest, match="fill in the middle"):
         await collect(engine, Request((), completion_prompt="def f(", completion_suffix="return x"))
     events = await collect(engine, Request((), completion_prompt="Once upon a", max_tokens=5))
     assert text(events)
