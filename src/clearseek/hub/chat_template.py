@@ -52,7 +52,7 @@ class ChatTemplate:
         self.source = CHATML if source is None else source
         self.bos_token, self.eos_token = bos_token, eos_token
         self._template = compile_template(self.source)
-        self._forgeries = _forgery_pattern(control_tokens)
+        self._dangerous = _Dangerous(control_tokens)
         self._wants_argument_objects = bool(re.search(r"arguments\s*\|\s*tojson", self.source))
         user = {"role": "user", "content": "q"}
         prompt = self._run([user], None, True, None)
@@ -87,7 +87,7 @@ class ChatTemplate:
             turns = _fold_system(turns)
         if self._wants_argument_objects:
             turns = [_argument_objects(turn) for turn in turns]
-        marks = _Marks(self._forgeries)
+        marks = _Marks(self._dangerous)
         text = self._run(
             [marks.hide(turn) for turn in turns],
             [marks.hide(tool) for tool in tools] if tools else None,
@@ -163,52 +163,63 @@ def _with_object(call: Mapping[str, Any]) -> dict[str, Any]:
     return {**call, "function": {**function, "arguments": arguments}}
 
 
-def _forgery_pattern(control_tokens: Sequence[str]) -> re.Pattern[str] | None:
+class _Dangerous:
     """What must not reach the tokeniser as trusted text when a person typed it: a control token; and at the edges of
-    a message the beginning or end of one, which could become whole beside the template's own text."""
-    tokens = sorted({token for token in control_tokens if token.strip()}, key=len, reverse=True)
-    if not tokens:
-        return None
-    heads = sorted({token[:cut] for token in tokens for cut in range(1, len(token))}, key=len, reverse=True)
-    tails = sorted({token[cut:] for token in tokens for cut in range(1, len(token))}, key=len, reverse=True)
-    whole, head, tail = ("|".join(map(re.escape, texts)) for texts in (tokens, heads, tails))
-    if not head:
-        return re.compile(whole)
-    return re.compile(rf"{whole}|(?:{head})(?=\s*\Z)|(?<![\s\S])(?:{tail})")
+    a message the beginning or end of one, which could become whole beside other text."""
+
+    def __init__(self, control_tokens: Sequence[str]) -> None:
+        tokens = sorted({token for token in control_tokens if token.strip()}, key=len, reverse=True)
+        self.whole = re.compile("|".join(map(re.escape, tokens))) if tokens else None
+        self.heads = {token[:cut] for token in tokens for cut in range(1, len(token))}
+        self.tails = {token[cut:] for token in tokens for cut in range(1, len(token))}
+        self.longest = max(map(len, tokens), default=0)
+
+    def edges(self, text: str) -> tuple[slice, slice]:
+        """Where the text (spaces aside, as templates trim) begins with a token's end, and ends with a beginning."""
+        start, end = len(text) - len(text.lstrip()), len(text.rstrip())
+        reach = range(min(self.longest - 1, end - start), 0, -1)
+        head = next((size for size in reach if text[end - size : end] in self.heads), 0)
+        tail = next((size for size in reach if text[start : start + size] in self.tails), 0)
+        return slice(start, min(start + tail, end - head)), slice(end - head, end)
 
 
 class _Marks:
     """Stand-ins for dangerous text: put in before rendering, taken out after."""
 
-    def __init__(self, pattern: re.Pattern[str] | None) -> None:
-        self.pattern = pattern
+    def __init__(self, dangerous: _Dangerous) -> None:
+        self.dangerous = dangerous
         self.nonce = secrets.token_hex(8)
-        self.hidden: list[str] = []
+        self.hidden: dict[str, int] = {}
 
     def hide(self, value: Any) -> Any:
-        if self.pattern is None:
+        if self.dangerous.whole is None:
             return value
         if isinstance(value, str):
-            return self.pattern.sub(self._replace, value)
+            return self._hide_text(value, self.dangerous.whole)
         if isinstance(value, Mapping):
             return {self.hide(key): self.hide(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.hide(item) for item in value]
         return value
 
-    def _replace(self, match: re.Match[str]) -> str:
-        if match.group() not in self.hidden:
-            self.hidden.append(match.group())
-        return f"\ue000{self.nonce}:{self.hidden.index(match.group())}\ue001"
+    def _hide_text(self, text: str, whole: re.Pattern[str]) -> str:
+        first, last = self.dangerous.edges(text)
+        middle = whole.sub(lambda match: self._mark(match.group()), text[first.stop : last.start])
+        # a whole token that reaches into an edge is covered by the edge; the rest of it is then no token any more
+        return text[: first.start] + self._mark(text[first]) + middle + self._mark(text[last]) + text[last.stop :]
+
+    def _mark(self, text: str) -> str:
+        return f"\ue000{self.nonce}:{self.hidden.setdefault(text, len(self.hidden))}\ue001" if text else ""
 
     def split(self, text: str) -> tuple[Piece, ...]:
         if not self.hidden:
             return (Piece(text, True),)
         parts = re.split(f"\ue000{self.nonce}:(\\d+)\ue001", text)
+        texts = list(self.hidden)
         pieces = []
         for index, part in enumerate(parts):
             if index % 2:
-                pieces.append(Piece(self.hidden[int(part)], False))
+                pieces.append(Piece(texts[int(part)], False))
             elif part:
                 pieces.append(Piece(part, True))
         return tuple(pieces)
