@@ -108,8 +108,9 @@ def _last_words(done: subprocess.CompletedProcess[Any]) -> str:
     """The lines of an error that tell people something, as one line."""
     text = (done.stderr or done.stdout or b"").decode("utf-8", "replace")
     lines = [line.removeprefix("npm error").removeprefix("npm ERR!").strip() for line in text.splitlines()]
-    told = [line for line in lines if line and "debug-0.log" not in line and "complete log of this run" not in line]
-    return " ".join(told)[:600] or f"nothing, and ended with {done.returncode}."
+    noise = ("at ", "{", "}", "errno", "syscall", "A complete log", "This is a problem related", "If you are behind")
+    told = [line for line in lines if line and not line.startswith(noise) and not line.endswith("debug-0.log")]
+    return " ".join(told)[:400] or f"nothing, and ended with {done.returncode}."
 
 
 def _read(path: Path) -> str | None:

@@ -23,6 +23,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    // What the bundle holds of others, with their licences, travels with it.
+    license: { fileName: "licences.md" },
   },
   server: {
     proxy: Object.fromEntries(

@@ -33,7 +33,10 @@ export function split(text: string, growing: boolean): Split {
   return { done, tail: lines.slice(starts.at(-1)).join("\n") };
 }
 
-/** Splits a text that only grows: each call looks at the tail of the one before and at what is new. */
+/**
+ * Splits a text that only grows: each call looks at the tail of the one before and at what is new. Only whole lines
+ * count: a `2` alone would end the list that `2. two` goes on with.
+ */
 export class Splitter {
   private text = "";
   private state: Split = { done: [], tail: "" };
@@ -42,8 +45,13 @@ export class Splitter {
     if (!text.startsWith(this.text)) this.state = { done: [], tail: "" };
     const known = text.startsWith(this.text) ? this.text.length : 0;
     this.text = text;
-    const { done, tail } = split(this.state.tail + text.slice(known), true);
-    this.state = { done: done.length ? [...this.state.done, ...done] : this.state.done, tail };
+    const open = this.state.tail + text.slice(known);
+    const whole = open.lastIndexOf("\n") + 1;
+    const { done, tail } = split(open.slice(0, whole), true);
+    this.state = {
+      done: done.length ? [...this.state.done, ...done] : this.state.done,
+      tail: tail + open.slice(whole),
+    };
     return this.state;
   }
 }

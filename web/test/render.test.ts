@@ -1,0 +1,88 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { loadCode, loadMath } from "../src/markdown/extras";
+import { renderMarkdown, sanitize } from "../src/markdown/render";
+import corpus from "./xss.json";
+
+/** Everything that could act, fetch or lie about where it goes. */
+function dangers(html: string): string[] {
+  const box = document.createElement("template");
+  box.innerHTML = html;
+  const found: string[] = [];
+  for (const element of box.content.querySelectorAll("*")) {
+    const tag = element.tagName.toLowerCase();
+    const forbidden = /^(script|iframe|object|embed|base|meta|link|style|form|input|textarea|img|image|video|audio|source|use|foreignobject|animate|set|annotation-xml)$/;
+    if (forbidden.test(tag)) found.push(`<${tag}>`);
+    for (const { name, value } of element.attributes) {
+      if (/^on/i.test(name)) found.push(`${tag} ${name}`);
+      if (/^(src|srcset|srcdoc|action|formaction|xlink:href|data|poster|background)$/i.test(name)) found.push(`${tag} ${name}`);
+      if (name === "id" || name === "name") found.push(`${tag} ${name}`);
+      if (name === "href" && !/^(https?:\/\/|mailto:)/i.test(value)) found.push(`href ${value}`);
+      if (name === "style" && /url|expression|import/i.test(value)) found.push(`style ${value}`);
+    }
+    if (tag === "a" && element.hasAttribute("href")) {
+      if (element.getAttribute("rel") !== "noopener noreferrer" || element.getAttribute("target") !== "_blank") {
+        found.push("a link that is not set apart");
+      }
+    }
+  }
+  return found;
+}
+
+describe("what a model may write", () => {
+  it("the check itself sees the danger in raw HTML", () => {
+    expect(dangers('<img src=x onerror="a()"><a href="javascript:a()">x</a><a href="https://e.com">y</a>')).toHaveLength(6);
+  });
+
+  for (const loaded of [false, true]) {
+    describe(loaded ? "with KaTeX and highlight.js" : "before they are loaded", () => {
+      beforeAll(async () => {
+        if (loaded) await Promise.all([loadMath(), loadCode()]);
+      });
+      it.each(corpus)("%j is harmless", (attack) => {
+        for (const growing of [false, true]) expect(dangers(renderMarkdown(attack, { growing }))).toEqual([]);
+        expect(dangers(renderMarkdown("[click][a] and [a]", { definitions: attack }))).toEqual([]);
+      });
+      it.each(corpus)("%j is harmless as raw HTML to the last gate", (attack) => {
+        expect(dangers(sanitize(attack))).toEqual([]);
+      });
+    });
+  }
+});
+
+describe("Markdown", () => {
+  it("draws tables, lists, code and links", () => {
+    const html = renderMarkdown("| a | b |\n|---|--:|\n| 1 | 2 |\n\n- x\n\n```python\nprint(1)\n```\n\nhttps://example.com/a");
+    expect(html).toContain("<table>");
+    expect(html).toContain("<li>x</li>");
+    expect(html).toContain("copy-code");
+    expect(html).toMatch(/<a href="https:\/\/example\.com\/a"[^>]*rel="noopener noreferrer"/);
+  });
+  it("keeps a single newline", () => {
+    expect(renderMarkdown("a\nb")).toContain("<br>");
+  });
+  it("shows an image as a link", () => {
+    const html = renderMarkdown("![a cat](https://example.com/cat.png)");
+    expect(html).not.toContain("<img");
+    expect(html).toContain("a cat (image)");
+  });
+  it("colours code once it is whole, and not while it grows", async () => {
+    await loadCode();
+    expect(renderMarkdown("```python\ndef f(): pass\n```")).toContain("hljs-keyword");
+    expect(renderMarkdown("```python\ndef f(): pass", { growing: true })).not.toContain("hljs-keyword");
+    expect(renderMarkdown("```nolanguage\n<b>\n```")).toContain("&lt;b&gt;");
+  });
+  it("typesets with KaTeX, once, without the source in it", async () => {
+    await loadMath();
+    const html = renderMarkdown("\\(x^2\\)");
+    expect(html).toContain("katex");
+    expect(html).toContain("<math");
+    expect(html).not.toContain("annotation");
+    expect(html).not.toContain("x^2");
+  });
+  it("an endless macro ends", async () => {
+    await loadMath();
+    const begun = performance.now();
+    renderMarkdown("$$\\def\\a{\\a\\a}\\a$$");
+    expect(performance.now() - begun).toBeLessThan(2000);
+  });
+});
