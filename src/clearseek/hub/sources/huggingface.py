@@ -94,7 +94,7 @@ class _Watched:
 
     def write(self, data: bytes) -> int:
         if self.total is not None and self.done + len(data) > self.total:
-            raise PullFailed(f"The hub sends more than the {self.total} bytes it promised; nothing was kept.")
+            raise PullFailed(f"The hub sends more than the {self.total} bytes it promised; pull again.")
         self.out.write(data)
         self.done += len(data)
         self.progress("download", self.done, self.total)

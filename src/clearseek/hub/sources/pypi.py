@@ -66,9 +66,10 @@ def _finished_wheel(staging: Path) -> Path | None:
 def _download(requirement: str, size: int | None, staging: Path, progress: Progress) -> Path:
     if importlib.util.find_spec("pip") is None:
         raise PullFailed(f"{sys.executable} has no pip; run `{sys.executable} -m ensurepip` and pull again.")
-    arriving = staging / "arriving"
-    remove_tree(arriving)
-    arriving.mkdir(parents=True)
+    for stale in staging.glob("arriving-*"):
+        remove_tree(stale)
+    # a name of its own: a pip that outlived a killed pull may still be writing to the folder it was given
+    arriving = Path(tempfile.mkdtemp(prefix="arriving-", dir=staging))
     command = [
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"),
         *("--no-input", "--quiet", "--progress-bar=off", "--dest", str(arriving), requirement),
