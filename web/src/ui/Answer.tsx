@@ -1,6 +1,7 @@
 /** One answer: workings, fair copy, receipt. */
 
 import type { Signal } from "@preact/signals";
+import { useRef } from "preact/hooks";
 import { continueAnswer, regenerate } from "../actions";
 import { progressWords } from "../format";
 import { writing } from "../state";
@@ -12,16 +13,29 @@ import { Prose } from "./Prose";
 import { Receipt } from "./Receipt";
 import { Thinking } from "./Thinking";
 import { Trouble } from "./Trouble";
+import { useNear } from "./useNear";
 
-export function Answer({ entry, last }: { entry: Signal<Entry>; last: boolean }) {
+interface AnswerProps {
+  entry: Signal<Entry>;
+  /** The last message of the conversation as shown. */
+  last: boolean;
+  /** Surely in the window when the conversation is opened. */
+  visible: boolean;
+}
+
+export function Answer({ entry, last, visible }: AnswerProps) {
   const { message, progress } = entry.value;
   const growing = message.status === "generating";
   const nothingYet = !message.thinking && !message.content;
+  const box = useRef<HTMLElement>(null);
+  // Drawing the Markdown of hundreds of answers takes seconds; of those far away only the plain text is there.
+  const near = useNear(box, visible || growing);
   return (
-    <article class="answer" aria-label="Answer" aria-busy={growing} data-status={message.status} data-id={message.id}>
+    <article ref={box} class="answer" aria-label="Answer" aria-busy={growing} data-status={message.status} data-id={message.id}>
       {message.thinking && <Thinking entry={entry.value} />}
       {growing && (nothingYet || progress) && <p class="waiting num">{progressWords(progress)}…</p>}
-      {message.content && <Prose text={message.content} growing={growing} />}
+      {message.content &&
+        (near ? <Prose text={message.content} growing={growing} /> : <div class="prose plain">{message.content}</div>)}
       {message.status === "complete" && nothingYet && <p class="waiting">The model gave no answer.</p>}
       {message.status === "failed" && <Trouble message={message} />}
       {!growing && (

@@ -60,6 +60,7 @@ function receiptItems({ usage, timings, model, model_digest }: Message): [string
     items.push(["Reading the prompt", duration(timings.prompt)]);
     items.push(["Writing", duration(timings.decode)]);
   }
+  if (usage || timings) items.push(["Basis", "measured"]);
   if (model) items.push(["Model", model]);
   if (model_digest) items.push(["Weights, SHA-256", model_digest.slice(0, 16)]);
   return items;

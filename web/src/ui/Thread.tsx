@@ -65,7 +65,7 @@ export function Thread() {
           return entry.peek().message.role === "user" ? (
             <Question key={id} entry={entry} />
           ) : (
-            <Answer key={id} entry={entry} last={index === path.length - 1} />
+            <Answer key={id} entry={entry} last={index === path.length - 1} visible={index >= path.length - 6} />
           );
         })}
       </div>
