@@ -201,6 +201,38 @@ async def test_stop_before_anything_came(talks: Generations, chats: ChatStore, p
     assert pool.open == 0
 
 
+async def test_what_was_not_counted_is_not_told(talks: Generations, chats: ChatStore, pool: ScriptedPool) -> None:
+    """A remote engine says its counts at the end only: of an answer stopped before, nobody knows them."""
+
+    async def remote(request: Request) -> AsyncIterator[Event]:
+        yield Delta("answer", "some words at once")
+        await asyncio.sleep(30)
+
+    pool.script = remote
+    _, answer = await begin(talks, chats)
+    await until(lambda: talks.fresh(answer).content)
+    await talks.stop(ME, answer.generation_id)
+    await hear(talks, answer.generation_id)
+    kept = chats.message(ME, answer.id)
+    assert kept.usage is None
+    assert kept.timings is not None
+
+
+async def test_an_answer_that_another_server_writes_is_told_so(
+    talks: Generations, chats: ChatStore, pool: ScriptedPool
+) -> None:
+    pool.gated = True
+    _, answer = await begin(talks, chats)
+    elsewhere = ChatStore(chats.path)
+    other = Generations(pool, elsewhere)  # type: ignore[arg-type]
+    events = await hear(other, answer.generation_id)
+    elsewhere.close()
+    assert events[-1][0] == "error"
+    assert "Another ClearSeek" in events[-1][2]["message"]["error"]["message"]
+    pool.let_go()
+    assert told(await hear(talks, answer.generation_id)) == (THOUGHT, WHOLE)
+
+
 async def test_stopped_while_thinking_can_think_on(talks: Generations, chats: ChatStore, pool: ScriptedPool) -> None:
     pool.gated = True
     _, answer = await begin(talks, chats)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -36,6 +37,11 @@ MAX_LISTENERS = 100
 """Streams that may be open on one generation."""
 
 DELETED = {"message": "This conversation was deleted while the answer was being written.", "code": "deleted"}
+
+ELSEWHERE = {
+    "message": "Another ClearSeek that uses the same folder is writing this answer. Look again in a moment.",
+    "code": "interrupted",
+}
 
 
 class Generations:
@@ -149,6 +155,8 @@ class Generations:
         message = self.fresh(await self._chats.read(self._chats.message_of, owner, generation_id))
         if message.generation_id in self._running:  # it was continued since: its new generation tells the same message
             return _one_more(self._running[message.generation_id])
+        if message.status == "generating":
+            message = replace(message, status="interrupted", generation_id=None, error=ELSEWHERE)
         return _each(told_over(message))
 
     # Running
@@ -243,12 +251,17 @@ class Generations:
         return message
 
     async def _save_regularly(self) -> None:
+        took = 0.0
         while True:
             await self._dirty.wait()
-            await asyncio.sleep(SAVE_EVERY)
+            # The whole text is written each time: where that takes long (a slow disk, a very long answer) it is done
+            # less often, so that it never takes more than a tenth of the time.
+            await asyncio.sleep(max(SAVE_EVERY, 10 * took))
             self._dirty.clear()
+            began = time.monotonic()
             try:
                 await self._save_now()
+                took = time.monotonic() - began
             except ChatError as error:
                 log.error("what is being written could not be saved: %s", error)
                 await asyncio.sleep(SAVE_AGAIN)
