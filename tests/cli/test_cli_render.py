@@ -99,6 +99,15 @@ def test_thinking_is_the_same_however_it_comes(parts: list[str]) -> None:
         assert len(line.rstrip()) <= 24 or len(line.split()) == 1
 
 
+def test_code_in_thinking_keeps_its_indentation() -> None:
+    console = screen()
+    writer = Wrapped(console, "dim")
+    for piece in ("def f():\n", "  ", "  return", " 1\n\n", "done"):
+        writer.feed(piece)
+    writer.end()
+    assert [line.rstrip() for line in written(console).splitlines()] == ["  def f():", "      return 1", "", "  done"]
+
+
 def test_what_a_model_writes_cannot_drive_the_terminal() -> None:
     attack = "before\x1b]0;title\x07\x1b[2J\x9b31m\rover\x00 after"
     assert plain(attack) == "before]0;title[2J31mover after"

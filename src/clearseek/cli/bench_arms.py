@@ -154,9 +154,7 @@ PEERS: dict[str, Callable[[Model, Plan], AbstractContextManager[Arm]]] = {
 def _process(name: str, command: list[str]) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     """A server that writes to a file (a pipe that nobody empties would block it), ended when the block ends."""
     with tempfile.TemporaryFile("w+", prefix=f"bench-{name}-") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, text=True)
         try:
             yield process, log
         finally:

@@ -37,7 +37,8 @@ async def run_job(job: dict[str, Any]) -> list[Answered]:
     if job["key"]:
         headers["authorization"] = f"Bearer {job['key']}"
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-    connector = aiohttp.TCPConnector(limit=0)
+    # A connection per request: llama.cpp's server drops a kept one after a streamed answer without saying so.
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector) as session:
         zero = time.perf_counter()
 

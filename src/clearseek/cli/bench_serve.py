@@ -8,6 +8,7 @@ of its own, so that no cache helps; each answer is exactly as long as asked for,
 from __future__ import annotations
 
 import contextlib
+import signal
 import statistics
 import sys
 import time
@@ -60,6 +61,8 @@ def measure(peers: list[str], levels: list[int], rounds: int, model: str | None)
     header = read_header(found.path)
     plan = plan_for(found, header, context=settings.context, slots=settings.slots, threads=settings.threads)
     skipped: dict[str, str] = {}
+    # being ended must end the servers too: leave through the blocks below
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.ExitStack() as stack:
         ours = stack.enter_context(bench_arms.ours(found.name, plan))
         arms = [ours]

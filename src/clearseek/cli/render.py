@@ -15,6 +15,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 REDRAW_SECONDS = 0.08
+MAX_INDENT = 16
 _BLOCKS = MarkdownIt("commonmark").enable("table")
 # Everything a terminal could take as a command; text of a model or a file must never reach it as such.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -39,13 +40,13 @@ def split_finished(text: str) -> tuple[str, str]:
 
 
 class Wrapped:
-    """Writes a stream of text with a left margin, breaking lines between words; runs of spaces become one."""
+    """Writes a stream of text with a left margin, breaking lines between words; runs of spaces in a line become one."""
 
     def __init__(self, console: Console, style: str, indent: str = "  ") -> None:
         self.console, self.style, self.indent = console, style, indent
         self._column = 0
         self._word = ""
-        self._space = False
+        self._space = ""
 
     def feed(self, text: str) -> None:
         for part in re.findall(r"\n|[^\S\n]+|\S+", text):
@@ -54,7 +55,7 @@ class Wrapped:
                 self._new_line()
             elif part.isspace():
                 self._put_word()
-                self._space = True
+                self._space += part.expandtabs(4)
             else:
                 self._word += part
 
@@ -68,16 +69,17 @@ class Wrapped:
         if not self._word:
             return
         word, self._word = self._word, ""
-        if self._column and self._column + self._space + cell_len(word) > self.console.width:
+        if self._column and self._column + bool(self._space) + cell_len(word) > self.console.width:
             self._new_line()
-        word = (" " if self._space else "") + word if self._column else self.indent + word
-        self._space = False
+        # at the start of a line spaces mean something: code keeps its indentation
+        before = self._space[:1] if self._column else self.indent + self._space[:MAX_INDENT]
+        word, self._space = before + word, ""
         self._write(word)
         self._column += cell_len(word)
 
     def _new_line(self) -> None:
         self._write("\n")
-        self._column, self._space = 0, False
+        self._column, self._space = 0, ""
 
     def _write(self, text: str) -> None:
         styled = Text(text, style=self.style)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
+import termios
 import time
 import uuid
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,7 +149,8 @@ class Terminal:
         before = len(self.messages)
         self._answering = asyncio.create_task(self._answer())
         try:
-            await self._answering
+            with unechoed(sys.stdin.fileno()):
+                await self._answering
         except asyncio.CancelledError:
             current = asyncio.current_task()
             if current and current.cancelling():
@@ -188,6 +192,22 @@ class Terminal:
 
     def _say(self, words: str) -> None:
         self.console.print(plain(words), style="dim", markup=False, highlight=False)
+
+
+@contextmanager
+def unechoed(terminal: int) -> Iterator[None]:
+    """Keep what is typed during an answer (`^C` too) out of the answer; it is read afterwards."""
+    if not os.isatty(terminal):
+        yield
+        return
+    before = termios.tcgetattr(terminal)
+    quiet = list(before)
+    quiet[3] &= ~termios.ECHO  # local modes
+    termios.tcsetattr(terminal, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 def facts(end: Finished, thought: float, answered: bool) -> list[str]:
