@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 import threading
@@ -115,8 +114,7 @@ def run(settings: Settings, *, open_browser: bool = False, verbose: bool = False
     )
     server = transport.Server(config, started, closing)
     try:
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(server.serve([sock]))
+        server.run([sock])
     except KeyboardInterrupt:
         pass
     except SystemExit:
