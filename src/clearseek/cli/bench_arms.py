@@ -131,7 +131,7 @@ def bare(model: Model, plan: Plan) -> Iterator[Arm]:
 def llama_cpp_python(model: Model, plan: Plan) -> Iterator[Arm]:
     """llama-cpp-python's server, where it is installed. It answers one request at a time."""
     if importlib.util.find_spec("llama_cpp") is None:
-        raise NotHere("llama-cpp-python is not installed (pip install 'llama-cpp-python[server]' compiles it)")
+        raise NotHere("llama-cpp-python is not installed (pip install 'clearseek[bench]' compiles it)")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
