@@ -159,6 +159,36 @@ def test_a_long_paste_becomes_an_attachment(new_page: Pages, echo: Server) -> No
     expect(page.locator(".answer .prose")).to_contain_text("yyyyyyyyyy")
 
 
+def test_a_chat_is_saved_as_markdown(new_page: Pages, echo: Server, tmp_path: Path) -> None:
+    page = new_page(f"{echo.url}/c/{imported(echo, 'To be kept', [('How many?', 'Exactly **seven**.')])}")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save").click()
+    assert download.value.suggested_filename.endswith(".md")
+    download.value.save_as(tmp_path / "chat.md")
+    text = (tmp_path / "chat.md").read_text("utf-8")
+    assert "How many?" in text
+    assert "Exactly **seven**." in text
+
+
+def test_a_tab_left_behind_catches_up(new_page: Pages, echo: Server) -> None:
+    conversation = imported(echo, "Left behind", [("one", "1")])
+    page = new_page(f"{echo.url}/c/{conversation}")
+    expect(page.locator(".answer")).to_have_count(1)
+    listens: list[str] = []
+    page.on("request", lambda request: listens.append(request.url) if "/api/live" in request.url else None)
+    hide = "(hidden) => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+    hide += " document.dispatchEvent(new Event('visibilitychange')) }"
+    page.evaluate(hide, True)
+    page.wait_for_timeout(6_000)  # hidden tabs give their connections back
+    current = echo.last_message(conversation)["id"]
+    echo.post(f"/api/conversations/{conversation}/messages", {"content": "from elsewhere", "parent_id": current})
+    echo.wait_for_end(conversation)
+    expect(page.locator(".answer")).to_have_count(1)
+    page.evaluate(hide, False)
+    expect(page.locator(".answer .prose").last).to_have_text("from elsewhere")
+    assert len(listens) == 1  # it listens again
+
+
 def test_two_windows_hear_one_answer(new_page: Pages, echo: Server) -> None:
     first = new_page(echo.url)
     ask(first, "[slow] one two three four five six seven eight nine ten")

@@ -3,6 +3,7 @@
 import { useEffect } from "preact/hooks";
 import { stop } from "../actions";
 import { keyWanted } from "../api";
+import { save } from "../history";
 import { retryNow } from "../listen";
 import * as state from "../state";
 import { Composer } from "./Composer";
@@ -35,6 +36,7 @@ export function App({ boot }: { boot: () => void }) {
             <Menu />
           </button>
           <ModelPicker />
+          <Save />
           <button type="button" class="icon only-narrow" aria-label="New chat" onClick={newChat}>
             <Plus />
           </button>
@@ -48,6 +50,16 @@ export function App({ boot }: { boot: () => void }) {
       </div>
       {keyWanted.value && <KeyDialog onKey={boot} />}
     </div>
+  );
+}
+
+function Save() {
+  const id = state.opened.value?.id;
+  if (id === undefined || state.path.value.length === 0) return null;
+  return (
+    <button type="button" class="act save" title="Save this chat as a Markdown file" onClick={() => void save(id)}>
+      Save
+    </button>
   );
 }
 

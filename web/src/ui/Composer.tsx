@@ -18,7 +18,8 @@ export async function send(): Promise<void> {
   if (state.writing.value || state.sending.value || (text.trim() === "" && attachments.length === 0)) return;
   const id = await ask(text, attachments);
   if (id === null) return;
-  if (state.draft.value === text) state.draft.value = "";
+  // What was typed while it was on its way stays.
+  if (state.draft.value.startsWith(text)) state.draft.value = state.draft.value.slice(text.length);
   state.draftAttachments.value = [];
   noteAddress(id);
 }
