@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import threading
@@ -93,6 +94,8 @@ def run(settings: Settings, *, open_browser: bool = False, verbose: bool = False
     def started() -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
         print(f"ClearSeek is at {url}", flush=True)
+        # the engine loads while the person reads the page: the first answer does not wait for it
+        app.state.warming = asyncio.get_running_loop().create_task(_warm(app.state.services.pool))
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
@@ -122,6 +125,13 @@ def run(settings: Settings, *, open_browser: bool = False, verbose: bool = False
     finally:
         sock.close()
     print("ClearSeek has stopped.", file=sys.stderr)
+
+
+async def _warm(pool: Pool) -> None:
+    try:
+        await pool.warm()
+    except UserError as error:  # whoever asks first is told too
+        logging.getLogger("clearseek.server").warning("%s", error)
 
 
 def _url(host: str, port: int) -> str:
