@@ -27,7 +27,7 @@ class BuildFailed(Exception):
     """One plain sentence."""
 
 
-class PageHook(BuildHookInterface):
+class PageHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

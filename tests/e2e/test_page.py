@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Pages, Server
+from driving import Pages, Server
 from echo_engine import EchoEngine
 from playwright.sync_api import Page, expect
 
