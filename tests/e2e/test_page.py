@@ -144,6 +144,7 @@ def test_a_long_paste_becomes_an_attachment(new_page: Pages, echo: Server) -> No
     chip.click()
     expect(page.locator("dialog.viewer pre")).to_have_text("x" * (limit + 1))
     page.keyboard.press("Escape")
+    expect(page.locator("dialog.viewer")).to_have_count(0)
     page.locator("#question").focus()
     page.evaluate("(text) => navigator.clipboard.writeText(text)", "y" * (limit + 5))
     page.keyboard.press("Control+v")
@@ -187,6 +188,20 @@ def test_a_tab_left_behind_catches_up(new_page: Pages, echo: Server) -> None:
     page.evaluate(hide, False)
     expect(page.locator(".answer .prose").last).to_have_text("from elsewhere")
     assert len(listens) == 1  # it listens again
+
+
+def test_a_question_that_is_refused_stays_in_the_box(new_page: Pages, echo: Server) -> None:
+    before = echo.get("/api/conversations")["conversations"]
+    page = new_page(echo.url)
+    page.locator("#question").evaluate(
+        "(box) => { box.value = 'x'.repeat(1000001); box.dispatchEvent(new Event('input', { bubbles: true })) }"
+    )
+    page.keyboard.press("Enter")
+    expect(page.locator(".notice")).to_be_visible()
+    assert page.locator("#question").evaluate("(box) => box.value.length") == 1_000_001
+    expect(page.locator("h1", has_text="What would you like to know?")).to_be_visible()
+    page.wait_for_timeout(500)
+    assert echo.get("/api/conversations")["conversations"] == before  # and no empty chat is left behind
 
 
 def test_two_windows_hear_one_answer(new_page: Pages, echo: Server) -> None:

@@ -1,7 +1,7 @@
 /** What a person can do to a conversation. Every failure is told in the page; no typed text is ever lost. */
 
 import { ApiError, request, sentence } from "./api";
-import { loadRows } from "./history";
+import { loadRows, remove } from "./history";
 import { follow, lost, reached, unfollowAll } from "./listen";
 import * as state from "./state";
 import { newestLeaf } from "./tree";
@@ -94,8 +94,9 @@ export async function ask(text: string, attachments: Attachment[], parent?: stri
   if (state.sending.value) return null;
   state.sending.value = true;
   state.notice.value = null;
+  let id = state.opened.value?.id;
+  const first = id === undefined;
   try {
-    let id = state.opened.value?.id;
     if (id === undefined) {
       const created = await request<Conversation>("POST", "/api/conversations", {
         ...(state.model.value ? { model: state.model.value.name } : {}),
@@ -119,6 +120,11 @@ export async function ask(text: string, attachments: Attachment[], parent?: stri
     void loadRows();
     return id;
   } catch (error) {
+    // A chat that was made for a question which was then refused would stay behind empty.
+    if (first && id !== undefined && state.path.value.length === 0) {
+      if (state.opened.value?.id === id) closeConversation();
+      void remove(id);
+    }
     tell(error);
     return null;
   } finally {

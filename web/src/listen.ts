@@ -149,7 +149,8 @@ export function retryNow(): void {
   for (const one of all) one();
 }
 
-function pause(ms: number, abort: AbortSignal): Promise<void> {
+/** Waits; ended early by `abort` and by `retryNow`. */
+export function pause(ms: number, abort: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const timer = window.setTimeout(done, ms);
     function done(): void {

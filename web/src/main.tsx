@@ -5,7 +5,7 @@ import { render } from "preact";
 import { refresh } from "./actions";
 import { ApiError, keyWanted, request, sentence } from "./api";
 import { loadRows, loadRowsSoon } from "./history";
-import { backoff, lost, reached, retryNow, startLive, stopLive, unfollowAll } from "./listen";
+import { backoff, lost, pause, reached, retryNow, startLive, stopLive, unfollowAll } from "./listen";
 import { startRouter } from "./router";
 import * as state from "./state";
 import type { ServerState } from "./types";
@@ -30,8 +30,8 @@ async function boot(attempt = 0): Promise<void> {
     if (error instanceof ApiError && error.status === 401) return;
     if (error instanceof ApiError && error.code === "unreachable") lost();
     else state.notice.value = { text: sentence(error) };
-    window.setTimeout(() => void boot(attempt + 1), backoff(attempt));
-    return;
+    await pause(backoff(attempt), new AbortController().signal);
+    return boot(attempt + 1);
   }
   state.chosenModel.value ??= state.recall("model");
   void loadRows();

@@ -14,21 +14,23 @@ export function Chips({ list, onRemove }: ChipsProps) {
   const [open, show] = useState<Attachment | null>(null);
   if (list.length === 0) return null;
   return (
-    <ul class="chips" aria-label="Attachments">
-      {list.map((attachment, index) => (
-        <li key={attachment.name + index}>
-          <button type="button" class="chip" onClick={() => show(attachment)}>
-            {attachment.name} <span class="quiet num">{plural(attachment.text.length, "character")}</span>
-          </button>
-          {onRemove && (
-            <button type="button" class="icon" aria-label={`Remove ${attachment.name}`} onClick={() => onRemove(index)}>
-              <Close size={14} />
+    <>
+      <ul class="chips" aria-label="Attachments">
+        {list.map((attachment, index) => (
+          <li key={attachment.name + index}>
+            <button type="button" class="chip" onClick={() => show(attachment)}>
+              {attachment.name} <span class="quiet num">{plural(attachment.text.length, "character")}</span>
             </button>
-          )}
-        </li>
-      ))}
+            {onRemove && (
+              <button type="button" class="icon" aria-label={`Remove ${attachment.name}`} onClick={() => onRemove(index)}>
+                <Close size={14} />
+              </button>
+            )}
+          </li>
+        ))}
+      </ul>
       {open && <Viewer attachment={open} close={() => show(null)} />}
-    </ul>
+    </>
   );
 }
 
