@@ -90,7 +90,7 @@ def test_reload_in_the_middle_and_the_same_answer_goes_on(new_page: Pages, real_
     page.reload()
     other = new_page(page.url)  # and a second window, which comes late
     after = real_server.last_message(conversation)
-    assert after["generation_id"] == before["generation_id"]
+    assert after["generation_id"] in (before["generation_id"], None)  # none when it is over by now
     expect(page.locator(".answer")).to_have_attribute("data-id", before["id"])
     end = real_server.wait_for_end(conversation)
     answer_ends(page)
@@ -109,7 +109,7 @@ def test_reload_in_the_middle_and_the_same_answer_goes_on(new_page: Pages, real_
 def test_escape_stops_and_continue_goes_on(new_page: Pages, real_server: Server) -> None:
     page = open_first_screen(new_page, real_server)
     page.get_by_role("switch", name="DeepThink").click()
-    ask(page, "Count from one to two hundred, in words.")
+    ask(page, "Write a very long story about a dragon, a castle and a king, with many chapters.")
     conversation = conversation_in(page)
     expect(page.locator(".answer .prose")).to_contain_text(re.compile(r"\w+\W+\w+\W+\w+"), timeout=LONG_WAIT)
     page.keyboard.press("Escape")

@@ -209,6 +209,8 @@ def test_two_windows_hear_one_answer(new_page: Pages, echo: Server) -> None:
     ask(first, "[slow] one two three four five six seven eight nine ten")
     first.wait_for_url("**/c/*")
     second = new_page(first.url)
+    expect(first.locator(".answer .prose")).to_contain_text("one two")
+    first.reload()
     for page in (first, second):
         answered(page)
         expect(page.locator(".answer .prose")).to_have_text("one two three four five six seven eight nine ten")
