@@ -1,4 +1,4 @@
-"""How the page gets into the package: built when it must be, kept when it may be, and one sentence when it cannot be."""
+"""How the page gets into the package: built when it must be, kept when it may be, one sentence when it cannot be."""
 
 from __future__ import annotations
 
