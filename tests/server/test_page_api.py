@@ -16,6 +16,7 @@ from server.scripted import DIGEST, ScriptedPool, endless, serving, until
 from clearseek.inference.engine import Delta, Finished, Progress, Request, Usage
 from clearseek.server import keys
 from clearseek.server.routes import conversations
+from clearseek.server.starters import starters_for
 
 MESSAGE_FIELDS = {
     *("id", "parent_id", "role", "content", "thinking", "thinking_started_at", "thinking_ended_at", "created_at"),
@@ -65,6 +66,13 @@ def test_state_says_what_the_page_needs(http: httpx.Client) -> None:
     assert (model["name"], model["digest"], model["context"], model["thinking"]) == ("tiny", DIGEST, 2048, "prompted")
     assert [starter["can"] for starter in state["starters"]] == [True, True, True, False]
     assert state["starters"][3]["note"]
+
+
+def test_a_small_model_is_not_offered_what_it_cannot_do() -> None:
+    small, large, unknown = (starters_for(count) for count in (134_515_008, 7_000_000_000, None))
+    assert {starter["text"] for starter in small if starter["can"]}.isdisjoint(s["text"] for s in large)
+    assert "reckon" in small[3]["note"]
+    assert unknown == large
 
 
 def test_a_chat_from_question_to_answer(http: httpx.Client, pool: ScriptedPool) -> None:

@@ -5,27 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 SMALL = 1_000_000_000
-"""Parameters below which a model can tell and rephrase, but not reckon."""
+"""Parameters below which a model knows some plain facts, loses the thread of anything longer, and cannot reckon."""
 
-_OPEN: list[dict[str, Any]] = [
-    {"text": "Why is the sky blue?", "can": True, "note": ""},
-    {"text": "Write a short poem about the sea.", "can": True, "note": ""},
-    {"text": "What is the capital of France, and what is it known for?", "can": True, "note": ""},
-]
+# Tried on the default model, each with several seeds, thinking on and off: these come out right. Of those that did
+# not: the capital of France, the largest planet, who wrote Romeo and Juliet, any poem (it goes round in circles).
+_SMALL_CAN = ["What do plants need to grow?", "What is the chemical formula of water?", "How many days are in a week?"]
+_SMALL_CANNOT = {
+    "text": "What is 347 times 28?",
+    "can": False,
+    "note": "This model is too small to reckon: it will be wrong, and sound sure. The answer is 9,716.",
+}
+
+_CAN = ["Why is the sky blue?", "What is 347 times 28?", "Explain compound interest to a twelve-year-old."]
+_CANNOT = {
+    "text": "What is in the news today?",
+    "can": False,
+    "note": "A model knows nothing after its training and reads no internet: it can only make something up.",
+}
 
 
 def starters_for(parameters: int | None) -> list[dict[str, Any]]:
     """`parameters`: those of the default model; None where they are not known."""
-    if parameters is not None and parameters < SMALL:
-        cannot = {
-            "text": "What is 347 times 28?",
-            "can": False,
-            "note": "This model is too small to reckon: it will be wrong, and sound sure. The answer is 9,716.",
-        }
-    else:
-        cannot = {
-            "text": "What is in the news today?",
-            "can": False,
-            "note": "A model knows nothing after its training and reads no internet: it can only make something up.",
-        }
-    return [*_OPEN, cannot]
+    small = parameters is not None and parameters < SMALL
+    can = [{"text": text, "can": True, "note": ""} for text in (_SMALL_CAN if small else _CAN)]
+    return [*can, dict(_SMALL_CANNOT if small else _CANNOT)]
