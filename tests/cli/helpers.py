@@ -21,11 +21,24 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def clearseek(*args: str, home: Path, stdin: str | None = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run `clearseek args`; `stdin` is piped in."""
+    """Run `clearseek args`; `stdin` is piped in. Past its time it is ended with all that it started."""
     command = [sys.executable, "-m", "clearseek.cli.main", *args]
-    return subprocess.run(
-        command, input=stdin, capture_output=True, text=True, timeout=timeout, env=environment(home), check=False
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(home),
+        start_new_session=True,
     )
+    try:
+        out, err = process.communicate(stdin, timeout)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 class OnTerminal:

@@ -18,6 +18,7 @@ from clearseek.cli import bench_arms
 from clearseek.cli.bench_arms import Arm, load
 
 TOKENS = 64
+TURN_TOKENS = 24
 REQUESTS = 8
 """Requests of one measurement, shared out among the users (at least one each)."""
 SETTLE_SECONDS = 0.3
@@ -158,9 +159,11 @@ def _met(report: dict[str, Any]) -> dict[str, bool]:
 
 
 def _turns(url: str, name: str, thinking: str) -> list[dict[str, int]]:
-    """Ten turns of one conversation. `new_tokens` are those that no earlier turn of it could have left in the cache:
-    what the prompt grew by since the last turn's prompt, less that turn's answer, plus one that must be read again
-    to go on (llama.cpp keeps the last token of a prompt out of the cache)."""
+    """Ten turns of one conversation.
+
+    `new_tokens` (where nothing was thought) are those that no earlier turn can have left in the cache: what the prompt
+    grew by, less the last answer, plus its last token, which llama.cpp had written but not yet read.
+    """
     messages: list[dict[str, str]] = []
     turns: list[dict[str, int]] = []
     prompt_before, answer_before = 0, 0
@@ -172,21 +175,18 @@ def _turns(url: str, name: str, thinking: str) -> list[dict[str, int]]:
                 "model": name,
                 "messages": messages,
                 "temperature": 0,
-                "max_tokens": TOKENS if thinking == "disabled" else 4 * TOKENS,
+                "max_tokens": TURN_TOKENS if thinking == "disabled" else 4 * TURN_TOKENS,
                 "thinking": {"type": thinking},
                 "reasoning_effort": "low",
             },
         )
         messages.append({"role": "assistant", "content": answer})
         prompt, cached = usage["prompt_tokens"], usage["prompt_tokens_details"]["cached_tokens"]
-        reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens", 0)
-        grown = prompt - prompt_before - answer_before
-        # thinking is not sent back, so the answer that came after it has to be read once more, in its new place
-        new = grown + 1 if thinking == "disabled" else prompt - prompt_before + 1
-        turns.append(
-            {"prompt_tokens": prompt, "cached_tokens": cached, "read_tokens": prompt - cached, "new_tokens": new}
-        )
-        prompt_before, answer_before = prompt, usage["completion_tokens"] - reasoning
+        turn_counts = {"prompt_tokens": prompt, "cached_tokens": cached, "read_tokens": prompt - cached}
+        if thinking == "disabled":  # thinking is not sent back: an answer after it has to be read in its new place
+            turn_counts["new_tokens"] = prompt - prompt_before - answer_before + 1
+        turns.append(turn_counts)
+        prompt_before, answer_before = prompt, usage["completion_tokens"]
     return turns
 
 
