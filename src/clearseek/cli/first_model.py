@@ -35,7 +35,8 @@ def ensure_model(settings: Settings, store: Store) -> None:
     size = f", {entry.bytes / 1e6:.0f} MB" if entry.bytes else ""
     print(f"Fetching {entry.name}: {entry.description} ({entry.licence}{size}; once)", file=sys.stderr)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
 
         def progress(stage: str, done: int, total: int | None) -> None:
