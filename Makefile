@@ -74,19 +74,22 @@ FORCE:
 # pip, with one line that moves instead of a wall of text; everything it said is in the log, shown if it fails.
 define install
 echo "Installing ClearSeek and what it needs into $(VENV) (once; a minute or two)"; \
-tty=0; if [ -t 1 ]; then tty=1; fi; \
+log=$(VENV)/install.log; tty=; if [ -t 1 ]; then tty=yes; fi; \
 { PYTHONUNBUFFERED=1 $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off $(1) 2>&1 </dev/null; \
   echo "pip-exit $$?"; } \
-| awk -v tty=$$tty -v log_file=$(VENV)/install.log ' \
-    $$1 == "pip-exit" { code = $$2; next } \
-    { print > log_file; tail[NR % 15] = $$0 } \
-    /^ *(Collecting|Downloading|Building|Preparing|Installing|Obtaining)/ && tty { \
-        line = substr($$0, 1, 76); sub(/^ +/, "", line); printf "\r\033[K  %s", line; fflush() } \
-    /^Installing collected/ && !tty { print "  Installing"; fflush() } \
-    END { if (tty) printf "\r\033[K"; \
-          if (code) { for (i = NR - 14; i < NR; i++) if (i > 0) print tail[i % 15]; \
-                      print "pip could not install ClearSeek; the lines above say why, and all of it is in " log_file } \
-          exit code }'
+| { code=1; \
+    while IFS= read -r line; do \
+        case "$$line" in \
+        "pip-exit "*) code="$${line#pip-exit }" ;; \
+        *) printf '%s\n' "$$line" >&3; \
+           case "$$tty$$line" in yes*Collecting*|yes*Downloading*|yes*Building*|yes*Preparing*|yes*Installing*) \
+               printf '\r\033[K  %.76s' "$$line" ;; esac ;; \
+        esac; \
+    done 3>"$$log"; \
+    if [ "$$tty" ]; then printf '\r\033[K'; fi; \
+    if [ "$$code" != 0 ]; then tail -n 14 "$$log"; \
+        echo "pip could not install ClearSeek; the lines above say why, and all of it is in $$log"; fi; \
+    exit "$$code"; }
 endef
 
 # --- the page's tools ----------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def tools(place: Path, **scripts: str) -> str:
     """A PATH with the usual small tools and these scripts, and no Python."""
     folder = place / "tools"
     folder.mkdir()
-    for name in ("make", "sh", "awk", "find", "touch", "rm", "env", "cat"):
+    for name in ("make", "sh", "tail", "find", "touch", "rm", "env", "cat"):
         found = shutil.which(name)
         assert found
         (folder / name).symlink_to(found)
