@@ -27,6 +27,7 @@ export function Answer({ entry, last, visible }: AnswerProps) {
   const { message, progress } = entry.value;
   const growing = message.status === "generating";
   const nothingYet = !message.thinking && !message.content;
+  const noAnswer = message.status === "complete" && message.content.trim() === "";
   const box = useRef<HTMLElement>(null);
   // Drawing the Markdown of hundreds of answers takes seconds; of those far away only the plain text is there.
   const near = useNear(box, visible || growing);
@@ -36,7 +37,7 @@ export function Answer({ entry, last, visible }: AnswerProps) {
       {growing && (nothingYet || progress) && <p class="waiting num">{progressWords(progress)}…</p>}
       {message.content &&
         (near ? <Prose text={message.content} growing={growing} /> : <div class="prose plain">{message.content}</div>)}
-      {message.status === "complete" && nothingYet && <p class="waiting">The model gave no answer.</p>}
+      {noAnswer && <p class="waiting">The model gave no answer.</p>}
       {message.status === "failed" && <Trouble message={message} />}
       {!growing && (
         <footer class="under">
