@@ -23,9 +23,10 @@ export function duration(seconds: number): string {
     : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** "Thought for 3 s": at least one second, since zero reads like a mistake. */
+/** "Thought for 3 s": whole seconds, never more than the answer as a whole took. */
 export function thoughtFor(seconds: number): string {
-  return seconds < 59.5 ? `${Math.max(1, Math.round(seconds))} s` : duration(seconds);
+  if (seconds < 1) return "under a second";
+  return seconds < 59.5 ? `${Math.floor(seconds)} s` : duration(seconds);
 }
 
 /** Tokens a second. */

@@ -22,7 +22,8 @@ describe("numbers for people", () => {
     expect([1, 2, 3, 4, 11, 12, 21, 112].map(format.ordinal)).toEqual(
       ["1st", "2nd", "3rd", "4th", "11th", "12th", "21st", "112th"],
     );
-    expect(format.thoughtFor(0.2)).toBe("1 s");
+    expect(format.thoughtFor(0.2)).toBe("under a second");
+    expect(format.thoughtFor(1.9)).toBe("1 s");
   });
   it("says what happens before the first token", () => {
     expect(format.progressWords({ state: "reading", total: 2040, cached: 100, processed: 812 })).toBe("reading 812 of 2,040 tokens");
