@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,12 +38,12 @@ def real_model(model_store: Store) -> Model:
 
 
 @pytest.fixture
-def real_home(model_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def real_home(model_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh CLEARSEEK_HOME with the default model in it (hard links: nothing is copied)."""
     home = tmp_path / "real-home"
     shutil.copytree(model_store.root, home / "models", copy_function=_link, ignore=shutil.ignore_patterns(".*"))
     monkeypatch.setenv("CLEARSEEK_HOME", str(home))
-    yield home
+    return home
 
 
 def _link(source: str, target: str) -> None:

@@ -18,7 +18,16 @@ from clearseek.hub.chat_template import ChatTemplate, Piece
 from clearseek.hub.gguf_file import Header, kv_bytes_per_token, read_header
 from clearseek.hub.store import Model
 from clearseek.inference.completion import Completion, Stopped
-from clearseek.inference.engine import Delta, Description, Event, Progress, Request
+from clearseek.inference.engine import (
+    Delta,
+    Description,
+    Event,
+    Finished,
+    Progress,
+    Request,
+    Thinking,
+    ToolCall,
+)
 from clearseek.inference.errors import BadRequest, EngineCrashed, EngineUnavailable
 from clearseek.inference.grammar import check_schema
 from clearseek.inference.llamacpp_process import LlamaProcess
@@ -27,6 +36,15 @@ from clearseek.inference.style import NATIVE, PROMPTED, ThinkingStyle, budget
 from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
 from clearseek.inference.tool_calls import OPEN as OPEN_CALL
 from clearseek.inference.tool_calls import ToolCallParser, forced_schema, parse_call
+
+DRY = {
+    "dry_multiplier": 0.8,
+    "dry_allowed_length": 4,
+    "dry_penalty_last_n": 256,
+    "dry_sequence_breakers": ["\ufdd0"],
+}
+"""The usual breakers, line ends and colons, would hide exactly the loops that small models fall into; llama.cpp wants
+at least one, so it gets a character that no text holds."""
 
 MAX_CRASHES = 3
 """Crashes in a row, without one answer between them, after which the engine stays down until it is asked anew."""
@@ -190,7 +208,22 @@ class LlamaCppEngine:
                     yield completion.finished("length")
                     return
             prompt = [*prompt, *await self._pieces(completion, new + rest), self.style.closing]
-        async with contextlib.aclosing(self._say(completion, request, prompt, spent, fresh=not thinking_now)) as events:
+        said = False
+        say = self._say(completion, request, prompt, spent, fresh=not thinking_now)
+        async with contextlib.aclosing(say) as events:
+            async for event in events:
+                said = said or isinstance(event, ToolCall) or (isinstance(event, Delta) and bool(event.text.strip()))
+                if isinstance(event, Finished) and not said and thinking_now and event.reason == "stop":
+                    break
+                yield event
+            else:
+                return
+        # A small model may find that its thinking has said it all. The reader still wants an answer, so it is asked
+        # again without the thinking.
+        plain, _, _ = await self._prompt(completion, replace(request, thinking=Thinking(enabled=False)))
+        async with contextlib.aclosing(
+            self._say(completion, request, plain, completion.generated, fresh=False)
+        ) as events:
             async for event in events:
                 yield event
 
@@ -203,6 +236,8 @@ class LlamaCppEngine:
             body["n_predict"] = max(1, request.max_tokens - spent)
         if fresh:
             body["cache_prompt"] = request.sampling.seed is None
+        elif "dry_penalty_last_n" in body:
+            body["dry_penalty_last_n"] = 64  # an answer may say again what the thinking found
         tools = () if request.tool_choice == "none" else request.tools
         forced = forced_schema(tools, request.tool_choice) if tools else None
         if forced is not None:
@@ -329,7 +364,7 @@ def _sampling(request: Request, style: ThinkingStyle) -> dict[str, Any]:
         if style is PROMPTED:
             # Small chat models: nearly greedy, as their makers advise; DRY breaks loops without forbidding digits,
             # which a plain repetition penalty does (it made 3 + 4 come out as 8).
-            body |= {"temperature": 0.2, "top_p": 0.9, "dry_multiplier": 0.8, "dry_allowed_length": 4}
+            body |= {"temperature": 0.2, "top_p": 0.9, "top_k": 40, **DRY}
         else:
             body |= {"temperature": 0.6, "top_p": 0.95}
     if asked.temperature is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import json
+import os
 import secrets
 import signal
 import sys
@@ -17,6 +18,16 @@ from clearseek.inference.machine import Plan
 
 START_SECONDS = 300
 """A 70B file on a cold disk takes minutes; longer than this and something is wrong."""
+
+
+SPINS = "1000"
+"""How often a thread of the engine looks whether the others are ready before it sleeps (libgomp's default is 300,000).
+At a barrier, of which one token has hundreds, the default burns a whole time slice whenever another program, such as
+the browser that shows the answer, has taken the other's core: see docs/log.md."""
+
+
+def _environment() -> dict[str, str]:
+    return {"GOMP_SPINCOUNT": SPINS} | dict(os.environ)
 
 
 class LlamaProcess:
@@ -40,6 +51,7 @@ class LlamaProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            env=_environment(),
             # Its own session: Ctrl-C in the terminal is for us, and we end the child when we are done.
             start_new_session=True,
         )

@@ -7,9 +7,10 @@ from typing import Any
 SMALL = 1_000_000_000
 """Parameters below which a model knows some plain facts, loses the thread of anything longer, and cannot reckon."""
 
-# Tried on the default model, each with several seeds, thinking on and off: these come out right. Of those that did
-# not: the capital of France, the largest planet, who wrote Romeo and Juliet, any poem (it goes round in circles).
-_SMALL_CAN = ["What do plants need to grow?", "What is the chemical formula of water?", "How many days are in a week?"]
+# Tried on the default model with three seeds each, thinking on: right every time. Of those that were not: why the sky
+# is blue, what plants need, the largest planet, who wrote Romeo and Juliet, any poem (it goes round in circles). The
+# capital is the telling one: without thinking it goes wrong more often than not.
+_SMALL_CAN = ["What is the capital of France?", "What is the chemical formula of water?", "How many days are in a week?"]
 _SMALL_CANNOT = {
     "text": "What is 347 times 28?",
     "can": False,
