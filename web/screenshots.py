@@ -15,7 +15,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect, sync_playwright
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-QUESTION = "What do plants need to grow?"
+QUESTION = "What is the capital of France?"
 SIZE = {"width": 1280, "height": 720}
 
 

@@ -10,7 +10,11 @@ SMALL = 1_000_000_000
 # Tried on the default model with three seeds each, thinking on: right every time. Of those that were not: why the sky
 # is blue, what plants need, the largest planet, who wrote Romeo and Juliet, any poem (it goes round in circles). The
 # capital is the telling one: without thinking it goes wrong more often than not.
-_SMALL_CAN = ["What is the capital of France?", "What is the chemical formula of water?", "How many days are in a week?"]
+_SMALL_CAN = [
+    "What is the capital of France?",
+    "What is the chemical formula of water?",
+    "How many days are in a week?",
+]
 _SMALL_CANNOT = {
     "text": "What is 347 times 28?",
     "can": False,
