@@ -234,6 +234,8 @@ class LlamaCppEngine:
         body = _sampling(request, self.style) | {"prompt": prompt, "stop": list(request.stop)}
         if request.max_tokens is not None:
             body["n_predict"] = max(1, request.max_tokens - spent)
+        elif self.style.answer_limit is not None:
+            body["n_predict"] = self.style.answer_limit
         if fresh:
             body["cache_prompt"] = request.sampling.seed is None
         elif "dry_penalty_last_n" in body:

@@ -21,6 +21,8 @@ class ThinkingStyle:
     """Tokens of thinking by effort."""
     suppress: str
     """Written after the prompt when thinking is off."""
+    answer_limit: int | None
+    """Tokens of answer when the caller sets no `max_tokens`; None leaves it to the context."""
 
 
 NATIVE = ThinkingStyle(
@@ -30,6 +32,7 @@ NATIVE = ThinkingStyle(
     shown="",
     budgets={"low": 1024, "high": 8192, "max": 24576},
     suppress=f"{OPEN}\n\n{CLOSE}\n\n",
+    answer_limit=None,
 )
 
 # Words rather than tags: a model that never saw `<think>` answers tags with confusion. With these two sentences
@@ -41,6 +44,9 @@ PROMPTED = ThinkingStyle(
     shown="Let me think step by step.\n",
     budgets={"low": 64, "high": 192, "max": 512},
     suppress="",
+    # A small model that has lost the thread goes on until the context is full: minutes of nonsense. It stops here, the
+    # finish reason says "length", and the page offers to continue.
+    answer_limit=1024,
 )
 
 
