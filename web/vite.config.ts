@@ -1,4 +1,4 @@
-import { defineConfig, type Plugin } from "vite";
+import { defineConfig, loadEnv, type Plugin } from "vite";
 
 /** KaTeX offers each font three times; every browser that runs this page reads woff2, so only that is shipped. */
 function onlyWoff2(): Plugin {
@@ -28,7 +28,7 @@ export default defineConfig({
   },
   server: {
     proxy: Object.fromEntries(
-      ["/api", "/health", "/v1"].map((path) => [path, process.env["CLEARSEEK_URL"] ?? "http://127.0.0.1:8420"]),
+      ["/api", "/health", "/v1"].map((path) => [path, loadEnv("development", ".", "CLEARSEEK_")["CLEARSEEK_URL"] ?? "http://127.0.0.1:8420"]),
     ),
   },
 });

@@ -32,7 +32,7 @@ def serve(
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Our server against a bare llama.cpp server: throughput, time to the first token, memory, cached tokens."""
-    from clearseek.cli import bench_serve
+    import clearseek.cli.bench_serve as bench_serve
 
     try:
         levels = [int(part) for part in users.split(",")]
