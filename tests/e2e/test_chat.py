@@ -40,6 +40,7 @@ def answer_ends(page: Page) -> None:
 def test_ask_see_thinking_see_the_answer_and_its_receipt(new_page: Pages, real_server: Server) -> None:
     page = open_first_screen(new_page, real_server)
     page.locator(".starters button").first.click()
+    expect(page.locator(".question .asked")).not_to_be_empty()
     question = page.locator(".question .asked").inner_text()
     expect(page.locator(".fold")).to_contain_text("Thinking…", timeout=LONG_WAIT)
     expect(page.locator(".workings")).not_to_be_empty()

@@ -143,7 +143,7 @@ def test_a_long_paste_becomes_an_attachment(new_page: Pages, echo: Server) -> No
     expect(chip).to_contain_text(f"pasted-1.txt {limit + 1:,} characters")
     chip.click()
     expect(page.locator("dialog.viewer pre")).to_have_text("x" * (limit + 1))
-    page.keyboard.press("Escape")
+    page.locator("dialog.viewer").press("Escape")
     expect(page.locator("dialog.viewer")).to_have_count(0)
     page.locator("#question").focus()
     page.evaluate("(text) => navigator.clipboard.writeText(text)", "y" * (limit + 5))
