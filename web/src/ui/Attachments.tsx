@@ -1,6 +1,6 @@
 /** Long pasted texts as chips that open. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { plural } from "../format";
 import type { Attachment } from "../types";
 import { Close } from "./icons";
@@ -36,7 +36,7 @@ export function Chips({ list, onRemove }: ChipsProps) {
 
 function Viewer({ attachment, close }: { attachment: Attachment; close: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
+  useLayoutEffect(() => dialog.current?.showModal(), []);
   return (
     <dialog ref={dialog} class="viewer" aria-label={attachment.name} onClose={close}>
       <header>

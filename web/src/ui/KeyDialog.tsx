@@ -1,13 +1,13 @@
 /** Asked for when the server demands a key. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { keyWanted, storedKey, storeKey } from "../api";
 
 export function KeyDialog({ onKey }: { onKey: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [key, setKey] = useState("");
   const [refused] = useState(() => storedKey() !== null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (dialog.current && !dialog.current.open) dialog.current.showModal();
   }, []);
   return (

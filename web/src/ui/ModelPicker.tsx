@@ -1,6 +1,6 @@
 /** Which model answers: its name, what it is, and what kind of thinking it does. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { parameters, thinkingStyle } from "../format";
 import * as state from "../state";
 import type { Model } from "../types";
@@ -12,7 +12,7 @@ export function ModelPicker() {
   const model = state.model.value;
   const models = state.server.value?.models ?? [];
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return;
     const outside = (event: Event) => {
       if (!wrap.current?.contains(event.target as Node)) setOpen(false);

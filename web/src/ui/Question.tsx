@@ -1,7 +1,7 @@
 /** One question, and its editing: a new version beside the old one. */
 
 import type { Signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ask } from "../actions";
 import { sending, writing } from "../state";
 import type { Entry } from "../stream";
@@ -42,7 +42,7 @@ export function Question({ entry }: { entry: Signal<Entry> }) {
 function Editor({ message, close }: { message: Message; close: () => void }) {
   const [text, setText] = useState(message.content);
   const box = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const area = box.current;
     if (!area) return;
     grow(area);
