@@ -14,6 +14,7 @@ FLOORS = {
     "settings": 0,
     "ledger": 1,
     "hub": 1,
+    "report": 1,
     "audit": 2,
     "receipts": 2,
     "tasks": 2,
