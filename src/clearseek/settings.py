@@ -6,11 +6,17 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from clearseek.errors import UsageError
 
@@ -25,10 +31,69 @@ def home() -> Path:
     return Path(platformdirs.user_data_dir("clearseek", appauthor=False))
 
 
-class Settings(BaseSettings):
-    """Every option of the server and the engines, with its default. Unknown keys in `config.toml` are errors."""
+def _numbers(given: object) -> object:
+    """A number, or [low, high]. In an environment variable: `0.05`, or `0.04,0.06` with or without the brackets."""
+    if isinstance(given, str):
+        parts = given.strip().removeprefix("[").removesuffix("]").split(",")
+        try:
+            given = [float(part) for part in parts] if len(parts) > 1 else float(parts[0])
+        except ValueError:
+            raise ValueError("it must be a number, or two: low,high") from None
+    if isinstance(given, bool):
+        raise ValueError("it must be a number")
+    if isinstance(given, (list, tuple)) and len(given) != 2:
+        raise ValueError("an interval has two numbers, [low, high]")
+    return given
 
-    model_config = SettingsConfigDict(env_prefix="CLEARSEEK_", extra="ignore", frozen=True)
+
+def _in_order(amount: float | tuple[float, float]) -> float | tuple[float, float]:
+    if isinstance(amount, tuple) and amount[0] > amount[1]:
+        raise ValueError("the first number of an interval must not be above the second")
+    return amount
+
+
+_Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Amount = Annotated[_Positive | tuple[_Positive, _Positive], BeforeValidator(_numbers), AfterValidator(_in_order)]
+"""What someone declares: a number, or an interval (low, high) that it lies in."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Prices(_Table):
+    """`[prices]`: what the user says they pay. None has a default, ever: undeclared is unknown."""
+
+    machine_usd_per_hour: Amount | None = None
+    """What this machine costs for an hour: its rent, or what you count for wear. Without electricity."""
+    electricity_usd_per_kwh: Amount | None = None
+    grid_region: Annotated[str, Field(min_length=1, max_length=40)] | None = None
+    """Three letters of a country, such as "DEU": what a kilowatt-hour weighs in CO2 there."""
+
+
+class Machine(_Table):
+    """`[machine]`: what this machine draws, in watts, for where nothing here can measure it."""
+
+    watts: Amount | None = None
+    """At full load."""
+    watts_idle: Amount | None = None
+
+
+class Budget(_Table):
+    """`[budget]`: what all answers of one day (from midnight to midnight here) may take together."""
+
+    usd_per_day: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    tokens_per_day: Annotated[int, Field(ge=0)] | None = None
+    """Tokens read and written, as `usage.total_tokens` counts them."""
+
+
+class Settings(BaseSettings):
+    """Every option of the server and the engines, with its default. Unknown keys in `config.toml` are errors.
+
+    An entry of a table is set in the environment with two underscores: `CLEARSEEK_PRICES__MACHINE_USD_PER_HOUR`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CLEARSEEK_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
     model: str = DEFAULT_MODEL
     host: str = "127.0.0.1"
@@ -46,6 +111,9 @@ class Settings(BaseSettings):
     queue: int = Field(default=64, ge=0, le=10_000)
     """How many requests may wait; one more is refused at once."""
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    prices: Prices = Prices()
+    machine: Machine = Machine()
+    budget: Budget = Budget()
 
     @classmethod
     def settings_customise_sources(
@@ -71,14 +139,52 @@ def load_settings(**flags: Any) -> Settings:
             keys = tomllib.loads(path.read_text("utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} is not valid TOML: {error}.") from None
-        for key in keys:
-            if key not in Settings.model_fields:
-                near = difflib.get_close_matches(key, Settings.model_fields, n=1)
-                hint = f"; did you mean `{near[0]}`?" if near else "."
-                raise UsageError(f"{path} has an unknown key `{key}`{hint}")
+        _check_keys(keys, path)
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"The setting `{name}` is wrong: {first['msg']} (got {first['input']!r}).") from None
+        name = _dotted(first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            raise UsageError(f"There is no setting `{name}`{_nearest(first['loc'])}") from None
+        raise UsageError(f"The setting `{name}` is wrong: {said} (got {first['input']!r}).") from None
+    except SettingsError as error:  # an environment variable for a whole table or list that is not JSON
+        raise UsageError(f"A CLEARSEEK_ environment variable cannot be read: {str(error).rstrip('.')}.") from None
+
+
+def _check_keys(keys: dict[str, Any], path: Path) -> None:
+    """Raises UsageError for a key, or a key of a table, that is not one of the settings."""
+    for key, value in keys.items():
+        if key not in Settings.model_fields:
+            raise UsageError(f"{path} has an unknown key `{key}`{_nearest((key,))}")
+        table = Settings.model_fields[key].annotation
+        if isinstance(table, type) and issubclass(table, _Table):
+            if not isinstance(value, dict):
+                raise UsageError(f"In {path} `{key}` is a table: write [{key}], and its entries on lines below it.")
+            for name in value:
+                if name not in table.model_fields:
+                    raise UsageError(f"{path} has an unknown key `{name}` in [{key}]{_nearest((key, name))}")
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    """The end of a sentence about a name that is not there: the nearest one that is, or the full stop."""
+    known: dict[str, Any] = dict(Settings.model_fields)
+    for part in location[:-1]:
+        table = known[str(part)].annotation
+        known = dict(table.model_fields)
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean `{near[0]}`?" if near else f"; known ones are {', '.join(known)}." if location[1:] else "."
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """The name of a setting; what pydantic adds to it about the branches of a union is left out."""
+    names: list[str] = []
+    known: dict[str, Any] = dict(Settings.model_fields)
+    for part in location:
+        if part not in known and names and len(names) > 1:
+            break
+        names.append(str(part))
+        table = known[str(part)].annotation if part in known else None
+        known = dict(table.model_fields) if isinstance(table, type) and issubclass(table, _Table) else {}
+    return ".".join(names)
