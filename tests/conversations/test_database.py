@@ -60,7 +60,13 @@ def test_every_released_schema_becomes_todays_with_nothing_lost(dump: Path, tmp_
         "Hmm, light.",
         {"prompt_tokens": 9, "cached_tokens": 1, "completion_tokens": 5, "reasoning_tokens": 3},
     )
-    assert (cut.content, cut.status) == ("Half an ans", "interrupted")
+    if dump.stem == "0001":
+        assert answer.spent is None, "what was answered before there was a ledger is in none"
+    else:
+        assert answer.spent is not None
+        assert answer.spent["wall"]["value"] == 1.5
+        assert answer.spent["entry"] == {"seq": 0, "hash": "ab" * 32}
+    assert (cut.content, cut.status, cut.spent) == ("Half an ans", "interrupted", None)
     assert [found.id for found in chats.page("local", "scattering violet").items] == [line.id]
     assert [other.title for other in chats.page("key-1").items] == ["Another person's"]
     chats.delete("local", line.id)

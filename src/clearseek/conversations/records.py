@@ -17,7 +17,11 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One question or answer. `usage` counts tokens and `timings` seconds, over all goes of a continued answer."""
+    """One question or answer. `usage` counts tokens and `timings` seconds, over all goes of a continued answer.
+
+    `spent` is what the ledger has for it, also over all goes: quantities as JSON by name, and under `entry` the last
+    go's entry (`seq`, `hash`), or None while it is not written.
+    """
 
     id: str
     conversation_id: str
@@ -39,6 +43,7 @@ class Message:
     usage: dict[str, int] | None = None
     timings: dict[str, float] | None = None
     error: dict[str, Any] | None = None
+    spent: dict[str, Any] | None = None
     attachments: tuple[Attachment, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -62,6 +67,7 @@ class Message:
             "usage": self.usage,
             "timings": self.timings,
             "error": self.error,
+            "spent": self.spent,
         }
 
 

@@ -293,6 +293,7 @@ _SAVED = (
     "usage",
     "timings",
     "error",
+    "spent",
 )
 _SAVE = update(messages).where(messages.c.id == bindparam("message_id")).values({n: bindparam(n) for n in _SAVED})
 

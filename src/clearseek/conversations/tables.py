@@ -46,6 +46,7 @@ messages = Table(
     Column("usage", JSON(none_as_null=True)),
     Column("timings", JSON(none_as_null=True)),
     Column("error", JSON(none_as_null=True)),
+    Column("spent", JSON(none_as_null=True)),
     CheckConstraint("role IN ('user', 'assistant')", name="messages_role"),
     CheckConstraint("status IN ('generating', 'complete', 'stopped', 'interrupted', 'failed')", name="messages_status"),
     Index("messages_by_conversation", "conversation_id", "number"),

@@ -44,7 +44,7 @@ class ImportedMessage(BaseModel):
     thinking_ended_at: Time | None = None
     created_at: Time | None = None
     status: Literal["generating", "complete", "stopped", "interrupted", "failed"] = "complete"
-    finish_reason: Literal["stop", "length", "tool_calls", "aborted"] | None = None
+    finish_reason: Literal["stop", "length", "tool_calls", "aborted", "budget"] | None = None
     effort: Literal["low", "high", "max"] | None = None
     model: Short | None = None
     model_digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
@@ -106,7 +106,10 @@ def to_export(conversation: Conversation) -> dict[str, Any]:
 
 
 def from_export(body: ImportedConversation) -> Conversation:
-    """A conversation with new ids, so that a file may be brought in twice."""
+    """A conversation with new ids, so that a file may be brought in twice.
+
+    What its answers took (`spent`) is left behind: it is in the ledger of wherever they were made, not in this one.
+    """
     now = time.time()
     conversation_id = new_id()
     ids = {message.id: new_id() for message in body.messages}
