@@ -43,6 +43,7 @@ milli- = 1e-3 = m-
 micro- = 1e-6 = u-
 """.strip().splitlines()
 
+KNOWN: tuple[str, ...]
 KNOWN = ("s", "min", "h", "d", "a", "B", "b", "J", "W", "Wh", "kWh", "MWh", "GWh", "g", "kg", "t", "USD", "token")
 KNOWN += ("FLOP", "GFLOP", "TFLOP", "chip", "chip*h", "chip*d", "parameter", "percent")
 

@@ -1,0 +1,57 @@
+"""Canonical JSON (RFC 8785): the one way to write a document down, so that its hash means something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from clearseek.errors import UsageError
+
+MAX_INTEGER = 2**53
+
+
+class _NeedsTheSlowWay(Exception):
+    pass
+
+
+def canonical(value: Any) -> bytes:
+    """`value` (dicts with text keys, lists, text, numbers, booleans, None) as RFC 8785 bytes.
+
+    orjson writes a ledger entry in 2 us where the reference implementation takes 100; the two differ only in numbers
+    that are very large or small and in how they sort keys outside ASCII, and those are left to the reference.
+    Raises UsageError for what JSON cannot say: NaN, infinity, integers from 2**53, text that is half a character.
+    """
+    try:
+        return orjson.dumps(_plain(value), option=orjson.OPT_SORT_KEYS)
+    except (_NeedsTheSlowWay, TypeError):
+        import rfc8785
+
+        try:
+            return rfc8785.dumps(value)
+        except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError, AttributeError) as error:
+            raise UsageError(f"This cannot be written as JSON: {error}.") from None
+
+
+def _plain(value: Any) -> Any:
+    """The same with numbers as both writers write them. ECMAScript writes 2.0 as `2`."""
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return value
+    if kind is float:
+        if value.is_integer() and -MAX_INTEGER < value < MAX_INTEGER:
+            return int(value)
+        if 1e-4 <= value < 1e15 or -1e15 < value <= -1e-4:
+            return value
+        raise _NeedsTheSlowWay
+    if kind is int:
+        if -MAX_INTEGER < value < MAX_INTEGER:
+            return value
+        raise _NeedsTheSlowWay
+    if kind is dict:
+        if not all(type(key) is str and key.isascii() for key in value):
+            raise _NeedsTheSlowWay
+        return {key: _plain(part) for key, part in value.items()}
+    if kind is list or kind is tuple:
+        return [_plain(part) for part in value]
+    raise _NeedsTheSlowWay
