@@ -26,7 +26,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_page_and_its_files(built: Path, http: httpx.Client) -> None:
-    for path in ("/", "/c/0123", "/?q=hello"):
+    for path in ("/", "/c/0123", "/?q=hello", "/books", "/audit", "/audit/deepseek-v3?set=x"):
         page = http.get(path)
         assert page.status_code == 200
         assert page.headers["content-type"] == "text/html; charset=utf-8"

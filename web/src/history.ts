@@ -1,6 +1,7 @@
 /** The list of conversations: loading, searching, renaming, deleting. */
 
-import { ApiError, call, request, sentence } from "./api";
+import { ApiError, request, sentence } from "./api";
+import { download } from "./download";
 import { lost } from "./listen";
 import * as state from "./state";
 import type { ConversationRow } from "./types";
@@ -71,18 +72,7 @@ export async function remove(id: string): Promise<boolean> {
   return true;
 }
 
-/** Hands the conversation to the browser as a Markdown file. Fetched, not linked to, because of the key. */
-export async function save(id: string): Promise<void> {
-  try {
-    const response = await call(`/api/conversations/${encodeURIComponent(id)}/export?format=md`);
-    const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
-    const address = URL.createObjectURL(await response.blob());
-    const link = document.createElement("a");
-    link.href = address;
-    link.download = name ?? "chat.md";
-    link.click();
-    window.setTimeout(() => URL.revokeObjectURL(address), 10_000);
-  } catch (error) {
-    state.notice.value = { text: sentence(error) };
-  }
+/** Hands the conversation to the browser as a Markdown file. */
+export function save(id: string): Promise<void> {
+  return download(`/api/conversations/${encodeURIComponent(id)}/export?format=md`, "chat.md");
 }

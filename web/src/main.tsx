@@ -45,6 +45,7 @@ function listen(): void {
   startLive(
     (conversation) => {
       loadRowsSoon();
+      state.changes.value++;
       // Our own answers are followed already; anything else in the open chat happened elsewhere.
       if (conversation === null || conversation === state.opened.peek()?.id) refreshSoon();
     },

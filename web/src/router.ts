@@ -1,13 +1,20 @@
-/** Addresses: `/` is the first screen, `/c/ID` a conversation. `?q=` fills the box, and never sends. */
+/**
+ * Addresses: `/` is the first screen, `/c/ID` a conversation, `/books` the books, `/audit` and `/audit/NAME` the audit.
+ * `?q=` fills the box, and never sends.
+ */
 
 import { closeConversation, openConversation } from "./actions";
 import * as state from "./state";
 
 export function idIn(pathname: string): string | null {
-  const match = /^\/c\/([^/]+)\/?$/.exec(pathname);
-  if (!match?.[1]) return null;
+  return nameAfter("c", pathname);
+}
+
+function nameAfter(first: string, pathname: string): string | null {
+  const [, start, name = "", ...rest] = pathname.replace(/\/$/, "").split("/");
+  if (start !== first || !name || rest.length > 0) return null;
   try {
-    return decodeURIComponent(match[1]);
+    return decodeURIComponent(name);
   } catch {
     return null;
   }
@@ -15,6 +22,17 @@ export function idIn(pathname: string): string | null {
 
 export function addressOf(id: string | null): string {
   return id === null ? "/" : `/c/${encodeURIComponent(id)}`;
+}
+
+export function auditAddress(claim: string | null): string {
+  return claim === null ? "/audit" : `/audit/${encodeURIComponent(claim)}`;
+}
+
+/** What the address shows. */
+export function placeIn(pathname: string): state.Place {
+  if (/^\/books\/?$/.test(pathname)) return { kind: "books" };
+  if (/^\/audit(\/|$)/.test(pathname)) return { kind: "audit", claim: nameAfter("audit", pathname) };
+  return { kind: "chat" };
 }
 
 /** The question a link carries. Control characters but newline and tab are dropped; the length is bounded. */
@@ -25,8 +43,21 @@ export function questionIn(search: string): string | null {
 
 /** Goes to a conversation (null: the first screen) and remembers it in the browser's history. */
 export function go(id: string | null): void {
-  if (location.pathname !== addressOf(id) || location.search) history.pushState(null, "", addressOf(id));
-  show(id);
+  visit(addressOf(id));
+}
+
+/** Goes to any address of the page and remembers it in the browser's history. */
+export function visit(address: string): void {
+  if (location.pathname + location.search !== address) history.pushState(null, "", address);
+  show();
+}
+
+/** For links within the page: a plain click stays here, everything else is the browser's. */
+export function onLink(event: MouseEvent): void {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button !== 0) return;
+  const link = event.currentTarget as HTMLAnchorElement;
+  event.preventDefault();
+  visit(link.pathname + link.search);
 }
 
 /** The address of what is already shown: after the first question of a new chat. */
@@ -34,8 +65,16 @@ export function noteAddress(id: string): void {
   if (location.pathname !== addressOf(id)) history.pushState(null, "", addressOf(id));
 }
 
-function show(id: string | null): void {
+function show(): void {
   state.drawerOpen.value = false;
+  const place = placeIn(location.pathname);
+  const before = state.place.peek();
+  if (place.kind !== before.kind || (place.kind === "audit" && before.kind === "audit" && place.claim !== before.claim)) {
+    state.place.value = place;
+    state.notice.value = null;
+  }
+  if (place.kind !== "chat") return;
+  const id = idIn(location.pathname);
   if (id === null) closeConversation();
   else if (state.opened.peek()?.id !== id) {
     void openConversation(id).then((found) => {
@@ -49,10 +88,10 @@ function show(id: string | null): void {
 
 export function startRouter(): void {
   const question = questionIn(location.search);
-  if (question !== null) {
+  if (question !== null && placeIn(location.pathname).kind === "chat") {
     state.draft.value = question;
     history.replaceState(null, "", location.pathname);
   }
-  window.addEventListener("popstate", () => show(idIn(location.pathname)));
-  show(idIn(location.pathname));
+  window.addEventListener("popstate", show);
+  show();
 }

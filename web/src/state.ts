@@ -7,6 +7,12 @@ import type { Attachment, Conversation, ConversationRow, Effort, Message, Model,
 
 export const server = signal<ServerState | null>(null);
 
+/** What fills the page beside the list. */
+export type Place = { kind: "chat" } | { kind: "books" } | { kind: "audit"; claim: string | null };
+export const place = signal<Place>({ kind: "chat" });
+/** Grows whenever a conversation changed, here or elsewhere: what is derived from them is stale then. */
+export const changes = signal(0);
+
 /** The sidebar: what it lists, where the next page begins, what is searched for. */
 export const rows = signal<ConversationRow[]>([]);
 export const nextRows = signal<string | null>(null);

@@ -1,5 +1,7 @@
 /** What the server says, as docs/page-api.md writes it. Times are seconds since 1970. */
 
+import type { Quantity } from "./quantity";
+
 export type Effort = "low" | "high" | "max";
 
 export interface Model {
@@ -59,6 +61,16 @@ export interface Timings {
   decode: number;
 }
 
+/** What an answer took, and the ledger's entry that says so. */
+export interface Spent {
+  wall: Quantity;
+  cpu: Quantity;
+  energy: Quantity;
+  money: Quantity;
+  flops?: Quantity | null;
+  entry?: { seq: number; hash: string } | null;
+}
+
 export interface MessageError {
   message: string;
   code: string;
@@ -85,6 +97,7 @@ export interface Message {
   dropped_turns: number;
   usage: Usage | null;
   timings: Timings | null;
+  spent?: Spent | null;
   error: MessageError | null;
 }
 

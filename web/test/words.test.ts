@@ -1,9 +1,13 @@
 import { describe, expect, it } from "vitest";
 import * as format from "../src/format";
-import { addressOf, idIn, questionIn } from "../src/router";
+import { addressOf, auditAddress, idIn, placeIn, questionIn } from "../src/router";
 import { newestLeaf, pathTo, siblings, type Node } from "../src/tree";
+import { resetWords } from "../src/books/Budget";
+import { everyDay } from "../src/books/days";
+import type { Row } from "../src/books/shape";
+import { amount, type Quantity } from "../src/quantity";
 import { receiptLine } from "../src/ui/Receipt";
-import type { Message } from "../src/types";
+import type { Message, Spent } from "../src/types";
 
 describe("numbers for people", () => {
   it.each([[0.04, "0.0 s"], [3.21, "3.2 s"], [9.96, "10 s"], [59.4, "59 s"], [59.6, "1 min 0 s"], [3725, "1 h 2 min"]])(
@@ -64,6 +68,15 @@ describe("addresses", () => {
     expect(idIn("/")).toBeNull();
     expect(idIn("/c/")).toBeNull();
     expect(idIn("/c/%E0%A4%A")).toBeNull();
+    expect(idIn("/books")).toBeNull();
+  });
+  it("name the other places", () => {
+    expect(placeIn("/books")).toEqual({ kind: "books" });
+    expect(placeIn("/bookshop")).toEqual({ kind: "chat" });
+    expect(placeIn("/audit/")).toEqual({ kind: "audit", claim: null });
+    expect(placeIn(auditAddress("deepseek-v3"))).toEqual({ kind: "audit", claim: "deepseek-v3" });
+    expect(placeIn("/audit/%E0%A4%A")).toEqual({ kind: "audit", claim: null });
+    expect(placeIn("/audit/a/b")).toEqual({ kind: "audit", claim: null });
   });
   it("may carry a question, bounded and without control characters", () => {
     expect(questionIn("?q=why%20blue%00%0Aindeed")).toBe("why blue\nindeed");
@@ -102,11 +115,66 @@ describe("the receipt", () => {
     usage: { prompt_tokens: 412, cached_tokens: 310, completion_tokens: 100, reasoning_tokens: 40 },
     timings: { queue: 0, prompt: 1, decode: 4 },
   } as Message;
+  const texts = (of: Message) => receiptLine(of).map(({ text }) => text);
+  const unknown = (unit: string): Quantity => ({ value: null, unit, basis: "unknown", how: "nobody said" });
+  const spent: Spent = {
+    wall: { value: 5, unit: "s", basis: "measured", how: "clock" },
+    cpu: { value: 9, unit: "s", basis: "measured", how: "clock" },
+    energy: { value: 94.4, unit: "J", basis: "modelled", how: "watts x use x time" },
+    money: { value: 0.000131, unit: "USD", basis: "declared", how: "hours x price" },
+    entry: { seq: 7, hash: "ab".repeat(32) },
+  };
   it("says it in words", () => {
-    expect(receiptLine(message)).toEqual([
-      "cut at the length limit", "left out the 3 oldest turns", "100 tokens", "25.0 tokens/s", "5.0 s", "310 of 412 cached", "small",
+    expect(texts(message)).toEqual([
+      "cut at the length limit", "left out the 3 oldest turns", "100 tokens", "5.0 s", "310 of 412 cached", "small",
     ]);
-    expect(receiptLine({ ...message, status: "stopped", usage: null, timings: null })[0]).toBe("stopped");
-    expect(receiptLine({ ...message, status: "interrupted" })[0]).toBe("interrupted");
+    expect(texts({ ...message, status: "stopped", usage: null, timings: null })[0]).toBe("stopped");
+    expect(texts({ ...message, status: "interrupted" })[0]).toBe("interrupted");
+  });
+  it("has joules and money with what they rest on", () => {
+    const line = receiptLine({ ...message, spent });
+    expect(line).toContainEqual({ text: "94.4 J", basis: "modelled", how: "watts x use x time" });
+    expect(line).toContainEqual({ text: "$0.00013", basis: "declared", how: "hours x price" });
+  });
+  it("never puts a number where none is known", () => {
+    expect(texts({ ...message, spent: { ...spent, money: unknown("USD") } })).toContain("money unknown");
+    expect(texts({ ...message, spent: { ...spent, money: unknown("USD") } })).toContain("94.4 J");
+    const neither = texts({ ...message, spent: { ...spent, money: unknown("USD"), energy: unknown("J") } });
+    expect(neither).toContain("energy and money unknown");
+    expect(neither.join()).not.toMatch(/\$|0 J/);
+  });
+});
+
+describe("quantities", () => {
+  const of = (value: number | null, unit: string, low?: number, high?: number): Quantity => ({
+    value, unit, basis: value === null ? "unknown" : "modelled", how: "", ...(low === undefined ? {} : { low, high: high! }),
+  });
+  it.each<[Quantity, string]>([
+    [of(null, "USD"), "unknown"],
+    [of(0, "USD"), "$0"], [of(0.000131, "USD"), "$0.00013"], [of(0.0999, "USD"), "$0.10"], [of(12.5, "USD"), "$12.50"],
+    [of(5_576_000, "USD"), "$5.58M"], [of(0.1, "USD/h"), "$0.10 per hour"], [of(0.25, "USD/kWh"), "$0.25 per kWh"],
+    [of(0.0003, "USD", 0.0002, 0.0004), "$0.00020–0.00040"],
+    [of(94.4, "J"), "94.4 J"], [of(9440, "J"), "9.44 kJ"], [of(7.2e6, "J"), "2 kWh"], [of(100, "J", 90, 120), "90–120 J"],
+    [of(1, "token"), "1 token"], [of(12_345, "token"), "12,345 tokens"], [of(14.8e12, "token"), "14.8T tokens"],
+    [of(3.2859e24, "FLOP"), "3.29 × 10²⁴ FLOP"], [of(2.5e11, "FLOP/token"), "250 GFLOP/token"], [of(2_664_000, "chip*h"), "2.66M chip-hours"],
+    [of(38.94, "percent"), "38.9%"], [of(65, "W"), "65 W"], [of(2048, "chip"), "2,048 chips"], [of(1e-7, ""), "1 × 10⁻⁷"],
+    [of(1_500_000, "B"), "1.5 MB"],
+  ])("%j is %s", (quantity, words) => expect(amount(quantity)).toBe(words));
+});
+
+describe("days of the books", () => {
+  const row = (key: string) => ({ key, label: key }) as Row;
+  it("have no gaps and are bounded", () => {
+    const days = everyDay([row("2026-11-21"), row("2026-11-23")], "2026-11-23", 7);
+    expect(days.map(({ day }) => day)).toEqual([17, 18, 19, 20, 21, 22, 23].map((day) => `2026-11-${day}`));
+    expect(days.filter(({ row }) => row).map(({ day }) => day)).toEqual(["2026-11-21", "2026-11-23"]);
+    expect(everyDay([row("nonsense")], "2026-03-01", 365)).toHaveLength(365);
+  });
+  it("say when a budget begins anew", () => {
+    const now = new Date(2026, 10, 23, 19, 0).getTime();
+    expect(resetWords(new Date(2026, 10, 24).getTime() / 1000, now)).toBe("at 00:00, in 5 hours");
+    expect(resetWords(new Date(now + 20 * 60_000).toISOString(), now)).toBe("at 19:20, in 20 minutes");
+    expect(resetWords(null, now)).toBeNull();
+    expect(resetWords("soon", now)).toBeNull();
   });
 });

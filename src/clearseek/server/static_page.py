@@ -31,7 +31,7 @@ router = APIRouter()
 
 def page_file(path: str) -> Path | None:
     """The file that answers `GET path`, or None where the page has nothing. Never one outside the page's folder."""
-    if path == "/" or path.startswith("/c/"):
+    if path in ("/", "/books", "/audit") or path.startswith(("/c/", "/audit/")):
         return STATIC / "index.html"
     parts = PurePosixPath(path.lstrip("/")).parts
     if not parts or len(parts) > 8 or any(part.startswith(".") or "\\" in part or "\0" in part for part in parts):
@@ -51,6 +51,9 @@ def is_page_path(path: str) -> bool:
 
 @router.api_route("/", methods=["GET", "HEAD"])
 @router.api_route("/c/{path:path}", methods=["GET", "HEAD"])
+@router.api_route("/books", methods=["GET", "HEAD"])
+@router.api_route("/audit", methods=["GET", "HEAD"])
+@router.api_route("/audit/{path:path}", methods=["GET", "HEAD"])
 @router.api_route("/assets/{path:path}", methods=["GET", "HEAD"])
 @router.api_route("/{path}.{suffix}", methods=["GET", "HEAD"])
 async def page(request: Request) -> Response:

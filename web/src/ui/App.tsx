@@ -5,18 +5,27 @@ import { stop } from "../actions";
 import { keyWanted } from "../api";
 import { save } from "../history";
 import { retryNow } from "../listen";
+import { addressOf, onLink } from "../router";
 import * as state from "../state";
-import { Composer } from "./Composer";
+import { Composer, NoticeLine } from "./Composer";
 import { focusComposer, focusSearch } from "./focus";
 import { Menu, Plus } from "./icons";
 import { KeyDialog } from "./KeyDialog";
 import { ModelPicker } from "./ModelPicker";
 import { newChat, Sidebar } from "./Sidebar";
+import { later } from "./later";
 import { Thread } from "./Thread";
+
+const Books = later(() => import("../books/Books").then((module) => module.Books));
+const Audit = later(() => import("../audit/Audit").then((module) => module.Audit));
+
+const TITLES = { books: "Books", audit: "Audit" };
 
 export function App({ boot }: { boot: () => void }) {
   useKeys();
   useTitle();
+  const place = state.place.value;
+  const chat = place.kind === "chat";
   return (
     <div class="page">
       <Sidebar />
@@ -35,21 +44,43 @@ export function App({ boot }: { boot: () => void }) {
           >
             <Menu />
           </button>
-          <ModelPicker />
-          <Save />
+          {chat ? (
+            <>
+              <ModelPicker />
+              <Save />
+            </>
+          ) : (
+            <BackToChat />
+          )}
           <button type="button" class="icon only-narrow" aria-label="New chat" onClick={newChat}>
             <Plus />
           </button>
         </header>
         <Lost />
-        <Thread />
-        <Composer />
+        {!chat && <NoticeLine />}
+        {place.kind === "books" && <Books />}
+        {place.kind === "audit" && <Audit claim={place.claim} />}
+        {chat && (
+          <>
+            <Thread />
+            <Composer />
+          </>
+        )}
       </main>
       <div class="offscreen" role="status" aria-live="polite">
         {state.announcement.value}
       </div>
       {keyWanted.value && <KeyDialog onKey={boot} />}
     </div>
+  );
+}
+
+function BackToChat() {
+  const open = state.opened.value;
+  return (
+    <a class="act back" href={addressOf(open?.id ?? null)} onClick={onLink}>
+      ← {open ? "Back to the chat" : "Chat"}
+    </a>
   );
 }
 
@@ -88,7 +119,7 @@ function useKeys(): void {
         focusComposer();
       } else if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
         if (state.drawerOpen.value) state.drawerOpen.value = false;
-        else if (state.writing.value) void stop();
+        else if (state.place.value.kind === "chat" && state.writing.value) void stop();
       }
     };
     document.addEventListener("keydown", onKey);
@@ -97,8 +128,10 @@ function useKeys(): void {
 }
 
 function useTitle(): void {
-  const title = state.opened.value?.title;
+  const place = state.place.value;
+  const title = place.kind === "chat" ? state.opened.value?.title : TITLES[place.kind];
   useEffect(() => {
-    document.title = title ? `${title} · ClearSeek` : "ClearSeek";
-  }, [title]);
+    // The audit of one claim says which, once it is here.
+    if (place.kind !== "audit" || place.claim === null) document.title = title ? `${title} · ClearSeek` : "ClearSeek";
+  }, [title, place]);
 }

@@ -107,7 +107,8 @@ export function Composer() {
   );
 }
 
-function NoticeLine() {
+/** What went wrong, with a way on. */
+export function NoticeLine() {
   const notice = state.notice.value;
   if (!notice) return null;
   return (

@@ -1,33 +1,85 @@
 /** The quiet line under an answer, and behind it what was counted. */
 
+import { useState } from "preact/hooks";
 import { count, duration, plural, rate } from "../format";
-import type { Message } from "../types";
+import { amount, type Basis, type Quantity } from "../quantity";
+import { onLink } from "../router";
+import type { Message, Spent } from "../types";
+import { later } from "./later";
+import { Mark } from "./Mark";
+
+const Proof = later(() => import("./Proof").then((module) => module.Proof));
+
+/** A piece of the line; `basis` where it is a number that needs one, `how` where it came from. */
+export interface Part {
+  text: string;
+  basis?: Basis;
+  how?: string;
+}
 
 export function Receipt({ message }: { message: Message }) {
+  const [proof, showProof] = useState(false);
   const line = receiptLine(message);
-  const items = receiptItems(message);
   if (line.length === 0) return null;
+  const { model, model_digest: digest, spent } = message;
   return (
     <details class="receipt">
-      <summary title={items.map(([what, value]) => `${what}: ${value}`).join("\n")}>
+      <summary>
         {line.map((part, index) => (
-          <span key={index}>{part}</span>
+          <span key={index}>
+            {part.text}
+            {part.basis && <Mark basis={part.basis} how={part.how ?? ""} />}
+          </span>
         ))}
       </summary>
       <dl>
-        {items.map(([what, value]) => (
+        {receiptItems(message).map(([what, part]) => (
           <div key={what}>
             <dt>{what}</dt>
-            <dd>{value}</dd>
+            <dd>
+              {part.text}
+              {part.basis && <Mark basis={part.basis} how={part.how ?? ""} />}
+            </dd>
+            {part.how && <dd class="how">{part.how}</dd>}
           </div>
         ))}
+        {model && (
+          <div>
+            <dt>Model</dt>
+            <dd>
+              <button type="button" class="act" aria-haspopup="dialog" onClick={() => showProof(true)}>
+                {model}
+              </button>
+            </dd>
+            {digest && (
+              <dd class="how">
+                weights <code title={`SHA-256 ${digest}`}>{digest.slice(0, 16)}</code>
+              </dd>
+            )}
+          </div>
+        )}
+        {spent?.entry && (
+          <div>
+            <dt>In the books</dt>
+            <dd>
+              <a class="act" href="/books" onClick={onLink}>
+                entry {count(spent.entry.seq)}
+              </a>
+            </dd>
+            <dd class="how">
+              hash <code title={`SHA-256 ${spent.entry.hash}`}>{spent.entry.hash.slice(0, 16)}</code>
+            </dd>
+          </div>
+        )}
       </dl>
+      {proof && model && <Proof model={model} digest={digest} close={() => showProof(false)} />}
     </details>
   );
 }
 
 /** How the answer ended, where that was not of itself. */
 export function endWords(message: Message): string | null {
+  if (message.error?.code === "budget") return "ended by the budget";
   if (message.status === "stopped") return "stopped";
   if (message.status === "interrupted") return "interrupted";
   if (message.finish_reason === "length") return "cut at the length limit";
@@ -35,33 +87,66 @@ export function endWords(message: Message): string | null {
   return null;
 }
 
-export function receiptLine(message: Message): string[] {
-  const { usage, timings } = message;
-  const parts: (string | null)[] = [endWords(message)];
-  if (message.dropped_turns > 0) parts.push(`left out the ${plural(message.dropped_turns, "oldest turn")}`);
-  if (usage) parts.push(plural(usage.completion_tokens, "token"));
-  if (usage && timings) parts.push(rate(usage.completion_tokens, timings.decode));
-  if (timings) parts.push(duration(timings.queue + timings.prompt + timings.decode));
-  if (usage) parts.push(`${count(usage.cached_tokens)} of ${count(usage.prompt_tokens)} cached`);
-  if (message.model) parts.push(message.model);
-  return parts.filter((part) => part !== null);
+export function receiptLine(message: Message): Part[] {
+  const { usage, timings, spent } = message;
+  const parts: Part[] = [];
+  const end = endWords(message);
+  if (end) parts.push({ text: end });
+  if (message.dropped_turns > 0) parts.push({ text: `left out the ${plural(message.dropped_turns, "oldest turn")}` });
+  if (usage) parts.push(tokens(usage.completion_tokens));
+  if (timings) parts.push(seconds(timings.queue + timings.prompt + timings.decode, "from the question to the end, by the server's clock"));
+  else if (spent) parts.push(told(spent.wall));
+  if (spent) parts.push(...costs(spent));
+  if (usage) parts.push({ text: `${count(usage.cached_tokens)} of ${count(usage.prompt_tokens)} cached` });
+  if (message.model) parts.push({ text: message.model });
+  return parts;
 }
 
-function receiptItems({ usage, timings, model, model_digest }: Message): [string, string][] {
-  const items: [string, string][] = [];
+/** Joules and money; what is not known says so, once where neither is. */
+function costs({ energy, money }: Spent): Part[] {
+  if (energy.value === null && money.value === null) {
+    return [{ text: "energy and money unknown", basis: "unknown", how: money.how }];
+  }
+  const named = (name: string, quantity: Quantity): Part => {
+    const part = told(quantity);
+    return quantity.value === null ? { ...part, text: `${name} unknown` } : part;
+  };
+  return [named("energy", energy), named("money", money)];
+}
+
+function told(quantity: Quantity): Part {
+  return { text: amount(quantity), basis: quantity.basis, how: quantity.how };
+}
+
+function tokens(number: number): Part {
+  return { text: plural(number, "token"), basis: "measured" };
+}
+
+function seconds(number: number, how = ""): Part {
+  return { text: duration(number), basis: "measured", how };
+}
+
+function receiptItems({ usage, timings, spent }: Message): [string, Part][] {
+  const items: [string, Part][] = [];
   if (usage) {
-    items.push(["Prompt", plural(usage.prompt_tokens, "token")]);
-    items.push(["Reused from the cache", plural(usage.cached_tokens, "token")]);
-    if (usage.reasoning_tokens > 0) items.push(["Thinking", plural(usage.reasoning_tokens, "token")]);
-    items.push(["Answer", plural(usage.completion_tokens - usage.reasoning_tokens, "token")]);
+    items.push(["Prompt", tokens(usage.prompt_tokens)]);
+    items.push(["Reused from the cache", tokens(usage.cached_tokens)]);
+    if (usage.reasoning_tokens > 0) items.push(["Thinking", tokens(usage.reasoning_tokens)]);
+    items.push(["Answer", tokens(usage.completion_tokens - usage.reasoning_tokens)]);
   }
   if (timings) {
-    if (timings.queue >= 0.05) items.push(["Waiting", duration(timings.queue)]);
-    items.push(["Reading the prompt", duration(timings.prompt)]);
-    items.push(["Writing", duration(timings.decode)]);
+    if (timings.queue >= 0.05) items.push(["Waiting", seconds(timings.queue)]);
+    items.push(["Reading the prompt", seconds(timings.prompt)]);
+    items.push(["Writing", seconds(timings.decode)]);
+    const speed = usage && rate(usage.completion_tokens, timings.decode);
+    if (speed) items.push(["Speed", { text: speed, basis: "measured" }]);
   }
-  if (usage || timings) items.push(["Basis", "measured"]);
-  if (model) items.push(["Model", model]);
-  if (model_digest) items.push(["Weights, SHA-256", model_digest.slice(0, 16)]);
+  if (spent) {
+    items.push(["The machine's time", told(spent.wall)]);
+    items.push(["Processor time", told(spent.cpu)]);
+    if (spent.flops) items.push(["Work", told(spent.flops)]);
+    items.push(["Energy", told(spent.energy)]);
+    items.push(["Money", told(spent.money)]);
+  }
   return items;
 }

@@ -3,7 +3,7 @@
 import { useRef, useState } from "preact/hooks";
 import { byDay, snippetParts } from "../format";
 import { loadRows, loadRowsSoon, remove, rename } from "../history";
-import { addressOf, go } from "../router";
+import { addressOf, go, onLink } from "../router";
 import * as state from "../state";
 import { theme, toggleTheme } from "../theme";
 import type { ConversationRow } from "../types";
@@ -41,12 +41,24 @@ export function Sidebar() {
       <Search />
       <Rows />
       <footer>
+        <PlaceLink kind="books" href="/books" name="Books" />
+        <PlaceLink kind="audit" href="/audit" name="Audit" />
         <button type="button" class="icon" aria-label={theme.value === "dark" ? "Light theme" : "Dark theme"} onClick={toggleTheme}>
           {theme.value === "dark" ? <Sun /> : <Moon />}
         </button>
-        <span class="quiet num">{state.server.value ? `version ${state.server.value.version}` : ""}</span>
+        <span class="quiet num" title="The version of ClearSeek">
+          {state.server.value?.version}
+        </span>
       </footer>
     </nav>
+  );
+}
+
+function PlaceLink({ kind, href, name }: { kind: state.Place["kind"]; href: string; name: string }) {
+  return (
+    <a class="place" href={href} aria-current={state.place.value.kind === kind ? "page" : undefined} onClick={onLink}>
+      {name}
+    </a>
   );
 }
 
@@ -131,7 +143,7 @@ function Rows() {
 
 function Row({ row }: { row: ConversationRow }) {
   const [mode, setMode] = useState<"" | "rename" | "delete">("");
-  const current = state.opened.value?.id === row.id;
+  const current = state.place.value.kind === "chat" && state.opened.value?.id === row.id;
   if (mode === "rename") return <Renaming row={row} close={() => setMode("")} />;
   if (mode === "delete") return <Deleting row={row} close={() => setMode("")} />;
   const title = row.title || "Untitled";
@@ -141,11 +153,7 @@ function Row({ row }: { row: ConversationRow }) {
         href={addressOf(row.id)}
         aria-current={current ? "page" : undefined}
         title={title}
-        onClick={(event) => {
-          if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-          event.preventDefault();
-          go(row.id);
-        }}
+        onClick={onLink}
       >
         <span class="title">{title}</span>
         {row.snippet && (
