@@ -1,0 +1,118 @@
+"""What a receipt says that no ledger knows: digests of files, the code, the packages, the machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from clearseek import __version__
+from clearseek.errors import UserError
+from clearseek.ledger.canonical import canonical
+from clearseek.ledger.quantity import measured, unknown
+
+_BLOCK = 1 << 20
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SKIPPED = {"__pycache__", ".DS_Store"}
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hex. Raises UserError where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+    return digest.hexdigest()
+
+
+def describe(path: Path, name: str) -> dict[str, Any]:
+    """A file as in-toto's ResourceDescriptor: its name, its digest, and how long it is."""
+    return {"name": name, "digest": {"sha256": sha256_of(path)}, "annotations": {"bytes": path.stat().st_size}}
+
+
+def files_under(folder: Path, within: Path) -> list[dict[str, Any]]:
+    """Every file under `folder`, described with its path relative to `within`, in the order of their names."""
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.rglob("*") if path.is_file() and path.name not in _SKIPPED]
+    return [describe(path, path.relative_to(within).as_posix()) for path in sorted(found)]
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """The plain file of that relative name under `folder`; None where there is none, or where it lies elsewhere.
+
+    Names come out of strangers' receipts: nothing outside the folder is looked at.
+    """
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name or len(name) > 1024:
+        return None
+    path = folder / pure
+    try:
+        return path if path.is_file() and path.resolve().is_relative_to(folder.resolve()) else None
+    except (OSError, ValueError):
+        return None
+
+
+def code() -> dict[str, Any]:
+    """ClearSeek itself: the digest is of the list of its files' paths and digests, so it is the same everywhere."""
+    package = Path(__file__).parent.parent
+    listed = [
+        [path.relative_to(package).as_posix(), sha256_of(path)]
+        for path in sorted(package.rglob("*"))
+        if path.is_file()
+        and path.suffix in (".py", ".toml", ".json")
+        and not _SKIPPED & set(path.relative_to(package).parts)
+        and "static" not in path.relative_to(package).parts  # the built page: it takes no part in a run
+    ]
+    digest = hashlib.sha256(canonical(listed)).hexdigest()
+    return {"name": "clearseek", "version": __version__, "digest": {"sha256": digest}, "files": len(listed)}
+
+
+def environment() -> dict[str, Any]:
+    """Python and the packages that ClearSeek stands on, with their versions; no others."""
+    found: dict[str, str] = {}
+    waiting = ["clearseek"]
+    while waiting:
+        name = waiting.pop()
+        try:
+            package = metadata.distribution(name)
+        except metadata.PackageNotFoundError:  # an extra that is not installed
+            continue
+        plain = re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower()
+        if plain in found:
+            continue
+        found[plain] = package.version
+        waiting += [match[0] for line in package.requires or () if (match := _NAME.match(line))]
+    return {"python": platform.python_version(), "packages": dict(sorted(found.items()))}
+
+
+def machine() -> dict[str, Any]:
+    """What the operating system says the machine is. No host name: a receipt is for strangers."""
+    try:
+        import psutil
+
+        memory = measured(psutil.virtual_memory().total, "B", "as the operating system says")
+    except (ImportError, OSError):
+        memory = unknown("B", "the operating system does not say")
+    return {
+        "system": f"{platform.system()} {platform.release()}".strip(),
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+        "memory": memory.as_json(),
+        "accelerators": [],
+    }
+
+
+def _processor() -> str:
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8", "replace"), re.M)
+    except OSError:
+        found = None
+    return (found[1] if found else platform.processor() or platform.machine() or "unknown").strip()[:200]

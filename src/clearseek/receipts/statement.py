@@ -1,0 +1,260 @@
+"""What a training receipt states, made from a run folder: an in-toto Statement v1.
+
+    RUN/recipe.toml          the resolved recipe
+    RUN/ledger.jsonl         every entry, chained
+    RUN/run.json             what the run noted that no other file holds (see `docs/receipts.md`); may be absent
+    RUN/model/, RUN/*.gguf   what came out: the subject
+    RUN/checkpoints/step-*/  on the way
+    RUN/evaluations/*.json   results
+
+The predicate's type is a URN. in-toto asks for a URI; an https one needs a domain that stays ours for as long as a
+receipt is to mean something, and whoever buys a lapsed one could say what old receipts mean.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from clearseek import __version__
+from clearseek.errors import UsageError, UserError
+from clearseek.ledger.book import Book
+from clearseek.ledger.canonical import canonical
+from clearseek.ledger.check import check
+from clearseek.receipts import arithmetic, gather
+from clearseek.receipts.envelope import write_envelope
+from clearseek.receipts.signing import SigningKey, signing_key
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_FAMILY = "urn:clearseek:training-receipt:v"
+PREDICATE_TYPE = PREDICATE_FAMILY + "1"
+PREDICATE_VERSION = "1.0"
+RECEIPT = "receipt.json"
+
+_MAX_TEXT = 8 * 1024 * 1024
+_NOTES = {
+    "name", "started_at", "finished_at", "base", "data", "machine", "environment", "code", "stages", "attempts",
+    "parents", "prices", "notes",
+}  # fmt: skip
+
+CANNOT_PROVE: tuple[dict[str, Any], ...] = (
+    {
+        "what": "That no other run happened, or that this ledger is complete.",
+        "why": "Whoever makes a receipt can leave out the runs that failed, and a run that was never booked leaves no "
+        "gap. A published head or a timestamp bounds when a ledger was written, not what is missing from it.",
+        "references": ["arXiv:2303.11341"],
+    },
+    {
+        "what": "That training really took this path from the first checkpoint to the last.",
+        "why": "Logs of training can be forged for less than the training costs. Replaying sampled segments bit by bit "
+        "on the same kind of machine shows that those segments are real, and no others.",
+        "references": ["arXiv:2108.09454", "arXiv:2208.03567"],
+    },
+    {
+        "what": "What the hardware was.",
+        "why": "The machine is what its operating system said it was. Without attestation by the hardware itself, "
+        "anybody can say anything.",
+        "references": ["arXiv:2303.11341"],
+    },
+    {
+        "what": "How much energy was used, beyond the trust in the sensor.",
+        "why": "A measured joule is what a counter in the chip said; a modelled one is a formula over declared power.",
+        "references": [],
+    },
+    {
+        "what": "The price that was really paid.",
+        "why": "Money is time and energy multiplied by prices that were declared. An invoice would show what was paid.",
+        "references": [],
+    },
+    {
+        "what": "That only the data listed here was used.",
+        "why": "Digests bind the data that is named. They cannot show that nothing else was read.",
+        "references": [],
+    },
+)
+"""What no receipt can prove, with the papers that show why. It stands in every receipt, and every check prints it."""
+
+
+def make_receipt(run: Path | str, *, key: SigningKey | None = None) -> Path:
+    """Make the receipt of a run folder and write it to RUN/receipt.json; returns where it is.
+
+    `key` is the home's own by default. Raises UserError, in one sentence, for a folder that holds no run, a ledger
+    that is not intact, or notes that are not in order.
+    """
+    folder = Path(run).expanduser()
+    key = key or signing_key()
+    payload = canonical(build_statement(folder, key.public))
+    return write_receipt(folder / RECEIPT, payload, key)
+
+
+def write_receipt(path: Path, payload: bytes, key: SigningKey) -> Path:
+    """Sign a payload and write the envelope: aside, synced, then in the place of an older one."""
+    from clearseek.hub.files import write_aside
+
+    try:
+        write_aside(path, write_envelope(payload, key.keyid, key.sign(payload)))
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {(error.strerror or str(error)).lower()}.") from None
+    return path
+
+
+def build_statement(folder: Path, public_key: bytes, *, now: datetime | None = None) -> dict[str, Any]:
+    """The statement as plain data. `public_key` is the signer's, 32 raw bytes. Raises UserError as `make_receipt`."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; name a run folder, such as runs/NAME.")
+    subject = gather.files_under(folder / "model", folder)
+    subject += [gather.describe(path, path.name) for path in sorted(folder.glob("*.gguf")) if path.is_file()]
+    if not subject:
+        raise UserError(f"{folder} holds no weights: a finished run has model/ or a .gguf file.")
+    notes = _notes(folder / "run.json")
+    ledger = _ledger(folder / "ledger.jsonl")
+    books = arithmetic.add_books(Book(folder / "ledger.jsonl").read())
+    moment = now or datetime.now(UTC)
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": subject,
+        "predicateType": PREDICATE_TYPE,
+        "predicate": {
+            "version": PREDICATE_VERSION,
+            "made": {"at": iso(moment), "by": f"clearseek {__version__}"},
+            "signer": _signer(public_key),
+            "run": {
+                "name": notes.get("name") or folder.resolve().name,
+                "started_at": notes.get("started_at") or min((s.first_at for s in books.stages), default=iso(moment)),
+                "finished_at": notes.get("finished_at") or max((s.last_at for s in books.stages), default=iso(moment)),
+                **({"notes": notes["notes"]} if "notes" in notes else {}),
+            },
+            "recipe": _recipe(folder / "recipe.toml"),
+            "base": notes.get("base"),
+            "data": notes.get("data", []),
+            "code": notes.get("code") or gather.code(),
+            "machine": notes.get("machine") or {**gather.machine(), "seen": "when the receipt was made"},
+            "environment": notes.get("environment") or gather.environment(),
+            "prices": notes.get("prices", {}),
+            **_sums(books, notes),
+            "evaluations": _evaluations(folder),
+            "checkpoints": _checkpoints(folder),
+            "parents": notes.get("parents", []),
+            "ledger": ledger,
+            "cannot_prove": list(CANNOT_PROVE),
+        },
+    }
+
+
+def iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _signer(public_key: bytes) -> dict[str, str]:
+    from clearseek.receipts.signing import keyid_of
+
+    return {"algorithm": "ed25519", "keyid": keyid_of(public_key), "public_key": public_key.hex()}
+
+
+def _sums(books: arithmetic.Books, notes: dict[str, Any]) -> dict[str, Any]:
+    told = notes.get("stages", {})
+    stages, sums = [], []
+    for stage in books.stages:
+        more = told.get(stage.name, {})
+        quantities = stage.quantities()
+        sums.append(quantities)
+        stages.append({
+            "name": stage.name,
+            "kind": more.get("kind"),
+            "entries": stage.entries,
+            "entry_kinds": stage.kinds,
+            "first_entry_at": stage.first_at,
+            "last_entry_at": stage.last_at,
+            "quantities": arithmetic.as_json(quantities),
+            "flops_per_token": more.get("flops_per_token", {}),
+        })  # fmt: skip
+    attempts = {str(one.get("attempt", "")): one for one in notes.get("attempts", [])}
+    tried = [
+        {
+            "attempt": one.name,
+            "state": attempts.get(one.name, {}).get("state", "completed"),
+            "why": attempts.get(one.name, {}).get("why", ""),
+            "entries": one.entries,
+            "first_entry_at": one.first_at,
+            "last_entry_at": one.last_at,
+            "quantities": arithmetic.as_json(one.quantities()),
+        }
+        for one in books.attempts
+    ]
+    return {"stages": stages, "totals": arithmetic.as_json(arithmetic.totals(sums)), "attempts": tried}
+
+
+def _ledger(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: a receipt is made from a run's ledger.")
+    state = check(path)
+    if state.state != "intact":
+        where = f" at line {state.line}" if state.line else ""
+        raise UserError(f"The ledger {path} is {state.state}{where}: {state.problem}; no receipt is made from it.")
+    if not state.entries:
+        raise UserError(f"The ledger {path} is empty: there is nothing to give a receipt for.")
+    return {
+        "path": path.name,
+        "entries": state.entries,
+        "head": state.head,
+        "digest": {"sha256": gather.sha256_of(path)},
+        "annotations": {"bytes": path.stat().st_size},
+    }
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    try:
+        content = path.read_bytes()[:_MAX_TEXT]
+        resolved = tomllib.loads(content.decode("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}.") from None
+    return {"path": path.name, "digest": {"sha256": gather.sha256_of(path)}, "resolved": plain(resolved)}
+
+
+def plain(value: Any) -> Any:
+    """TOML as JSON: dates become text."""
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [plain(part) for part in value]
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _notes(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        notes = json.loads(path.read_bytes()[: _MAX_TEXT + 1])
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not JSON: {error}.") from None
+    if not isinstance(notes, dict):
+        raise UserError(f"{path} must be a JSON object.")
+    if strange := sorted(set(notes) - _NOTES):
+        raise UsageError(f"{path} has an unknown key `{strange[0]}`; known ones are {', '.join(sorted(_NOTES))}.")
+    return notes
+
+
+def _evaluations(folder: Path) -> list[dict[str, Any]]:
+    found = []
+    for path in sorted((folder / "evaluations").glob("*.json")):
+        try:
+            result = json.loads(path.read_bytes()[: _MAX_TEXT + 1])
+            results = dict(result["results"])
+        except (OSError, ValueError, RecursionError, KeyError, TypeError):
+            raise UserError(f"{path} is no evaluation: it needs `name` and `results`, a table of quantities.") from None
+        described = gather.describe(path, path.relative_to(folder).as_posix())
+        found.append({"name": str(result.get("name", path.stem)), "file": described, "results": results})
+    return found
+
+
+def _checkpoints(folder: Path) -> list[dict[str, Any]]:
+    return [
+        {"name": step.name, "files": gather.files_under(step, folder)}
+        for step in sorted((folder / "checkpoints").glob("step-*"))
+        if step.is_dir()
+    ]
