@@ -48,7 +48,7 @@ export function go(id: string | null): void {
 
 /** Goes to any address of the page and remembers it in the browser's history. */
 export function visit(address: string): void {
-  if (location.pathname + location.search !== address) history.pushState(null, "", address);
+  if (location.pathname + location.search + location.hash !== address) history.pushState(null, "", address);
   show();
 }
 
@@ -57,7 +57,7 @@ export function onLink(event: MouseEvent): void {
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button !== 0) return;
   const link = event.currentTarget as HTMLAnchorElement;
   event.preventDefault();
-  visit(link.pathname + link.search);
+  visit(link.pathname + link.search + link.hash);
 }
 
 /** The address of what is already shown: after the first question of a new chat. */

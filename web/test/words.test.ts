@@ -126,7 +126,7 @@ describe("the receipt", () => {
   };
   it("says it in words", () => {
     expect(texts(message)).toEqual([
-      "cut at the length limit", "left out the 3 oldest turns", "100 tokens", "5.0 s", "310 of 412 cached", "small",
+      "cut at the length limit", "left out the 3 oldest turns", "100 tokens", "5.0 s", "small",
     ]);
     expect(texts({ ...message, status: "stopped", usage: null, timings: null })[0]).toBe("stopped");
     expect(texts({ ...message, status: "interrupted" })[0]).toBe("interrupted");

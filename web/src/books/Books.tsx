@@ -23,6 +23,11 @@ export function Books() {
   const { books, trouble } = useBooks(days, "day");
   const title = useRef<HTMLHeadingElement>(null);
   useLayoutEffect(() => title.current?.focus({ preventScroll: true }), []);
+  const here = books !== null;
+  useLayoutEffect(() => {
+    // `/books#prices`, once there is something to scroll to.
+    if (here && location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  }, [here]);
   return (
     <div class="sheet" aria-busy={!books && !trouble}>
       <div class="leaf">

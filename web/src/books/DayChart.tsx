@@ -65,6 +65,7 @@ function draw(target: HTMLElement, days: DayChartProps["days"], measure: Measure
   const quantities = days.map(({ row }) => (row ? measured(row, measure) : null));
   const unit = quantities.find((quantity) => quantity !== null)?.unit ?? "";
   const values = quantities.map((quantity) => quantity?.value ?? null);
+  const top = Math.max(0, ...quantities.map((quantity) => quantity?.high ?? quantity?.value ?? 0));
   const font = `11px ${style.fontFamily}`;
   const plot = new uPlot(
     {
@@ -75,7 +76,7 @@ function draw(target: HTMLElement, days: DayChartProps["days"], measure: Measure
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: {
         x: { time: false, range: [-0.6, Math.max(days.length, 1) - 0.4] },
-        y: { range: (_, __, high) => [0, high > 0 ? high * 1.08 : 1] },
+        y: { range: [0, top > 0 ? top * 1.06 : 1] },
       },
       series: [{}, { paths: uPlot.paths.bars!({ size: [0.66, 36] }), points: { show: false }, fill: ink, stroke: ink, width: 0 }],
       axes: [
@@ -95,7 +96,7 @@ function draw(target: HTMLElement, days: DayChartProps["days"], measure: Measure
           grid: { stroke: hair, width: 1 },
           ticks: { show: false },
           size: 72,
-          space: 44,
+          space: 32,
           values: (_, splits) => splits.map((value) => plainAmount(value, unit)),
         },
       ],

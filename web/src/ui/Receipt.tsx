@@ -40,7 +40,19 @@ export function Receipt({ message }: { message: Message }) {
               {part.text}
               {part.basis && <Mark basis={part.basis} how={part.how ?? ""} />}
             </dd>
-            {part.how && <dd class="how">{part.how}</dd>}
+            {part.how && (
+              <dd class="how">
+                {part.how}
+                {part.basis === "unknown" && what === "Money" && (
+                  <>
+                    {" "}
+                    <a class="act" href="/books#prices" onClick={onLink}>
+                      How to declare a price
+                    </a>
+                  </>
+                )}
+              </dd>
+            )}
           </div>
         ))}
         {model && (
@@ -97,7 +109,6 @@ export function receiptLine(message: Message): Part[] {
   if (timings) parts.push(seconds(timings.queue + timings.prompt + timings.decode, "from the question to the end, by the server's clock"));
   else if (spent) parts.push(told(spent.wall));
   if (spent) parts.push(...costs(spent));
-  if (usage) parts.push({ text: `${count(usage.cached_tokens)} of ${count(usage.prompt_tokens)} cached` });
   if (message.model) parts.push({ text: message.model });
   return parts;
 }

@@ -2,6 +2,7 @@
 
 import { regenerate } from "../actions";
 import { plural } from "../format";
+import { onLink } from "../router";
 import * as state from "../state";
 import type { Message } from "../types";
 import { startOver } from "./startOver";
@@ -12,6 +13,7 @@ const TITLES: Record<string, string> = {
   engine_unavailable: "The engine cannot be reached.",
   too_many_requests: "Too many questions are waiting.",
   model_not_found: "That model is not here any more.",
+  budget: "The budget is used up.",
   upstream_timeout: "The remote engine went silent.",
 };
 
@@ -36,11 +38,18 @@ export function Trouble({ message }: { message: Message }) {
             </button>
           </>
         ) : (
-          <button type="button" class="act" onClick={() => void regenerate(message)}>
-            {error.code === "model_not_found" && state.model.value
-              ? `Try again with ${state.model.value.name}`
-              : "Try again"}
-          </button>
+          <>
+            {error.code === "budget" && (
+              <a class="act" href="/books" onClick={onLink}>
+                See the books
+              </a>
+            )}
+            <button type="button" class="act" onClick={() => void regenerate(message)}>
+              {error.code === "model_not_found" && state.model.value
+                ? `Try again with ${state.model.value.name}`
+                : "Try again"}
+            </button>
+          </>
         )}
       </p>
     </div>
