@@ -174,9 +174,7 @@ def total(parts: Iterable[Quantity], unit: str, how: str = "") -> Quantity:
     return replace(result, how=how or result.how)
 
 
-def _joined(
-    one: Quantity, other: Quantity, sign: str, unit: str, combine: Callable[[float, float], float]
-) -> Quantity:
+def _joined(one: Quantity, other: Quantity, sign: str, unit: str, combine: Callable[[float, float], float]) -> Quantity:
     how = _how(one, other, sign)
     if one.value is None or other.value is None:
         return Quantity(None, unit, Basis.UNKNOWN, how)

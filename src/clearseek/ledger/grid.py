@@ -1,0 +1,30 @@
+"""What a kilowatt-hour weighs in CO2 where it was drawn."""
+
+from __future__ import annotations
+
+import difflib
+
+from clearseek.ledger.quantity import Quantity, declared, unknown
+from clearseek.ledger.tables import read_table
+
+UNIT = "g/kWh"
+
+
+def regions() -> dict[str, str]:
+    """The codes of the regions that are known (ISO 3166, three letters), with their names."""
+    return {code: row["name"] for code, row in read_table("grid")["region"].items()}
+
+
+def carbon_intensity(region: str | None) -> Quantity:
+    """Grams of CO2 equivalent per kWh, a yearly mean; unknown where no region, or one not in the table, is named."""
+    if region is None:
+        return unknown(UNIT, 'no grid region is declared: set `grid_region` under [prices], for example "DEU"')
+    table = read_table("grid")
+    row = table["region"].get(region.upper())
+    if row is None:
+        names = {code.lower(): code for code in table["region"]}
+        names |= {known["name"].lower(): code for code, known in table["region"].items()}
+        near = difflib.get_close_matches(region.lower(), names, n=1)
+        hint = f"did you mean {names[near[0]]}?" if near else f"there are {', '.join(table['region'])}"
+        return unknown(UNIT, f"no figure for the grid region `{region}`; {hint}")
+    return declared(row["g_per_kwh"], UNIT, f"grid of {row['name']}, mean of {table['year']} ({table['source']})")
