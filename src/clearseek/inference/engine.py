@@ -6,9 +6,14 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from clearseek.ledger.quantity import Quantity
+
 Effort = Literal["low", "high", "max"]
 Kind = Literal["thinking", "answer"]
-FinishReason = Literal["stop", "length", "tool_calls", "aborted"]
+FinishReason = Literal["stop", "length", "tool_calls", "aborted", "budget"]
+"""`budget`: it was ended because the money of the day was used up."""
+Source = Literal["page", "api", "terminal"]
+"""Where a question came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class Request:
 
     messages: tuple[dict[str, Any], ...]
     max_tokens: int | None = None
+    at_most: int | None = None
+    """Tokens that may be generated whatever `max_tokens` says (or does not): what is left of a budget."""
     thinking: Thinking = Thinking()
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
@@ -61,6 +68,12 @@ class Request:
     completion_prompt: str | None = None
     """Instead of messages: a raw prompt to continue, with no template (`/beta/completions`)."""
     completion_suffix: str | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """Tokens that may be generated, by `max_tokens` and `at_most`; None where neither says."""
+        limits = [limit for limit in (self.max_tokens, self.at_most) if limit is not None]
+        return min(limits, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +139,37 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What an answer took, as it is booked: quantities by the ledger's names, and which entry holds them.
+
+    `seq` and `hash` are None where the ledger could not be written in time; the entry comes when it can be.
+    """
+
+    quantities: dict[str, Quantity]
+    seq: int | None = None
+    hash: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For messages and the API: the time, the energy, the money and the work (tokens are told elsewhere)."""
+        told = {name: quantity.as_json() for name, quantity in self.quantities.items() if name in SPENT_TOLD}
+        entry = None if self.seq is None else {"seq": self.seq, "hash": self.hash}
+        return {**told, "entry": entry}
+
+
+SPENT_TOLD = ("wall", "cpu", "energy", "money", "flops")
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """Always the last event of a generation that did not raise."""
 
     reason: FinishReason
     usage: Usage
     timings: Timings = Timings()
+    spent: Spent | None = None
+    """None where nothing is booked."""
+    over: str | None = None
+    """Where a budget ended the answer: which, and what to do, in a sentence."""
 
 
 Event = Queued | Progress | Delta | ToolCall | Finished

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ class LlamaCppEngine:
         self.template = template_of(self.header)
         self.style: ThinkingStyle = NATIVE if model.thinking == "native" else PROMPTED
         self.restarts = 0
+        self.loading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+        """Around every loading of the model: whoever keeps the books puts theirs here."""
         self._crashes = 0
         self._starting = asyncio.Lock()
         self._process: LlamaProcess | None = None
@@ -126,8 +129,13 @@ class LlamaCppEngine:
                         f"The engine for {self.model.name} crashed {MAX_CRASHES} times in a row; "
                         "check the file with `clearseek models show` or choose another model."
                     )
-            self._process = await LlamaProcess.start(Path(self.model.path), self.plan)
+            with self.loading():
+                self._process = await LlamaProcess.start(Path(self.model.path), self.plan)
             return self._process
+
+    def cpu_seconds(self) -> float | None:
+        """CPU time that the child has used since it was started; None where there is none."""
+        return None if self._process is None else self._process.cpu_seconds()
 
     async def close(self) -> None:
         self._closed = True
@@ -177,8 +185,7 @@ class LlamaCppEngine:
         if thinking_now:
             if self.style.shown and not thought:
                 yield Delta("thinking", self.style.shown, tokens=0)
-            room = None if request.max_tokens is None else request.max_tokens
-            allowed = budget(self.style, request.thinking, room or self.plan.context // 2)
+            allowed = budget(self.style, request.thinking, request.limit or self.plan.context // 2)
             splitter = ThinkingSplitter(opened=True)
             new = ""
             stopped: Stopped | None = None
@@ -203,7 +210,7 @@ class LlamaCppEngine:
             spent = completion.generated
             completion.reasoning = spent
             if stopped is not None and stopped.kind == "limit":
-                used_up = request.max_tokens is not None and spent >= request.max_tokens
+                used_up = request.limit is not None and spent >= request.limit
                 if used_up or completion.full:
                     yield completion.finished("length")
                     return
@@ -236,6 +243,8 @@ class LlamaCppEngine:
             body["n_predict"] = max(1, request.max_tokens - spent)
         elif self.style.answer_limit is not None:
             body["n_predict"] = self.style.answer_limit
+        if request.at_most is not None:
+            body["n_predict"] = min(body.get("n_predict", request.at_most), max(1, request.at_most - spent))
         if fresh:
             body["cache_prompt"] = request.sampling.seed is None
         elif "dry_penalty_last_n" in body:
@@ -325,8 +334,8 @@ class LlamaCppEngine:
 async def _raw(completion: Completion, request: Request) -> AsyncGenerator[Event, None]:
     """`/beta/completions`: text, or the middle between a prompt and a suffix."""
     body = _sampling(request, NATIVE) | {"stop": list(request.stop)}
-    if request.max_tokens is not None:
-        body["n_predict"] = request.max_tokens
+    if request.limit is not None:
+        body["n_predict"] = request.limit
     path = "/completion"
     if request.completion_suffix:
         path = "/infill"

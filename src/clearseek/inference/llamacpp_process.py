@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import psutil
 
 from clearseek.inference.errors import EngineUnavailable
 from clearseek.inference.machine import Plan
@@ -36,6 +37,7 @@ class LlamaProcess:
     def __init__(self, process: asyncio.subprocess.Process, key: str) -> None:
         self.process = process
         self.key = key
+        self._times = psutil.Process(process.pid)
         self._session: aiohttp.ClientSession | None = None
         self.log: collections.deque[str] = collections.deque(maxlen=40)
         self._reader = asyncio.create_task(self._read_log())
@@ -110,6 +112,14 @@ class LlamaProcess:
     @property
     def alive(self) -> bool:
         return self.process.returncode is None
+
+    def cpu_seconds(self) -> float | None:
+        """CPU time that the child has used so far, all its threads together; None when it is gone."""
+        try:
+            times = self._times.cpu_times()
+        except psutil.Error:
+            return None
+        return float(times.user + times.system)
 
     def ending(self) -> str:
         """How the process ended, in words."""

@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import difflib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 
 from clearseek.hub.errors import UnknownModel as NotInstalled
 from clearseek.hub.store import Model, Store
-from clearseek.inference.engine import Delta, Description, Engine, Event, Finished, Queued, Request
+from clearseek.inference.booking import Answer, Books, Metered
+from clearseek.inference.engine import Delta, Description, Engine, Event, Finished, Queued, Request, Source, Spent
 from clearseek.inference.errors import EngineUnavailable, UnknownModel
+from clearseek.inference.flops import per_token
 from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.machine import available_memory
 from clearseek.inference.remote import RemoteEngine, RemoteServer
 from clearseek.inference.scheduler import Scheduler
+from clearseek.inference.shares import Shares
 from clearseek.settings import Settings
 
 REMOTE_SLOTS = 64
@@ -47,14 +50,19 @@ class _Desk:
     engine: Engine
     scheduler: Scheduler
     local: bool
+    metered: Metered
     used: float = field(default_factory=time.monotonic)
 
 
 class Pool:
-    """Engines by model name, made when first asked for. For use within one event loop."""
+    """Engines by model name, made when first asked for. For use within one event loop.
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    With `books`, every answer is booked there, and held to its budget.
+    """
+
+    def __init__(self, settings: Settings, store: Store, books: Books | None = None) -> None:
         self._settings, self._store = settings, store
+        self.books = books
         self._desks: dict[str, _Desk] = {}
         self._opening = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[object]] = {}
@@ -93,21 +101,33 @@ class Pool:
             raise UnknownModel(message) from None
 
     async def generate(
-        self, model: str | None, request: Request, *, request_id: str, client: str = "local"
+        self,
+        model: str | None,
+        request: Request,
+        *,
+        request_id: str,
+        client: str = "local",
+        source: Source = "api",
+        conversation: str | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """Queue, then generate. Refuses at once (Busy) from the first `anext`; closing the generator, or cancelling
-        the task that reads it, frees its place. `client` is who asks, for fairness between clients."""
+        """Queue, then generate. Refuses at once (Busy, OverBudget) from the first `anext`; closing the generator, or
+        cancelling the task that reads it, frees its place. `client` is who asks, for fairness between clients and for
+        the books, as are `source` and `conversation`."""
         desk = await self._desk(await self.resolve(model))
-        place = desk.scheduler.admit(client)
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks[request_id] = task
-        finished = False
+        answer = None
+        if self.books is not None:
+            answer = await self.books.open(desk.metered, request, request_id, client, source, conversation)
+        finished, error, place = False, None, None
         try:
+            place = desk.scheduler.admit(client)
+            task = asyncio.current_task()
+            if task is not None:
+                self._tasks[request_id] = task
             async for position in place.wait():
                 yield Queued(position)
             desk.used = time.monotonic()
-            async with contextlib.aclosing(desk.engine.generate(request, request_id=request_id)) as events:
+            made = await self._events(desk, request, request_id, answer, place.leave)
+            async with contextlib.aclosing(made) as events:
                 async for event in events:
                     if type(event) is Delta:
                         yield event
@@ -117,13 +137,31 @@ class Pool:
                         self._count(event)
                         event = replace(event, timings=replace(event.timings, queue=place.waited))
                     yield event
-        except (GeneratorExit, asyncio.CancelledError):
-            if not finished:
+        except BaseException as failure:
+            error = failure
+            if not finished and isinstance(failure, (GeneratorExit, asyncio.CancelledError)):
                 self._abandoned += 1
             raise
         finally:
-            place.leave()
+            if place is not None:
+                place.leave()
             self._tasks.pop(request_id, None)
+            if answer is not None and self.books is not None:
+                self.books.leave(answer, error)
+
+    async def _events(
+        self, desk: _Desk, request: Request, request_id: str, answer: Answer | None, done: Callable[[], None]
+    ) -> AsyncGenerator[Event, None]:
+        """What the engine says; booked, where there are books."""
+        if answer is None or self.books is None:
+            return desk.engine.generate(request, request_id=request_id)
+        if isinstance(desk.engine, LlamaCppEngine):
+            await desk.engine.start()  # loading it is not this answer's work
+        return self.books.watch(answer, desk.engine.generate(answer.request, request_id=request_id), done)
+
+    async def spent(self, request_id: str) -> Spent | None:
+        """What an answer took that is over, however it ended; None where nothing was booked."""
+        return None if self.books is None else await self.books.spent(request_id)
 
     async def cancel(self, request_id: str) -> None:
         """Cancels the task that reads a generation, wherever it is; an unknown id is ignored."""
@@ -156,6 +194,8 @@ class Pool:
             await desk.engine.close()
         if self._remote is not None:
             await self._remote.close()
+        if self.books is not None:
+            await self.books.close()
 
     def _count(self, event: Finished) -> None:
         usage = event.usage
@@ -210,7 +250,8 @@ class Pool:
     async def _open(self, name: str) -> _Desk:
         settings = self._settings
         if name in await self._remote_models():
-            return _Desk(RemoteEngine(self._server(), name), Scheduler(REMOTE_SLOTS, settings.queue), local=False)
+            remote = RemoteEngine(self._server(), name)
+            return _Desk(remote, Scheduler(REMOTE_SLOTS, settings.queue), local=False, metered=Metered(name, None))
         model = self._store.find(name)
         await self._make_room(model)
         # Reading the header of a large vocabulary takes tenths of a second: not on the event loop.
@@ -220,7 +261,10 @@ class Pool:
         # A few more than there are slots go to the engine, which starts the next one in the very step that frees a
         # slot; from here it would come one step late, every time.
         slots = engine.plan.slots + engine.plan.slots // 4
-        return _Desk(engine, Scheduler(slots, settings.queue), local=True)
+        metered = Metered(model.name, model.sha256, per_token(engine.header), Shares(engine.cpu_seconds))
+        if self.books is not None:
+            engine.loading = self.books.meter(metered, engine.cpu_seconds, model.bytes)
+        return _Desk(engine, Scheduler(slots, settings.queue), local=True, metered=metered)
 
     async def _make_room(self, model: Model) -> None:
         """Closes local engines that nobody uses, the longest unused first, while the new one would not fit."""
@@ -233,5 +277,7 @@ class Pool:
             if model.bytes * 2 < available_memory():
                 return
             desk = self._desks.pop(name)
+            if self.books is not None:
+                self.books.forget(desk.metered)
             self._restarts_of_closed += desk.engine.restarts if isinstance(desk.engine, LlamaCppEngine) else 0
             await desk.engine.close()

@@ -250,7 +250,7 @@ def _body(model: str, request: Request) -> dict[str, Any]:
         body["reasoning_effort"] = request.thinking.effort
     asked = request.sampling
     optional = {
-        "max_tokens": request.max_tokens,
+        "max_tokens": request.limit,
         "temperature": asked.temperature,
         "top_p": asked.top_p,
         "seed": asked.seed,

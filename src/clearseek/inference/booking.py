@@ -1,0 +1,538 @@
+"""Every answer is booked, whoever asked: what it took, divided fairly among those that ran beside it, and its budget.
+
+The machine's time and the CPU time of an engine's process are shared out between the answers that ran at the same
+moment, in proportion to the FLOPs that each needed (see `shares.py`): their sum is what was measured. Energy and money
+follow from these by the user's declared rates (see `ledger/prices.py`). While nobody asks anything, nothing is booked:
+idle time belongs to no answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import psutil
+
+from clearseek.inference.bookwriter import BookWriter
+from clearseek.inference.budget import Caps, OverBudget, Scope, Spending
+from clearseek.inference.engine import (
+    Delta,
+    Event,
+    Finished,
+    FinishReason,
+    Progress,
+    Request,
+    Source,
+    Spent,
+    Timings,
+    Usage,
+)
+from clearseek.inference.errors import BadRequest
+from clearseek.inference.flops import PerToken
+from clearseek.inference.shares import Shares
+from clearseek.ledger.book import Book
+from clearseek.ledger.entry import Draft, Entry
+from clearseek.ledger.prices import Rates, cost
+from clearseek.ledger.quantity import Quantity, measured, modelled, unknown
+
+log = logging.getLogger("clearseek.ledger")
+
+LOOK_SECONDS = 1.0
+"""How often it is looked whether running answers have reached a cap in money."""
+ENTRY_SECONDS = 0.25
+"""How long the end of an answer waits for its entry's number: a disk that is slower is not waited for."""
+REMEMBERED = 256
+"""Booked answers whose figures can still be asked for by their id."""
+
+
+_NOTHING_READ = Progress(0, 0, 0)
+
+
+@dataclass(eq=False, slots=True)
+class Metered:
+    """One engine as the books see it. `work` and `cpu` are None for an engine that is not on this machine."""
+
+    model: str
+    digest: str | None
+    work: PerToken | None = None
+    cpu: Shares | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Answer:
+    """One answer from its admission to its entry."""
+
+    id: str
+    engine: Metered
+    labels: dict[str, str]
+    request: Request
+    """As asked, within what is left of the budget."""
+    scopes: tuple[Scope, ...]
+    keep: int = 0
+    """Tokens that it asked for and that are kept free for it."""
+    task: asyncio.Task[object] | None = None
+    waiting: bool = False
+    """Whether its reader waits for the engine just now (and may be woken by cancelling it)."""
+    began: float | None = None
+    read: Progress = _NOTHING_READ
+    written: int = 0
+    thought: int = 0
+    over: OverBudget | None = None
+    booked: bool = False
+    clock: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def taken(self) -> int:
+        """Tokens so far, prompt and answer together."""
+        return self.read.total + self.written
+
+    def usage(self) -> Usage:
+        """By our own count: for an answer whose engine could not say, because it was ended."""
+        return Usage(max(self.read.processed, self.read.cached), self.read.cached, self.written, self.thought)
+
+    def timings(self) -> Timings:
+        now = time.monotonic()
+        wrote = self.clock.get("wrote", now)
+        began = self.clock.get("began", wrote)
+        return Timings(prompt=wrote - began, decode=self.clock.get("last", wrote) - wrote)
+
+
+@dataclass(frozen=True, slots=True)
+class BookStats:
+    """For `/health` and `/metrics`. Counters only grow; dollars and joules are those that are known."""
+
+    entries: int
+    waiting: int
+    lost: int
+    problem: str | None
+    joules: float
+    dollars: float
+    unknown_money: int
+
+
+class Books:
+    """What the pool books with. For use within one event loop; `open_books` makes one for a ledger."""
+
+    def __init__(
+        self, path: Path, rates: Rates, day: Caps = Caps(), caps_of: Callable[[str], Caps] = lambda owner: Caps()
+    ) -> None:
+        """`path` is the ledger's file, `day` the caps of everybody together, `caps_of` those of one owner."""
+        self.rates = rates
+        self.path = path
+        self.spending = Spending(path)
+        self.day = Scope(None, "this server", day, self.spending)
+        self._caps_of = caps_of
+        self._keys: dict[str, Scope] = {}
+        self._writer = BookWriter(Book(path), self._written)
+        self._machine = Shares(time.perf_counter)
+        self._engines: list[Metered] = []
+        self._cores = psutil.cpu_count() or 1
+        self._running: set[Answer] = set()
+        self._closed: OrderedDict[str, tuple[dict[str, Quantity], Future[Entry]]] = OrderedDict()
+        self._looking: asyncio.Task[None] | None = None
+        self._joules = self._dollars = 0.0
+        self._unknown = 0
+
+    # What is asked of it from outside
+
+    def stats(self) -> BookStats:
+        writer = self._writer
+        return BookStats(
+            writer.booked,
+            writer.waiting,
+            writer.lost,
+            writer.problem,
+            self._joules,
+            self._dollars,
+            self._unknown,
+        )
+
+    async def spent(self, id: str) -> Spent | None:
+        """What the answer of that request took, with its entry if that is written by now or within a moment."""
+        found = self._closed.get(id)
+        if found is None:
+            return None
+        quantities, future = found
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            async with asyncio.timeout(ENTRY_SECONDS):
+                entry = await asyncio.shield(asyncio.wrap_future(future))
+            return Spent(quantities, entry.seq, entry.hash)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        return Spent(quantities)
+
+    def scope_of(self, owner: str) -> Scope | None:
+        """The budget of one owner; None where it has none."""
+        caps = self._caps_of(owner)
+        scope = self._keys.get(owner)
+        if scope is None:
+            scope = self._keys[owner] = Scope(owner, "this key", caps, self.spending)
+        scope.caps = caps  # a key's budget may have been changed
+        return scope if caps.any else None
+
+    async def refresh(self) -> None:
+        """Look at what the ledger says now, what others wrote to it included."""
+        if self.spending.stale:
+            await asyncio.to_thread(self.spending.refresh)
+
+    def running_usd(self, scope: Scope) -> float:
+        """Dollars that the running answers of a scope have taken so far, at the upper end of what is known."""
+        self._settle()
+        costs = [self._cost(answer)[1] for answer in self._running if scope in answer.scopes]
+        return sum(money.bounds[1] for money in costs if money.known)
+
+    async def close(self) -> None:
+        """Write what is not written yet."""
+        if self._looking is not None:
+            self._looking.cancel()
+        await asyncio.to_thread(self._writer.close)
+
+    # What the pool does with it
+
+    def meter(
+        self, engine: Metered, cpu_seconds: Callable[[], float | None], size: int
+    ) -> Callable[[], contextlib.AbstractContextManager[None]]:
+        """Look at an engine's CPU time from now on; gives what is to be put around each loading of its `size` bytes."""
+        self._engines.append(engine)
+        return lambda: self._loading(engine, cpu_seconds, size)
+
+    def forget(self, engine: Metered) -> None:
+        """An engine that was closed."""
+        with contextlib.suppress(ValueError):
+            self._engines.remove(engine)
+
+    async def open(
+        self, engine: Metered, request: Request, id: str, owner: str, source: Source, conversation: str | None
+    ) -> Answer:
+        """Admit an answer, within what is left. Raises OverBudget; `leave` it, whatever happens."""
+        key = self.scope_of(owner)
+        scopes = tuple(scope for scope in (self.day, key) if scope is not None and scope.caps.any)
+        labels = {"model": engine.model, "owner": owner, "source": source}
+        if engine.digest is not None:
+            labels["model_sha256"] = engine.digest
+        if conversation is not None:
+            labels["conversation"] = conversation
+        answer = Answer(id, engine, labels, request, scopes)
+        if scopes:
+            await self.refresh()
+            left = min((self._admit(scope, engine) for scope in scopes), default=None)
+            if left is not None and left < UNLIMITED:
+                answer.request = replace(request, at_most=left)
+                answer.keep = min(request.max_tokens or 0, left)
+            for scope in scopes:
+                scope.promised[answer] = answer.keep
+        self._running.add(answer)
+        return answer
+
+    def _admit(self, scope: Scope, engine: Metered) -> int:
+        left = scope.tokens_left()
+        if left is not None and left <= 0:
+            raise scope.over("tokens")
+        if scope.caps.usd is not None:
+            if engine.cpu is None:
+                raise scope.refusal(_REMOTE.format(scope.whose), "money")
+            if missing := no_price(self.rates):
+                raise scope.refusal(f"The budget of {scope.whose} is in dollars, and {missing}.", "money")
+            usd = scope.usd_left(self.running_usd(scope))
+            if usd is not None and usd <= 0:
+                raise scope.over("money")
+        return UNLIMITED if left is None else left
+
+    async def watch(
+        self, answer: Answer, events: AsyncGenerator[Event, None], done: Callable[[], None]
+    ) -> AsyncGenerator[Event, None]:
+        """The same events, counted; the last one with what was spent. `done` is called when the engine has finished.
+
+        Where a cap is reached on the way the engine is stopped, and a Finished comes with what there is by then;
+        or, before anything was written, OverBudget is raised.
+        """
+        self._begin(answer)
+        finished: Finished | None = None
+        try:
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    answer.waiting = False
+                    if type(event) is Delta:
+                        self._wrote(answer, event)
+                    elif isinstance(event, Progress):
+                        self._read(answer, event)
+                    elif isinstance(event, Finished):
+                        finished = event
+                        break
+                    if answer.over is None or answer.written:
+                        yield event
+                    if answer.over is not None:
+                        break
+                    answer.waiting = True
+        except asyncio.CancelledError:
+            # Cancelled by `_end`, to wake it; by anybody else too, then it goes.
+            if answer.over is None or answer.task is None or answer.task.uncancel() > 0:
+                raise
+        finally:
+            answer.waiting = False
+        over = answer.over
+        if finished is None:
+            if over is None:
+                return
+            if not answer.written:
+                self._book(answer, "budget", answer.usage())
+                raise over
+            reason: FinishReason = "length" if over.of == "tokens" else "budget"
+            finished = Finished(reason, answer.usage(), answer.timings(), over=str(over))
+        elif finished.reason == "length" and _cut_by_budget(answer, finished.usage):
+            finished = replace(finished, over=str(_scope_of_tokens(answer).over("tokens")))
+        self._book(answer, "budget" if finished.over else "complete", finished.usage)
+        done()
+        yield replace(finished, spent=await self.spent(answer.id))
+
+    def leave(self, answer: Answer, error: BaseException | None) -> None:
+        """However it ended. What it took is booked, if it took anything and is not booked yet. Twice is harmless."""
+        if answer.booked:
+            return
+        if answer.began is None or (isinstance(error, BadRequest) and not answer.read.total and not answer.written):
+            self._drop(answer)  # it never ran, or was refused
+        else:
+            cancelled = isinstance(error, (GeneratorExit, asyncio.CancelledError))
+            self._book(answer, "cancelled" if cancelled else "failed", answer.usage())
+
+    @contextlib.contextmanager
+    def _loading(self, engine: Metered, cpu_seconds: Callable[[], float | None], size: int) -> Iterator[None]:
+        """Book what is done inside as the loading of an engine from a file of `size` bytes."""
+        began, status = time.perf_counter(), "failed"
+        try:
+            yield
+            status = "complete"
+        finally:
+            seconds, cpu = time.perf_counter() - began, cpu_seconds()
+            labels = {"model": engine.model, "status": status}
+            if engine.digest is not None:
+                labels["model_sha256"] = engine.digest
+            energy, money, _ = cost(self.rates, wall_s=seconds, cpu_s=cpu or 0.0, cores=self._cores)
+            quantities = {
+                "wall": measured(seconds, "s", "elapsed, from starting the engine to its first word"),
+                "cpu": unknown("s", "the engine's process was gone") if cpu is None else measured(cpu, "s", _CPU),
+                "energy": energy,
+                "money": money,
+                "bytes": measured(size, "B", "size of the weights"),
+            }
+            self._put(Draft("load", None, labels, quantities))
+
+    # While an answer runs
+
+    def _begin(self, answer: Answer) -> None:
+        answer.task = asyncio.current_task()
+        answer.began = time.monotonic()
+        answer.clock["began"] = answer.began
+        answer.waiting = True
+        if answer.engine.cpu is not None:
+            self._machine.join(answer)
+            answer.engine.cpu.join(answer)
+        if self._looking is None and any(scope.caps.usd is not None for scope in answer.scopes):
+            self._looking = asyncio.create_task(self._look())
+
+    def _wrote(self, answer: Answer, delta: Delta) -> None:
+        answer.written += delta.tokens
+        if delta.kind == "thinking":
+            answer.thought += delta.tokens
+        clock = answer.clock
+        clock["last"] = now = time.monotonic()
+        if "wrote" not in clock:
+            clock["wrote"] = now
+        engine = answer.engine
+        if engine.cpu is not None:
+            work = engine.work
+            flops = delta.tokens * (work.body + work.head) if work is not None else delta.tokens
+            self._machine.work(answer, flops)
+            engine.cpu.work(answer, flops)
+        if answer.scopes:
+            self._count(answer)
+
+    def _read(self, answer: Answer, progress: Progress) -> None:
+        before, answer.read = answer.read, progress
+        engine = answer.engine
+        if engine.cpu is not None:
+            # what was cached needed no work; a second look (after the thinking) begins again from what is cached
+            more = max(0, progress.processed - max(before.processed, progress.cached))
+            flops = more * (engine.work.body if engine.work is not None else 1.0)
+            self._machine.work(answer, flops)
+            engine.cpu.work(answer, flops)
+        if answer.scopes:
+            self._count(answer)
+
+    def _count(self, answer: Answer) -> None:
+        for scope in answer.scopes:
+            if scope.caps.tokens is None:
+                continue
+            scope.running[answer] = answer.taken
+            if scope.tokens_now() <= 0:
+                self._end(answer, scope.over("tokens", 0 if answer.written else answer.read.total))
+
+    def _settle(self) -> None:
+        self._machine.settle()
+        for engine in self._engines:
+            assert engine.cpu is not None
+            engine.cpu.settle()
+
+    async def _look(self) -> None:
+        """Once a second, while there are answers with a cap in money: end those whose money is used up."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            capped = {s for answer in self._running for s in answer.scopes if s.caps.usd is not None}
+            if not capped:
+                self._looking = None
+                return
+            try:
+                await self.refresh()
+                for scope in capped:
+                    left = scope.usd_left(self.running_usd(scope))
+                    if left is not None and left <= 0:
+                        for answer in [a for a in self._running if scope in a.scopes and a.began is not None]:
+                            self._end(answer, scope.over("money"))
+            except Exception:  # a budget that cannot be looked at now is looked at again in a second
+                log.exception("the budget could not be looked at")
+
+    def _end(self, answer: Answer, over: OverBudget) -> None:
+        if answer.over is None:
+            answer.over = over
+            if answer.waiting and answer.task is not None:
+                answer.task.cancel()
+
+    # Booking
+
+    def _cost(self, answer: Answer) -> tuple[Quantity, Quantity]:
+        """Energy and money of an answer that runs, so far."""
+        engine = answer.engine
+        if answer.began is None or engine.cpu is None:
+            return unknown("J"), unknown("USD")
+        energy, money, _ = cost(
+            self.rates,
+            wall_s=self._machine.so_far(answer),
+            cpu_s=engine.cpu.so_far(answer),
+            cores=self._cores,
+        )
+        return energy, money
+
+    def _drop(self, answer: Answer) -> None:
+        self._running.discard(answer)
+        answer.booked = True
+        for scope in answer.scopes:
+            scope.promised.pop(answer, None)
+            scope.running.pop(answer, None)
+        if answer.began is not None and answer.engine.cpu is not None:
+            self._machine.leave(answer)
+            answer.engine.cpu.leave(answer)
+
+    def _book(self, answer: Answer, status: str, usage: Usage) -> None:
+        assert answer.began is not None
+        engine = answer.engine
+        counted = "counted by the engine" if status == "complete" else "counted as they came"
+        if engine.cpu is not None:
+            alone = self._machine.alone(answer)
+            wall_s, cpu_s = self._machine.leave(answer), engine.cpu.leave(answer)
+            make = measured if alone else modelled
+            beside = "" if alone else "; its part of what several answers took at once, by the FLOPs of each"
+            quantities = {
+                "wall": make(wall_s, "s", f"elapsed, from its turn to its end{beside}"),
+                "cpu": make(cpu_s, "s", f"{_CPU}{beside}"),
+            }
+            energy, money, _ = cost(self.rates, wall_s=wall_s, cpu_s=cpu_s, cores=self._cores)
+            quantities |= {"energy": energy, "money": money}
+        else:
+            quantities = {
+                "wall": measured(time.monotonic() - answer.began, "s", "elapsed, by the clock of this machine"),
+                "cpu": unknown("s", "the answer was made on another machine"),
+                "energy": unknown("J", "the answer was made on another machine"),
+                "money": unknown("USD", "the price of the remote engine is not known here"),
+            }
+        if engine.work is not None:
+            quantities["flops"] = engine.work.answer(
+                prompt=usage.prompt_tokens, cached=usage.cached_tokens, completion=usage.completion_tokens
+            )
+        else:
+            quantities["flops"] = unknown("FLOP", "the architecture of a remote model is not known here")
+        quantities |= {
+            "prompt_tokens": measured(usage.prompt_tokens, "token", counted),
+            "cached_tokens": measured(usage.cached_tokens, "token", counted),
+            "completion_tokens": measured(usage.completion_tokens, "token", counted),
+            "reasoning_tokens": measured(usage.reasoning_tokens, "token", counted),
+        }
+        if engine.cpu is None and usage.prompt_tokens == 0:
+            quantities["prompt_tokens"] = unknown("token", "the remote engine did not say")
+        self._running.discard(answer)
+        answer.booked = True
+        future = self._put(Draft("answer", None, {**answer.labels, "status": status}, quantities))
+        self._closed[answer.id] = (quantities, future)
+        while len(self._closed) > REMEMBERED:
+            self._closed.popitem(last=False)
+        self._hand_over(answer, usage, quantities["money"], future)
+
+    def _hand_over(self, answer: Answer, usage: Usage, money: Quantity, future: Future[Entry]) -> None:
+        """What an answer took counts here until the ledger has it, and there from then on."""
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        usd = money.bounds[1] if money.known else 0.0
+        for scope in answer.scopes:
+            scope.promised.pop(answer, None)
+            scope.running.pop(answer, None)
+            scope.tokens += tokens
+            scope.usd += usd
+        if not answer.scopes:
+            return
+        loop = asyncio.get_running_loop()
+
+        def over_there() -> None:
+            for scope in answer.scopes:
+                scope.tokens -= tokens
+                scope.usd -= usd
+
+        def told(future: Future[Entry]) -> None:
+            if not future.cancelled():
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody counts any more
+                    loop.call_soon_threadsafe(over_there)
+
+        future.add_done_callback(told)
+
+    def _put(self, draft: Draft) -> Future[Entry]:
+        energy, money = draft.quantities["energy"], draft.quantities["money"]
+        self._joules += energy.value or 0.0
+        self._dollars += money.value or 0.0
+        self._unknown += not money.known
+        return self._writer.put(draft)
+
+    def _written(self, entries: object) -> None:
+        """In the writer's thread: what was written is in the day's sums before anybody stops counting it here."""
+        if self.day.caps.any or self._keys:
+            self.spending.refresh()
+
+
+UNLIMITED = 1 << 62
+_CPU = "CPU time of the engine's process, as the system counts it"
+
+
+_REMOTE = (
+    "The budget of {} is in dollars, and what a remote engine costs is not known here: use a model of this machine, "
+    "or a budget in tokens."
+)
+
+
+def no_price(rates: Rates) -> str | None:
+    """Why a budget in dollars cannot be held here, with what to declare; None where it can."""
+    _, money, _ = cost(rates, wall_s=1.0, cpu_s=1.0, cores=1)
+    return None if money.known else money.how
+
+
+def _cut_by_budget(answer: Answer, usage: Usage) -> bool:
+    asked, allowed = answer.request.max_tokens, answer.request.at_most
+    return allowed is not None and (asked is None or asked > allowed) and usage.completion_tokens >= allowed
+
+
+def _scope_of_tokens(answer: Answer) -> Scope:
+    capped = [scope for scope in answer.scopes if scope.caps.tokens is not None]
+    return min(capped, key=lambda scope: scope.tokens_now())
