@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from clearseek.ledger.grid import carbon_intensity
 from clearseek.ledger.hosted import Offer, hosted_offers
-from clearseek.ledger.quantity import Quantity, declared, measured, modelled, unknown
+from clearseek.ledger.quantity import Quantity, declared, modelled, unknown
 from clearseek.ledger.tables import moment, read_table
 
 if TYPE_CHECKING:
     from clearseek.settings import Settings
 
-__all__ = ["HOW_TO_DECLARE", "Offer", "Rates", "cost", "hosted_offers", "power", "rates_from", "rent"]
+__all__ = ["HOW_TO_DECLARE", "Offer", "Rates", "cost", "energy_of", "hosted_offers", "power", "rates_from", "rent"]
 
 HOW_TO_DECLARE = "no price is declared: set `machine_usd_per_hour` under [prices] in config.toml"
+_J_PER_KWH = 3.6e6
 _NO_PRICE = unknown("USD/h", HOW_TO_DECLARE)
 _NO_ELECTRICITY = unknown("USD/kWh", "no price of electricity is declared")
 _NO_WATTS = unknown("W", "no power is declared: set `watts` under [machine] in config.toml")
@@ -71,30 +72,42 @@ def power(rates: Rates, utilisation: float) -> Quantity:
     return modelled(value, "W", how, min(*ends, value), max(*ends, value))
 
 
+def energy_of(rates: Rates, *, wall_s: float, cpu_s: float, cores: int) -> Quantity:
+    """What the machine drew in `wall_s` seconds, in which `cpu_s` CPU seconds were used, in J; see `power`."""
+    drawn = power(rates, cpu_s / (wall_s * cores) if wall_s > 0 else 0.0)
+    return _times(drawn, wall_s, "J")  # a watt for a second is a joule
+
+
 def cost(rates: Rates, *, wall_s: float, cpu_s: float, cores: int) -> tuple[Quantity, Quantity, Quantity]:
     """Energy (J), money (USD) and carbon (g CO2 equivalent) of `wall_s` seconds in which `cpu_s` CPU seconds were used.
 
     See `power` for the energy, and `money` for the money.
     """
-    drawn = power(rates, cpu_s / (wall_s * cores) if wall_s > 0 else 0.0)
-    energy = (drawn * measured(wall_s, "s")).to("J").because(drawn.how)
+    energy = energy_of(rates, wall_s=wall_s, cpu_s=cpu_s, cores=cores)
     return energy, money(rates, wall_s=wall_s, energy=energy), carbon(rates, energy)
 
 
 def money(rates: Rates, *, wall_s: float, energy: Quantity) -> Quantity:
-    """USD for `wall_s` seconds of the machine, and for `energy` where a price of electricity is declared.
+    """USD for `wall_s` seconds of the machine, and for `energy` (J) where a price of electricity is declared.
 
     Without one, electricity counts as part of the machine's price, as it is in a rent. Without a price of the machine
     the whole is unknown, whatever electricity costs: who counts electricity only declares a machine at 0.
     """
-    time = (rates.machine_usd_per_hour * measured(wall_s, "s")).to("USD")
-    if not time.known:
+    if not rates.machine_usd_per_hour.known:
         return unknown("USD", rates.machine_usd_per_hour.how)
     if not rates.electricity_usd_per_kwh.known:
-        return time.because("declared USD/h x hours")
-    return (time + energy * rates.electricity_usd_per_kwh).because(
-        "declared USD/h x hours + energy x declared USD/kWh" if energy.known else energy.how
-    )
+        return _times(rates.machine_usd_per_hour, wall_s / 3600, "USD").because("declared USD/h x hours")
+    if not energy.known:
+        return unknown("USD", energy.how)
+    # by hand, because metering must cost next to nothing: `+` and `*` of quantities take ten times as long
+    drawn, kwh_price = energy.bounds, rates.electricity_usd_per_kwh.bounds
+    used = [joules / _J_PER_KWH * price for joules in drawn for price in kwh_price]
+    low, high = (price * wall_s / 3600 for price in rates.machine_usd_per_hour.bounds)
+    value = _value(rates.machine_usd_per_hour) * wall_s / 3600
+    value += _value(energy) / _J_PER_KWH * _value(rates.electricity_usd_per_kwh)
+    how = "declared USD/h x hours + energy x declared USD/kWh"
+    low, high = min(low + min(used), value), max(high + max(used), value)
+    return declared(value, "USD", how) if low == high else declared(value, "USD", how, low, high)
 
 
 def carbon(rates: Rates, energy: Quantity) -> Quantity:
@@ -128,6 +141,14 @@ def _declared(amount: float | tuple[float, float] | None, otherwise: Quantity, h
         low, high = amount
         return declared((low + high) / 2, otherwise.unit, how, low, high)
     return declared(amount, otherwise.unit, how)
+
+
+def _times(quantity: Quantity, factor: float, unit: str) -> Quantity:
+    """`quantity * factor`, which is in `unit`; for factors that are not negative."""
+    if quantity.value is None:
+        return unknown(unit, quantity.how)
+    low, high = (None, None) if quantity.low is None else (quantity.bounds[0] * factor, quantity.bounds[1] * factor)
+    return Quantity(quantity.value * factor, unit, quantity.basis, quantity.how, low, high)
 
 
 def _value(quantity: Quantity) -> float:
