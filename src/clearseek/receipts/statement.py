@@ -133,7 +133,7 @@ def build_statement(folder: Path, public_key: bytes, *, now: datetime | None = N
             "code": notes.get("code") or gather.code(),
             "machine": notes.get("machine") or {**gather.machine(), "seen": "when the receipt was made"},
             "environment": notes.get("environment") or gather.environment(),
-            "prices": notes.get("prices", {}),
+            "prices": notes["prices"] if "prices" in notes else _prices(books),
             **_sums(books, notes),
             "evaluations": _evaluations(folder),
             "checkpoints": _checkpoints(folder),
@@ -185,6 +185,21 @@ def _sums(books: arithmetic.Books, notes: dict[str, Any]) -> dict[str, Any]:
         for one in books.attempts
     ]
     return {"stages": stages, "totals": arithmetic.as_json(arithmetic.totals(sums)), "attempts": tried}
+
+
+def _prices(books: arithmetic.Books) -> dict[str, Any]:
+    """Today's declared prices, where the ledger has money in it and the run did not note with which it was computed."""
+    from clearseek.ledger.prices import rates_from
+    from clearseek.settings import load_settings
+
+    if not any(part.known for stage in books.stages for part in stage.parts.get("money", ())):
+        return {}
+    rates = rates_from(load_settings())
+    told = {
+        "machine_usd_per_hour": rates.machine_usd_per_hour,
+        "electricity_usd_per_kwh": rates.electricity_usd_per_kwh,
+    }
+    return {name: price.as_json() for name, price in told.items() if price.known}
 
 
 def _ledger(path: Path) -> dict[str, Any]:

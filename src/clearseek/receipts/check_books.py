@@ -1,0 +1,163 @@
+"""The ledger behind a receipt and the arithmetic in it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from clearseek.errors import UserError
+from clearseek.ledger.book import Book
+from clearseek.ledger.check import check
+from clearseek.ledger.quantity import Quantity
+from clearseek.receipts import arithmetic, gather
+from clearseek.receipts.check_files import Places
+from clearseek.receipts.outcome import Found
+
+_ROUNDING = 1e-6
+"""Relative: a formula over sums against the sum over a formula."""
+
+
+def ledger(predicate: dict[str, Any], places: Places, found: Found) -> None:
+    """The chain, its head, the file's digest; then every sum again from the entries."""
+    told = predicate["ledger"]
+    path = gather.inside(places.run, told["path"])
+    if path is None:
+        found.skipped(
+            "ledger", "predicate.ledger", f"{told['path']} is not beside the receipt: its sums are not redone."
+        )
+        return
+    try:
+        state = check(path)
+    except UserError as error:
+        found.failed("ledger", "predicate.ledger", str(error))
+        return
+    if state.state != "intact":
+        where = f"{told['path']} line {state.line} (entry {state.seq})"
+        found.failed("ledger", where, f"The ledger is {state.state} at line {state.line}: {state.problem}.")
+        return
+    if state.entries != told["entries"]:
+        more = state.entries - told["entries"]
+        said = f"{abs(more)} entries {'were added since' if more > 0 else 'are missing from its end'}"
+        found.failed("ledger", "predicate.ledger.entries", f"The ledger is not the one of the receipt: {said}.")
+        return
+    if state.head != told["head"]:
+        found.failed("ledger", "predicate.ledger.head", "The ledger's last entry is not the one in the receipt.")
+        return
+    if path.stat().st_size != told["annotations"]["bytes"] or places.sha256(path) != told["digest"]["sha256"]:
+        found.failed("ledger", "predicate.ledger.digest.sha256", f"{told['path']} is not the file of the receipt.")
+        return
+    found.ok(
+        "ledger", "predicate.ledger", f"The chain of {state.entries:,} entries is whole and ends as the receipt says."
+    )
+    _from_entries(predicate, arithmetic.add_books(Book(path).read()), found)
+
+
+def _from_entries(predicate: dict[str, Any], books: arithmetic.Books, found: Found) -> None:
+    before = len(found.failed_ones())
+    for name, key, sums in (("stages", "name", books.stages), ("attempts", "attempt", books.attempts)):
+        listed = predicate[name]
+        if [part[key] for part in listed] != [one.name for one in sums]:
+            there = ", ".join(one.name or "(none)" for one in sums)
+            found.failed("sums", f"predicate.{name}", f"The ledger has other {name} than the receipt: {there[:200]}.")
+            continue
+        for index, (part, one) in enumerate(zip(listed, sums, strict=True)):
+            where = f"predicate.{name}[{index}]"
+            for field, value in (("entries", one.entries), ("entry_kinds", one.kinds)):
+                if part.get(field, value) != value:
+                    found.failed(
+                        "sums", f"{where}.{field}", f"`{where}.{field}` is not what the ledger's entries give."
+                    )
+            for field, moment in (("first_entry_at", one.first_at), ("last_entry_at", one.last_at)):
+                if part[field] != moment:
+                    found.failed(
+                        "sums", f"{where}.{field}", f"`{where}.{field}` is {part[field]}, the ledger: {moment}."
+                    )
+            _compare(where, arithmetic.from_json(part["quantities"]), one.quantities(), "its entries give", found)
+    if len(found.failed_ones()) == before:
+        found.ok("sums", "predicate.stages", "Every sum of stages and attempts is the sum of its ledger entries.")
+
+
+def sums(predicate: dict[str, Any], found: Found) -> None:
+    """What can be checked without the ledger: totals, FLOPs and money."""
+    before = len(found.failed_ones())
+    try:
+        stages = [arithmetic.from_json(stage["quantities"]) for stage in predicate["stages"]]
+        attempts = [arithmetic.from_json(attempt["quantities"]) for attempt in predicate["attempts"]]
+        totals = arithmetic.from_json(predicate["totals"])
+        prices = arithmetic.from_json(predicate["prices"])
+        for index, stage in enumerate(predicate["stages"]):
+            _flops(f"predicate.stages[{index}]", stages[index], arithmetic.from_json(stage["flops_per_token"]), found)
+        _compare("predicate", totals, arithmetic.totals(stages), "the stages add up to", found, part="totals")
+        if attempts:
+            _compare("predicate", totals, arithmetic.totals(attempts), "the attempts add up to", found, part="totals")
+        _money([*stages, totals], prices, found)
+    except UserError as error:
+        found.failed("arithmetic", "predicate", f"A quantity is not in order: {error}")
+        return
+    if len(found.failed_ones()) == before:
+        found.ok("arithmetic", "predicate.totals", "Totals are the sum of the stages, and of the attempts.")
+
+
+def _compare(
+    where: str, told: dict[str, Quantity], made: dict[str, Quantity], what: str, found: Found, part: str = "quantities"
+) -> None:
+    for name in sorted({*told, *made}):
+        field = f"{where}.{part}.{name}"
+        if name not in told or name not in made:
+            said = "is missing" if name not in told else "stands there though nothing was booked of it"
+            found.failed("arithmetic", field, f"`{field}` {said}.")
+        elif (wrong := arithmetic.same(told[name], made[name])) is not None:
+            found.failed("arithmetic", field, f"`{field}` is not what {what}: {wrong}.")
+
+
+def _flops(where: str, quantities: dict[str, Quantity], per_token: dict[str, Quantity], found: Found) -> None:
+    """Tokens times FLOPs per token are FLOPs."""
+    field, flops = f"{where}.quantities.flops", quantities.get("flops")
+    if not per_token:
+        if flops is not None and flops.known:
+            found.skipped(
+                "FLOPs", field, f"`{where}.flops_per_token` is not told, so its FLOPs cannot be computed again."
+            )
+        return
+    made = arithmetic.flops_of(quantities, per_token)
+    if flops is None or made is None or made.known != flops.known:
+        said = "needs FLOPs, and the tokens they were spent on"
+        found.failed("FLOPs", field, f"`{where}` tells FLOPs per token, so it {said}.")
+    elif made.known and not _near(flops, made):
+        said = f"tokens times FLOPs per token are {made.value:.9g}, and `{field}` is {flops.value:.9g}"
+        found.failed("FLOPs", field, f"{said[0].upper()}{said[1:]}.")
+    else:
+        found.ok("FLOPs", field, "Tokens times FLOPs per token are the FLOPs.")
+
+
+def _money(parts: list[dict[str, Quantity]], prices: dict[str, Quantity], found: Found) -> None:
+    """Money is hours times the machine's price, and energy times the price of electricity."""
+    rate, electricity = prices.get("machine_usd_per_hour"), prices.get("electricity_usd_per_kwh")
+    before, checked = len(found.failed_ones()), False
+    for index, quantities in enumerate(parts):
+        money = quantities.get("money")
+        if money is None or not money.known:
+            continue
+        field = "predicate.totals.money" if index == len(parts) - 1 else f"predicate.stages[{index}].quantities.money"
+        if rate is None or not rate.known:
+            found.failed("money", field, f"`{field}` is told, but `predicate.prices` declares no price of the machine.")
+            continue
+        terms = [(quantities["wall"] * rate).to("USD")] if "wall" in quantities else []
+        if electricity is not None and electricity.known and "energy" in quantities:
+            terms.append((quantities["energy"] * electricity).to("USD"))
+        made = arithmetic.add_up(terms, "USD", "prices")
+        if not terms or not made.known or not _near(money, made):
+            said = "unknown" if not terms or made.value is None else f"${made.value:.9g}"
+            found.failed(
+                "money",
+                field,
+                f"Hours and energy at the declared prices are {said}, and `{field}` is ${money.value:.9g}.",
+            )
+        checked = True
+    if checked and len(found.failed_ones()) == before:
+        found.ok("money", "predicate.totals.money", "Money is time and energy at the declared prices.")
+
+
+def _near(one: Quantity, other: Quantity) -> bool:
+    pairs = zip((one.value or 0.0, *one.bounds), (other.value or 0.0, *other.bounds), strict=True)
+    return all(math.isclose(a, b, rel_tol=_ROUNDING, abs_tol=1e-9) for a, b in pairs)

@@ -1,0 +1,251 @@
+"""Checking a receipt, as a stranger would: its bytes, its signature, every digest within reach, and its arithmetic.
+
+verification = verify("runs/first/receipt.json", models="models/", key="signing.pub")
+verification.ok, verification.failed, verification.cannot_prove
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from clearseek.errors import UsageError, UserError
+from clearseek.ledger.quantity import Quantity
+from clearseek.receipts import check_books, check_files
+from clearseek.receipts.envelope import BadReceipt, Envelope, read_envelope, read_file
+from clearseek.receipts.outcome import Check, Found, Verification
+from clearseek.receipts.signing import TrustedKey, keyid_of, own_public_key, signature_fits, trusted_key
+from clearseek.receipts.statement import CANNOT_PROVE, PREDICATE_FAMILY, PREDICATE_TYPE, RECEIPT, STATEMENT_TYPE
+
+__all__ = ["Check", "Verification", "verify"]
+
+_SKEW = timedelta(minutes=5)
+
+
+def verify(path: Path | str, *, models: Path | str | None = None, key: str | Path | None = None) -> Verification:
+    """Check the receipt at `path` (a file, or a run folder that holds `receipt.json`).
+
+    Files that it names are looked for beside it, in the folder `models` and in the home's model store. `key` says whom
+    to trust: a PEM file, or a public key or keyid in hex; without it the signature shows only that nothing was changed.
+
+    Raises UserError where there is no such file, UsageError for a key that is none. Everything that is wrong with the
+    receipt itself is a failed check.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        path = path / RECEIPT
+    folder = None if models is None else Path(models).expanduser()
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; name the one that holds the weights.")
+    trusted = None if key is None else trusted_key(str(key))
+    limits = [f"{limit['what']} {limit['why']}" for limit in CANNOT_PROVE]
+    found = Found()
+    try:
+        content = read_file(path)
+        envelope = read_envelope(content)
+    except BadReceipt as bad:
+        found.failed("envelope", bad.field, str(bad))
+        return Verification(found.checks, limits)
+    found.ok("envelope", "file", f"The {len(content):,} bytes are the one way to write this receipt (RFC 8785).")
+    whole = _form(envelope.statement, found)
+    keyid = _signature(envelope, trusted, found)
+    if whole:
+        predicate: dict[str, Any] = envelope.statement["predicate"]
+        _dates(predicate, found)
+        places = check_files.Places(path, folder)
+        check_files.weights(envelope.statement["subject"], places, found)
+        check_files.rest(predicate, places, found)
+        check_books.ledger(predicate, places, found)
+        check_books.sums(predicate, found)
+        check_files.parents(predicate, places, found)
+    return Verification(found.checks, limits, envelope.statement, keyid)
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The published JSON Schema of a statement."""
+    text = resources.files("clearseek.receipts").joinpath("training-receipt-v1.schema.json").read_text("utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def _form(statement: dict[str, Any], found: Found) -> bool:
+    """Whether this is a statement that the checks below understand."""
+    if statement.get("_type") != STATEMENT_TYPE:
+        found.failed("form", "_type", f"This is no in-toto statement of version 1 ({STATEMENT_TYPE}).")
+        return False
+    kind = statement.get("predicateType")
+    if kind != PREDICATE_TYPE:
+        if isinstance(kind, str) and kind.startswith(PREDICATE_FAMILY):
+            said = (
+                f"This receipt is of version {kind.removeprefix(PREDICATE_FAMILY)[:20]} and this ClearSeek knows "
+                "version 1: only its bytes and its signature could be checked; update ClearSeek for the rest."
+            )
+        else:
+            said = "This statement is signed, but it is no training receipt."
+        found.failed("form", "predicateType", said)
+        return False
+    predicate = statement.get("predicate")
+    version = predicate.get("version") if isinstance(predicate, dict) else None
+    newer = isinstance(version, str) and version.startswith("1.") and version != "1.0"
+    wrong = _schema_error(statement, newer)
+    if wrong is not None:
+        found.failed("form", *wrong)
+        return False
+    wrong = _quantity_error(statement["predicate"])
+    if wrong is not None:
+        found.failed("form", *wrong)
+        return False
+    if newer:
+        found.skipped(
+            "form",
+            "predicate.version",
+            f"This receipt is of version {version}: what 1.0 has is checked, fields added since are not.",
+        )
+    else:
+        found.ok("form", "predicateType", "It has the form of a training receipt, version 1.0.")
+    return True
+
+
+def _schema_error(statement: dict[str, Any], newer: bool) -> tuple[str, str] | None:
+    from jsonschema import Draft202012Validator
+
+    rules = _open(schema()) if newer else schema()
+    error = next(iter(sorted(Draft202012Validator(rules).iter_errors(statement), key=_depth)), None)
+    if error is None:
+        return None
+    field = field_path(error.absolute_path)
+    said = error.message if len(error.message) <= 200 else f"{error.message[:120]} ... {error.message[-60:]}"
+    return field, f"`{field}` has not the form of a training receipt: {said.rstrip('.')}."
+
+
+def _quantity_error(part: Any, field: str = "predicate") -> tuple[str, str] | None:
+    """The first quantity, wherever it stands, that is none: a value outside its interval, a unit that does not fit."""
+    if isinstance(part, dict) and "basis" in part and "unit" in part:
+        try:
+            Quantity.from_json(part)
+        except UsageError as error:
+            return field, f"`{field}` is no quantity: {error}"
+        return None
+    pairs = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for name, inner in pairs:
+        if name not in ("resolved", "data"):  # what others wrote, in a form of their own
+            wrong = _quantity_error(inner, f"{field}[{name}]" if isinstance(name, int) else f"{field}.{name}")
+            if wrong is not None:
+                return wrong
+    return None
+
+
+def _depth(error: Any) -> int:
+    return -len(error.absolute_path)
+
+
+def _open(rules: Any) -> Any:
+    """The schema with room for fields that a newer minor version added."""
+    if isinstance(rules, dict):
+        return {
+            name: True if name == "additionalProperties" and rule is False else _open(rule)
+            for name, rule in rules.items()
+        }
+    return [_open(rule) for rule in rules] if isinstance(rules, list) else rules
+
+
+def field_path(parts: Any) -> str:
+    """`["predicate", "stages", 1]` as `predicate.stages[1]`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return text.removeprefix(".") or "the statement"
+
+
+def _signature(envelope: Envelope, trusted: TrustedKey | None, found: Found) -> str | None:
+    """Check the signature and whose it is; returns the keyid of the key that really signed."""
+    stated = _stated_key(envelope.statement)
+    candidates = [key for key in (stated, trusted.public if trusted else None) if key is not None]
+    signer = next((key for key in candidates if signature_fits(envelope, key)), None)
+    field = "signatures[0].sig"
+    if signer is None:
+        if candidates:
+            found.failed("signature", field, "The signature does not fit: the receipt was changed after it was signed.")
+        else:
+            found.failed(
+                "signature", "predicate.signer.public_key", "The receipt does not hold the key it is signed by."
+            )
+        return None
+    keyid = keyid_of(signer)
+    if envelope.keyid != keyid:
+        found.failed("signature", "signatures[0].keyid", "The keyid is not that of the key which signed.")
+    elif stated is not None and signer != stated:
+        found.failed(
+            "signature", "predicate.signer.public_key", "Another key signed than the one that the receipt names."
+        )
+    elif stated is not None and envelope.statement["predicate"]["signer"].get("keyid") != keyid:
+        found.failed("signature", "predicate.signer.keyid", "The keyid in the predicate is not that of its public key.")
+    else:
+        found.ok("signature", field, "Nothing has changed since it was signed.")
+    own = own_public_key()
+    if trusted is not None:
+        if trusted.is_key(signer):
+            found.ok("signer", "signatures[0].keyid", "It was signed by the key that you named.")
+        else:
+            found.failed(
+                "signer",
+                "signatures[0].keyid",
+                f"It was signed by another key ({keyid[:16]}...) than the one you named ({trusted.keyid[:16]}...).",
+            )
+    elif own == signer:
+        found.ok("signer", "signatures[0].keyid", "It was signed here, by this machine's own key.")
+    else:
+        found.skipped(
+            "signer",
+            "signatures[0].keyid",
+            f"Whose key {keyid[:16]}... is cannot be told from here: name the one you trust with --key.",
+        )
+    return keyid
+
+
+def _stated_key(statement: dict[str, Any]) -> bytes | None:
+    try:
+        public = bytes.fromhex(statement["predicate"]["signer"]["public_key"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return public if len(public) == 32 else None
+
+
+def _dates(predicate: dict[str, Any], found: Found) -> None:
+    """Nothing lies in the future, and nothing ended before it began."""
+    now = datetime.now(UTC) + _SKEW
+    run, made = predicate["run"], predicate["made"]["at"]
+    ordered = [("predicate.run.started_at", run["started_at"]), ("predicate.run.finished_at", run["finished_at"])]
+    pairs = [(*ordered, "the run ended before it began")]
+    pairs += [(ordered[1], ("predicate.made.at", made), "the receipt was made before the run ended")]
+    for name in ("stages", "attempts"):
+        for index, part in enumerate(predicate[name]):
+            first = f"predicate.{name}[{index}].first_entry_at", part["first_entry_at"]
+            last = f"predicate.{name}[{index}].last_entry_at", part["last_entry_at"]
+            pairs += [(first, last, "the last entry was booked before the first")]
+            pairs += [(last, ("predicate.made.at", made), "an entry was booked after the receipt was made")]
+    before = len(found.checks)
+    seen: dict[str, datetime] = {}
+    for field, text in {side for earlier, later, _ in pairs for side in (earlier, later)}:
+        moment = _moment(text)
+        if moment is None:
+            found.failed("dates", field, f"`{field}` is no date: {text}.")
+        elif moment > now:
+            found.failed("dates", field, f"`{field}` lies in the future: {text}.")
+        else:
+            seen[field] = moment
+    for earlier, later, wrong in pairs:
+        if earlier[0] in seen and later[0] in seen and seen[later[0]] < seen[earlier[0]]:
+            found.failed("dates", later[0], f"`{later[0]}` is {later[1]}: {wrong} ({earlier[1]}).")
+    if len(found.checks) == before:
+        found.ok("dates", "predicate.run", "No date lies in the future, and nothing ended before it began.")
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
