@@ -57,7 +57,7 @@ def test_the_receipt_says_what_the_run_did(trained: Path) -> None:
     statement = read_envelope((trained / "receipt.json").read_bytes()).statement
     predicate = statement["predicate"]
     assert [stage["name"] for stage in predicate["stages"]] == ["warm-up", "main"]
-    assert [stage["entries"] for stage in predicate["stages"]] == [6, 6]
+    assert [stage["entry_kinds"] for stage in predicate["stages"]] == [{"train": 6}, {"train": 6}]
     assert predicate["totals"]["prompt_tokens"]["value"] == 12 * 64
     assert predicate["totals"]["flops"]["basis"] == "modelled"
     assert predicate["totals"]["money"]["basis"] == "declared"
@@ -164,7 +164,8 @@ SOON = (datetime.now(UTC) + timedelta(days=400)).strftime("%Y-%m-%dT%H:%M:%SZ")
         ("predicate.run.finished_at", "2001-01-01T00:00:00Z", "ended before it began"),
         ("predicate.run.started_at", "2026-13-45T00:00:00Z", "is no date"),
         ("predicate.ledger.head", "0" * 64, "last entry is not the one"),
-        ("predicate.ledger.entries", 11, "1 entries were added since"),
+        ("predicate.ledger.entries", 23, "1 entries were added since"),
+        ("predicate.ledger.healed", 1, "healed 0 times"),
         ("predicate.ledger.digest.sha256", "0" * 64, "not the file of the receipt"),
         ("predicate.stages[1].entries", 7, "not what the ledger's entries give"),
         ("predicate.stages[0].name", "else", "other stages"),

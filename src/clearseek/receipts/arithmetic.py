@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from clearseek.ledger.entry import UNITS, Entry
+from clearseek.ledger.entry import UNITS, Entry, unix
 from clearseek.ledger.quantity import Basis, Quantity, weakest
 
 TOLERANCE = 1e-9
@@ -20,13 +20,15 @@ TOLERANCE = 1e-9
 
 @dataclass(slots=True)
 class Sum:
-    """What a group of entries comes to. `first_at` and `last_at` are when the first and the last was booked."""
+    """What a group of entries comes to. `first_at` and `last_at` are the times of the first and of the last entry,
+    `ended` (Unix time) is when the last work ended: an entry's time is when its work began."""
 
     name: str
     entries: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
     first_at: str = ""
     last_at: str = ""
+    ended: float = 0.0
     parts: dict[str, list[Quantity]] = field(default_factory=dict)
 
     def add(self, entry: Entry) -> None:
@@ -34,17 +36,19 @@ class Sum:
         self.kinds[entry.kind] = self.kinds.get(entry.kind, 0) + 1
         self.first_at = min(self.first_at or entry.at, entry.at)
         self.last_at = max(self.last_at, entry.at)
-        if counts(entry):
-            for name, quantity in entry.quantities.items():
-                self.parts.setdefault(name, []).append(quantity)
+        wall = entry.quantities.get("wall")
+        self.ended = max(self.ended, unix(entry.at) + (wall.value or 0.0 if wall else 0.0))
+        for name, quantity in entry.quantities.items():
+            self.parts.setdefault(name, []).append(quantity)
 
     def quantities(self) -> dict[str, Quantity]:
         return {name: add_up(self.parts[name], UNITS[name], "entries") for name in UNITS if name in self.parts}
 
 
 def counts(entry: Entry) -> bool:
-    """Whether an entry is part of a sum: a span inside another is not, because the outer one has it already."""
-    return "parent" not in entry.labels
+    """Whether an entry is part of a sum: a span inside another is not, because the outer one has it already (the rule
+    of `ledger.meter`), and what the book says about itself is no work."""
+    return "parent" not in entry.labels and entry.kind not in ("healed", "broken")
 
 
 def add_up(parts: list[Quantity], unit: str, of: str) -> Quantity:
@@ -78,6 +82,8 @@ def add_books(entries: Iterable[Entry]) -> Books:
     stages: dict[str, Sum] = {}
     attempts: dict[str, Sum] = {}
     for entry in entries:
+        if not counts(entry):
+            continue
         for groups, label in ((stages, "stage"), (attempts, "attempt")):
             name = entry.labels.get(label, "")
             groups.setdefault(name, Sum(name)).add(entry)

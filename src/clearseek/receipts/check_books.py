@@ -40,6 +40,10 @@ def ledger(predicate: dict[str, Any], places: Places, found: Found) -> None:
         said = f"{abs(more)} entries {'were added since' if more > 0 else 'are missing from its end'}"
         found.failed("ledger", "predicate.ledger.entries", f"The ledger is not the one of the receipt: {said}.")
         return
+    if state.healed != told["healed"]:
+        said = f"The ledger was healed {state.healed} times, and the receipt says {told['healed']}."
+        found.failed("ledger", "predicate.ledger.healed", said)
+        return
     if state.head != told["head"]:
         found.failed("ledger", "predicate.ledger.head", "The ledger's last entry is not the one in the receipt.")
         return

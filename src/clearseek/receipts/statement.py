@@ -24,6 +24,7 @@ from clearseek.errors import UsageError, UserError
 from clearseek.ledger.book import Book
 from clearseek.ledger.canonical import canonical
 from clearseek.ledger.check import check
+from clearseek.ledger.entry import iso as ledger_time
 from clearseek.receipts import arithmetic, gather
 from clearseek.receipts.envelope import write_envelope
 from clearseek.receipts.signing import SigningKey, signing_key
@@ -112,6 +113,8 @@ def build_statement(folder: Path, public_key: bytes, *, now: datetime | None = N
     notes = _notes(folder / "run.json")
     ledger = _ledger(folder / "ledger.jsonl")
     books = arithmetic.add_books(Book(folder / "ledger.jsonl").read())
+    if not books.stages:
+        raise UserError(f"The ledger of {folder} holds no work: there is nothing to give a receipt for.")
     moment = now or datetime.now(UTC)
     return {
         "_type": STATEMENT_TYPE,
@@ -123,8 +126,8 @@ def build_statement(folder: Path, public_key: bytes, *, now: datetime | None = N
             "signer": _signer(public_key),
             "run": {
                 "name": notes.get("name") or folder.resolve().name,
-                "started_at": notes.get("started_at") or min((s.first_at for s in books.stages), default=iso(moment)),
-                "finished_at": notes.get("finished_at") or max((s.last_at for s in books.stages), default=iso(moment)),
+                "started_at": notes.get("started_at") or min(s.first_at for s in books.stages),
+                "finished_at": notes.get("finished_at") or ledger_time(max(s.ended for s in books.stages)),
                 **({"notes": notes["notes"]} if "notes" in notes else {}),
             },
             "recipe": _recipe(folder / "recipe.toml"),
@@ -209,11 +212,10 @@ def _ledger(path: Path) -> dict[str, Any]:
     if state.state != "intact":
         where = f" at line {state.line}" if state.line else ""
         raise UserError(f"The ledger {path} is {state.state}{where}: {state.problem}; no receipt is made from it.")
-    if not state.entries:
-        raise UserError(f"The ledger {path} is empty: there is nothing to give a receipt for.")
     return {
         "path": path.name,
         "entries": state.entries,
+        "healed": state.healed,
         "head": state.head,
         "digest": {"sha256": gather.sha256_of(path)},
         "annotations": {"bytes": path.stat().st_size},
