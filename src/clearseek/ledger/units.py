@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from typing import Any
 
 from clearseek.errors import UsageError
@@ -47,6 +48,21 @@ KNOWN: tuple[str, ...]
 KNOWN = ("s", "min", "h", "d", "a", "B", "b", "J", "W", "Wh", "kWh", "MWh", "GWh", "g", "kg", "t", "USD", "token")
 KNOWN += ("FLOP", "GFLOP", "TFLOP", "chip", "chip*h", "chip*d", "parameter", "percent")
 
+_MEANT = {
+    "second": "s", "seconds": "s", "sec": "s", "secs": "s", "minute": "min", "minutes": "min", "mins": "min",
+    "hour": "h", "hours": "h", "hr": "h", "hrs": "h", "day": "d", "days": "d", "year": "a", "years": "a", "yr": "a",
+    "byte": "B", "bytes": "B", "bit": "b", "bits": "b", "joule": "J", "joules": "J", "watt": "W", "watts": "W",
+    "gram": "g", "grams": "g", "tonne": "t", "tonnes": "t", "tons": "t", "dollar": "USD", "dollars": "USD", "$": "USD",
+    "gpu": "chip", "gpus": "chip", "chips": "chip", "gpu-hours": "chip*h", "gpu-hour": "chip*h", "gpu*h": "chip*h",
+    "gpuh": "chip*h", "gpu hours": "chip*h", "chip-hours": "chip*h", "chip hours": "chip*h", "gpu-days": "chip*d",
+    "tokens": "token", "tok": "token", "flops": "FLOP", "flop/s": "FLOP/s", "tflops": "TFLOP/s", "gflops": "GFLOP/s",
+    "parameters": "parameter", "params": "parameter", "pct": "percent",
+}  # fmt: skip
+"""What people write, and what it is called here. Only for suggestions: a guess is never taken for what was meant."""
+
+
+_LONGEST = 60
+
 
 class BadUnit(UsageError):
     """A unit that does not exist here, or two that cannot be set against each other."""
@@ -66,12 +82,25 @@ def _registry() -> Any:
 @functools.lru_cache(maxsize=4096)
 def _parsed(unit: str) -> Any:
     registry = _registry()
+    if len(unit) > _LONGEST or re.search(r"(\*\*|\^)\s*\(?-?\s*\d*[.\d]\d", unit):
+        # 3600**99999999 is a number that takes an hour to write down
+        raise BadUnit(f"`{unit[:_LONGEST]}` is not a unit: it is too long, or its power is.")
     try:
         return registry.parse_units(unit.replace("·", "*").replace("%", "percent"))
     except Exception as error:
-        near = difflib.get_close_matches(unit, KNOWN, n=1, cutoff=0.4)
-        hint = f"did you mean `{near[0]}`?" if near else f"known ones are {', '.join(KNOWN)} and products of them."
+        near = _near(unit)
+        hint = f"did you mean `{near}`?" if near else f"known ones are {', '.join(KNOWN)} and products of them."
         raise BadUnit(f"`{unit}` is not a unit; {hint}") from error
+
+
+def _near(unit: str) -> str | None:
+    """The unit that a wrong word may have meant: `hous` was `hours`, `usd` was `USD`."""
+    words = {known.lower(): known for known in KNOWN} | _MEANT
+    word = unit.strip().lower()
+    if word in words:
+        return words[word]
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return words[near[0]] if near else None
 
 
 @functools.lru_cache(maxsize=4096)
