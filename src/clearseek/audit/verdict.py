@@ -1,0 +1,107 @@
+"""The verdict: one word, why, and how sure the stated intervals leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from clearseek.audit.bands import STATUSES, band_of
+from clearseek.audit.claim import Claim
+from clearseek.audit.solve import CONTRADICTS, Check, Known
+from clearseek.audit.words import label, show, times
+from clearseek.ledger.quantity import Quantity
+
+_ABOUT_THE_MODEL = ("parameters", "active_parameters", "flops_per_token", "mfu_non_causal", "tokens")
+"""Checks of these say that a model is described well, not that a run is."""
+_NOT_TRAINING = ("reinforcement-learning", "data-generation", "serving")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`status` is a word of `bands.STATUSES`, `headline` one line to quote, `why` what it rests on.
+
+    `band` is where the goodput lies by itself, whatever else is wrong; `shares` how often draws from the stated
+    intervals fall into each band (empty where there is no goodput or nothing was drawn).
+    """
+
+    status: str
+    headline: str
+    why: str
+    goodput: Quantity
+    band: str
+    shares: Mapping[str, float]
+
+
+def decide(
+    claim: Claim,
+    goodput: Known | None,
+    quantity: Quantity,
+    against: str,
+    checks: Sequence[Check],
+    shares: Mapping[str, float],
+    hint: str,
+) -> Verdict:
+    """`against` names the peak and the way of counting; `hint` says what would follow where nothing holds the claim."""
+    band = band_of(goodput.value) if goodput else None
+    worst = max(
+        (check for check in checks if check.state == CONTRADICTS), key=lambda c: max(c.off, 1 / c.off), default=None
+    )
+    trained = claim.work not in _NOT_TRAINING
+
+    def verdict(status: str, headline: str, why: str) -> Verdict:
+        words = f"{STATUS_TITLES[status]}: {headline}"
+        return Verdict(status, words, why, quantity, band.status if band else "", shares)
+
+    if claim.scope == "fleet" and not worst:
+        if claim.against:
+            return verdict(
+                "scope-mismatch",
+                "it counts chips; what it is said to refute counts a run.",
+                "A run's cost says nothing of how many chips its owner has, and a fleet nothing of what one run on it "
+                "took. Both can be true, and neither refutes the other. " + hint,
+            )
+        return verdict("underdetermined", "what a fleet was used for cannot be seen in its size.", hint)
+    if band and goodput and trained and band.status == "impossible":
+        return verdict("impossible", f"{show('mfu', goodput.value)} of {against}.", f"{_cap(band.words)}.")
+    if worst:
+        return verdict("inconsistent", _contradiction(worst), "Two of its numbers cannot both be right.")
+    if band and goodput and trained:
+        status, why = band.status, f"{_cap(band.words)}."
+        if claim.work == "distillation" and status in ("inconsistent", "incomplete"):
+            status = "incomplete"
+            why = (
+                "It was distilled: the teacher ran too, and 6 FLOP per parameter and token do not describe that work. "
+                "The utilisation is a lower bound, and its band says nothing against the claim."
+            )
+        return verdict(status, f"{show('mfu', goodput.value)} of {against}.", why)
+    firm = [check for check in checks if check.name not in _ABOUT_THE_MODEL and not check.other.assumed]
+    if firm:
+        agree = sum(check.state == "agrees" for check in firm)
+        headline = f"{agree} of {len(firm)} figures that can be worked out a second way agree."
+        why = "None of its numbers says how much work was done, so the work itself is not held by them."
+        if not trained:
+            why = "The bands are for training; generating text is bound by memory, and far lower in FLOP by nature."
+        return verdict("consistent", headline, f"{why} {hint}".strip())
+    return verdict("underdetermined", "nothing in it can be held against anything, so it is not called false.", hint)
+
+
+STATUS_TITLES = {
+    "impossible": "Impossible",
+    "inconsistent": "Inconsistent",
+    "scope-mismatch": "Scope mismatch",
+    "extraordinary": "Extraordinary",
+    "incomplete": "Incomplete",
+    "plausible": "Plausible",
+    "consistent": "Consistent",
+    "underdetermined": "Underdetermined",
+}
+assert set(STATUS_TITLES) == set(STATUSES)
+
+
+def _contradiction(check: Check) -> str:
+    one, other = show(check.name, check.one.value), show(check.name, check.other.value)
+    return f"{label(check.name)} is given as {one} and follows as {other}, {times(check.off)} apart."
+
+
+def _cap(words: str) -> str:
+    return words[:1].upper() + words[1:]
