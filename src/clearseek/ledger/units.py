@@ -62,6 +62,9 @@ _MEANT = {
 
 
 _LONGEST = 60
+_POWER = r"(?:\*\*|\^)"
+_TOWER = re.compile(rf"{_POWER}[\s(+-]*[\d.]{{2}}|{_POWER}[\s(+-]*\d[\s)]*{_POWER}|\)\s*{_POWER}")
+"""Powers of two digits, powers of powers, powers of brackets."""
 
 
 class BadUnit(UsageError):
@@ -82,7 +85,7 @@ def _registry() -> Any:
 @functools.lru_cache(maxsize=4096)
 def _parsed(unit: str) -> Any:
     registry = _registry()
-    if len(unit) > _LONGEST or re.search(r"(\*\*|\^)\s*\(?-?\s*\d*[.\d]\d", unit):
+    if len(unit) > _LONGEST or _TOWER.search(unit):
         # 3600**99999999 is a number that takes an hour to write down
         raise BadUnit(f"`{unit[:_LONGEST]}` is not a unit: it is too long, or its power is.")
     try:
