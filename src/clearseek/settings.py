@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     queue: int = Field(default=64, ge=0, le=10_000)
     """How many requests may wait; one more is refused at once."""
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    metering: bool = True
+    """Whether what answers take is booked in the ledger."""
     prices: Prices = Prices()
     machine: Machine = Machine()
     budget: Budget = Budget()

@@ -77,7 +77,14 @@ class ScriptedPool:
         return "tiny"
 
     async def generate(
-        self, model: str | None, request: Request, *, request_id: str, client: str = "local"
+        self,
+        model: str | None,
+        request: Request,
+        *,
+        request_id: str,
+        client: str = "local",
+        source: str = "api",
+        conversation: str | None = None,
     ) -> AsyncGenerator[Event, None]:
         self.requests.append(request)
         self.clients.append(client)
@@ -99,6 +106,12 @@ class ScriptedPool:
             raise
         finally:
             place.leave()
+
+    books = None
+
+    async def afford(self, client: str) -> None: ...
+
+    async def spent(self, request_id: str) -> None: ...
 
     async def cancel(self, request_id: str) -> None: ...
 

@@ -67,8 +67,21 @@ class ScriptedPool:
             raise UnknownModel(f"There is no model `{name}`.")
         return name
 
+    books = None
+
+    async def afford(self, client: str) -> None: ...
+
+    async def spent(self, request_id: str) -> None: ...
+
     async def generate(
-        self, model: str | None, request: Request, *, request_id: str, client: str = "local"
+        self,
+        model: str | None,
+        request: Request,
+        *,
+        request_id: str,
+        client: str = "local",
+        source: str = "api",
+        conversation: str | None = None,
     ) -> AsyncGenerator[Event, None]:
         self.requests.append(request)
         self.open += 1

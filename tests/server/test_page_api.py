@@ -21,6 +21,7 @@ from clearseek.server.starters import starters_for
 MESSAGE_FIELDS = {
     *("id", "parent_id", "role", "content", "thinking", "thinking_started_at", "thinking_ended_at", "created_at"),
     *("status", "finish_reason", "attachments", "model", "model_digest", "generation_id", "dropped_turns", "usage"),
+    "spent",
     *("timings", "error"),
 }
 

@@ -40,6 +40,7 @@ def chat(
     from clearseek.hub.store import Store
     from clearseek.inference.engine import Request, Sampling, Thinking
     from clearseek.inference.pool import Pool
+    from clearseek.server.budgets import open_books
     from clearseek.settings import home, load_settings
 
     question = _question(prompt)
@@ -48,6 +49,7 @@ def chat(
             'A chat needs a terminal to write to; to answer once, give the question: clearseek chat "...".'
         )
     settings = load_settings(model=model)
+    books = open_books(settings)
     store = Store(home() / "models")
     ensure_model(settings, store)
     first = Request(
@@ -58,7 +60,7 @@ def chat(
     )
 
     async def go() -> None:
-        pool = Pool(settings, store)
+        pool = Pool(settings, store, books)
         try:
             name = await pool.resolve(model)
             if question is None:
@@ -99,16 +101,18 @@ async def answer_once(pool: Pool, model: str, first: Request, question: str) -> 
 
     from rich.console import Console
 
-    from clearseek.cli.render import AnswerView, Wrapped, plain
+    from clearseek.cli.render import AnswerView, Wrapped, plain, quiet_line, spent_words
     from clearseek.inference.engine import Delta, Finished
 
     request = replace(first, messages=(*first.messages, {"role": "user", "content": question}))
     pretty = sys.stdout.isatty()
     watcher = Wrapped(Console(stderr=True), "dim italic") if sys.stderr.isatty() else None
     view = AnswerView(Console()) if pretty else None
-    wrote, reason = "", ""
+    wrote = ""
+    end: Finished | None = None
     try:
-        async with aclosing(pool.generate(model, request, request_id="chat")) as events:
+        made = pool.generate(model, request, request_id="chat", source="terminal")
+        async with aclosing(made) as events:
             async for event in events:
                 if isinstance(event, Delta) and event.kind == "thinking":
                     if watcher:
@@ -123,14 +127,18 @@ async def answer_once(pool: Pool, model: str, first: Request, question: str) -> 
                         sys.stdout.write(event.text)
                         sys.stdout.flush()
                 elif isinstance(event, Finished):
-                    reason = event.reason
+                    end = event
     finally:
         if view:
             view.finish()
         elif wrote and not wrote.endswith("\n"):
             sys.stdout.write("\n")
+    over = end.over if end else None
+    cut = end is not None and end.reason == "length"
     if not wrote:
-        why = "the limit of tokens was reached while it was thinking" if reason == "length" else "it said nothing"
-        raise UserError(f"The model gave no answer: {why}.")
-    if reason == "length":
-        print("(The answer was cut at the limit of tokens.)", file=sys.stderr)
+        why = "the limit of tokens was reached while it was thinking" if cut else "it said nothing"
+        raise UserError(over or f"The model gave no answer: {why}.")
+    if over or cut:
+        print(f"({over or 'The answer was cut at the limit of tokens.'})", file=sys.stderr)
+    if end and end.spent and sys.stderr.isatty():
+        Console(stderr=True).print(quiet_line(spent_words(end.usage.completion_tokens, end.spent)))

@@ -11,17 +11,34 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 
 
 @app.command("create")
-def create(name: Annotated[str, typer.Argument(help="Who or what will use it.")], json_: Json = False) -> None:
+def create(
+    name: Annotated[str, typer.Argument(help="Who or what will use it.")],
+    usd_per_day: Annotated[
+        float | None, typer.Option("--usd-per-day", min=0, help="What its answers may cost, from midnight to midnight.")
+    ] = None,
+    tokens_per_day: Annotated[
+        int | None, typer.Option("--tokens-per-day", min=0, help="How many tokens they may read and write.")
+    ] = None,
+    json_: Json = False,
+) -> None:
     """Make a key and print it; it is shown this once and kept only as a hash."""
     import sys
 
+    from clearseek.inference.budget import Caps
     from clearseek.server import keys
 
-    secret = keys.create(name)
+    if usd_per_day is not None:
+        from clearseek.ledger.prices import rates_from
+        from clearseek.server.budgets import require_price
+        from clearseek.settings import load_settings
+
+        require_price(rates_from(load_settings()), "--usd-per-day")
+    secret = keys.create(name, caps=Caps(usd_per_day, tokens_per_day))
     if json_:
         import json
 
-        print(json.dumps({"name": name, "key": secret}))
+        budget = {"usd_per_day": usd_per_day, "tokens_per_day": tokens_per_day}
+        print(json.dumps({"name": name, "key": secret, **budget}))
     else:
         print(secret)
         print("Keep it now: it cannot be shown again. Send it as `Authorization: Bearer KEY`.", file=sys.stderr)
@@ -29,7 +46,7 @@ def create(name: Annotated[str, typer.Argument(help="Who or what will use it.")]
 
 @app.command("list")
 def list_(json_: Json = False) -> None:
-    """The names of the keys there are, with when each was made."""
+    """The names of the keys there are, with when each was made, and what each may spend in a day."""
     import json
     import sys
     import time
@@ -38,11 +55,15 @@ def list_(json_: Json = False) -> None:
 
     found = keys.list_keys()
     if json_:
-        fields = [{"id": key.id, "name": key.name, "created_at": key.created_at} for key in found]
+        names = ("id", "name", "created_at", "usd_per_day", "tokens_per_day")
+        fields = [{name: getattr(key, name) for name in names} for key in found]
         print(json.dumps({"keys": fields}))
         return
     for key in found:
-        print(f"{key.name}\t{time.strftime('%Y-%m-%d %H:%M', time.localtime(key.created_at))}\t{key.id}")
+        budget = [f"${key.usd_per_day:g} a day"] if key.usd_per_day is not None else []
+        budget += [f"{key.tokens_per_day:,} tokens a day"] if key.tokens_per_day is not None else []
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(key.created_at))
+        print("\t".join([key.name, made, key.id, *([", ".join(budget)] if budget else [])]))
     if not found:
         print("There are no keys; make one with `clearseek keys create NAME`.", file=sys.stderr)
 

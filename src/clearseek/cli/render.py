@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from markdown_it import MarkdownIt
 from rich.cells import cell_len
@@ -13,6 +14,9 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from clearseek.inference.engine import Spent
 
 REDRAW_SECONDS = 0.08
 MAX_INDENT = 16
@@ -170,6 +174,32 @@ class AnswerView:
 def _markdown(text: str) -> Markdown:
     # no clickable links: what a terminal does with a link that a model wrote is not ours to decide
     return Markdown(text, hyperlinks=False)
+
+
+def cost_words(spent: Spent) -> list[str]:
+    """What an answer took of the machine, in words, each with what it rests on; what is not known says so."""
+    energy, money = spent.quantities.get("energy"), spent.quantities.get("money")
+    told = {
+        "energy": None if energy is None or energy.value is None else f"{energy.value:.3g} J {energy.basis}",
+        "money": None if money is None or money.value is None else f"{dollars(money.value)} {money.basis}",
+    }
+    parts = [words for words in told.values() if words]
+    missing = [name for name, words in told.items() if not words]
+    return [*parts, f"{' and '.join(missing)} unknown"] if missing else parts
+
+
+def spent_words(tokens: int, spent: Spent) -> list[str]:
+    """The quiet line under an answer that was asked for once."""
+    wall = spent.quantities.get("wall")
+    seconds = [] if wall is None or wall.value is None else [f"{wall.value:.1f} s"]
+    return [f"{tokens:,} tokens", *seconds, *cost_words(spent)]
+
+
+def dollars(usd: float) -> str:
+    """Money as people write it, and never "$0.00" for what was not nothing."""
+    if usd >= 0.01 or usd == 0:
+        return f"${usd:,.2f}"
+    return f"${usd:.7f}".rstrip("0") if usd >= 1e-6 else f"${usd:.1e}"
 
 
 def quiet_line(parts: Iterable[str]) -> Text:

@@ -23,7 +23,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from rich.console import Console
 
 from clearseek.cli.files import write_new_text
-from clearseek.cli.render import AnswerView, plain, quiet_line
+from clearseek.cli.render import AnswerView, cost_words, plain, quiet_line
 from clearseek.errors import UserError
 from clearseek.inference.engine import Delta, Finished, Progress, Queued, Request, Thinking
 from clearseek.inference.errors import ContextOverflow
@@ -168,7 +168,8 @@ class Terminal:
         end: Finished | None = None
         try:
             view.status("…")
-            async with aclosing(self.pool.generate(self.model, request, request_id=uuid.uuid4().hex)) as events:
+            made = self.pool.generate(self.model, request, request_id=uuid.uuid4().hex, source="terminal")
+            async with aclosing(made) as events:
                 async for event in events:
                     if isinstance(event, Delta) and event.kind == "thinking":
                         view.thinking(event.text)
@@ -187,6 +188,8 @@ class Terminal:
             if answer.strip():
                 self.messages.append({"role": "assistant", "content": answer})
         if end:
+            if end.over:
+                self._say(end.over)
             self.console.print(quiet_line(facts(end, thought, bool(answer.strip()))))
             self.console.print()
 
@@ -217,6 +220,8 @@ def facts(end: Finished, thought: float, answered: bool) -> list[str]:
     if seconds > 0 and usage.completion_tokens:
         parts.append(f"{usage.completion_tokens / seconds:.0f} tokens/s")
     parts.append(f"{end.timings.prompt + seconds:.1f} s")
+    if end.spent:
+        parts += cost_words(end.spent)
     if usage.reasoning_tokens and thought:
         parts.append(f"thought for {thought:.0f} s")
     if usage.cached_tokens:

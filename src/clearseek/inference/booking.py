@@ -1,10 +1,4 @@
-"""Every answer is booked, whoever asked: what it took, divided fairly among those that ran beside it, and its budget.
-
-The machine's time and the CPU time of an engine's process are shared out between the answers that ran at the same
-moment, in proportion to the FLOPs that each needed (see `shares.py`): their sum is what was measured. Energy and money
-follow from these by the user's declared rates (see `ledger/prices.py`). While nobody asks anything, nothing is booked:
-idle time belongs to no answer.
-"""
+"""Every answer is booked, whoever asked: what it took of the machine, its tokens and FLOPs, and its owner's budget."""
 
 from __future__ import annotations
 
@@ -13,12 +7,10 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import psutil
 
 from clearseek.inference.bookwriter import BookWriter
 from clearseek.inference.budget import Caps, OverBudget, Scope, Spending
@@ -35,12 +27,12 @@ from clearseek.inference.engine import (
     Usage,
 )
 from clearseek.inference.errors import BadRequest
-from clearseek.inference.flops import PerToken
-from clearseek.inference.shares import Shares
+from clearseek.inference.machine_share import Machine, Metered, no_price, upper
 from clearseek.ledger.book import Book
 from clearseek.ledger.entry import Draft, Entry
-from clearseek.ledger.prices import Rates, cost
-from clearseek.ledger.quantity import Quantity, measured, modelled, unknown
+from clearseek.ledger.instruments import Rapl
+from clearseek.ledger.prices import Rates
+from clearseek.ledger.quantity import Quantity, measured, unknown
 
 log = logging.getLogger("clearseek.ledger")
 
@@ -53,16 +45,6 @@ REMEMBERED = 256
 
 
 _NOTHING_READ = Progress(0, 0, 0)
-
-
-@dataclass(eq=False, slots=True)
-class Metered:
-    """One engine as the books see it. `work` and `cpu` are None for an engine that is not on this machine."""
-
-    model: str
-    digest: str | None
-    work: PerToken | None = None
-    cpu: Shares | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -121,9 +103,17 @@ class Books:
     """What the pool books with. For use within one event loop; `open_books` makes one for a ledger."""
 
     def __init__(
-        self, path: Path, rates: Rates, day: Caps = Caps(), caps_of: Callable[[str], Caps] = lambda owner: Caps()
+        self,
+        path: Path,
+        rates: Rates,
+        day: Caps = Caps(),
+        caps_of: Callable[[str], Caps] = lambda owner: Caps(),
+        rapl: Rapl | None = None,
     ) -> None:
-        """`path` is the ledger's file, `day` the caps of everybody together, `caps_of` those of one owner."""
+        """`path` is the ledger's file, `day` the caps of everybody together, `caps_of` those of one owner.
+
+        `rapl` reads the processor's joules; without it they are modelled from declared watts.
+        """
         self.rates = rates
         self.path = path
         self.spending = Spending(path)
@@ -131,9 +121,7 @@ class Books:
         self._caps_of = caps_of
         self._keys: dict[str, Scope] = {}
         self._writer = BookWriter(Book(path), self._written)
-        self._machine = Shares(time.perf_counter)
-        self._engines: list[Metered] = []
-        self._cores = psutil.cpu_count() or 1
+        self._machine = Machine(rates, rapl)
         self._running: set[Answer] = set()
         self._closed: OrderedDict[str, tuple[dict[str, Quantity], Future[Entry]]] = OrderedDict()
         self._looking: asyncio.Task[None] | None = None
@@ -185,9 +173,8 @@ class Books:
 
     def running_usd(self, scope: Scope) -> float:
         """Dollars that the running answers of a scope have taken so far, at the upper end of what is known."""
-        self._settle()
-        costs = [self._cost(answer)[1] for answer in self._running if scope in answer.scopes]
-        return sum(money.bounds[1] for money in costs if money.known)
+        self._machine.settle()
+        return sum(self._machine.usd(a, a.engine) for a in self._running if scope in a.scopes and a.began is not None)
 
     async def close(self) -> None:
         """Write what is not written yet."""
@@ -201,20 +188,18 @@ class Books:
         self, engine: Metered, cpu_seconds: Callable[[], float | None], size: int
     ) -> Callable[[], contextlib.AbstractContextManager[None]]:
         """Look at an engine's CPU time from now on; gives what is to be put around each loading of its `size` bytes."""
-        self._engines.append(engine)
-        return lambda: self._loading(engine, cpu_seconds, size)
+        self._machine.know(engine)
+        return lambda: self._machine.loading(engine, cpu_seconds, size, self._put)
 
     def forget(self, engine: Metered) -> None:
         """An engine that was closed."""
-        with contextlib.suppress(ValueError):
-            self._engines.remove(engine)
+        self._machine.forget(engine)
 
     async def open(
         self, engine: Metered, request: Request, id: str, owner: str, source: Source, conversation: str | None
     ) -> Answer:
         """Admit an answer, within what is left. Raises OverBudget; `leave` it, whatever happens."""
-        key = self.scope_of(owner)
-        scopes = tuple(scope for scope in (self.day, key) if scope is not None and scope.caps.any)
+        scopes = self._scopes(owner)
         labels = {"model": engine.model, "owner": owner, "source": source}
         if engine.digest is not None:
             labels["model_sha256"] = engine.digest
@@ -232,19 +217,36 @@ class Books:
         self._running.add(answer)
         return answer
 
+    async def afford(self, owner: str) -> None:
+        """Raises OverBudget where nothing is left for this owner, whatever is asked."""
+        scopes = self._scopes(owner)
+        if scopes:
+            await self.refresh()
+        for scope in scopes:
+            self._left(scope)
+
+    def _scopes(self, owner: str) -> tuple[Scope, ...]:
+        key = self.scope_of(owner)
+        return tuple(scope for scope in (self.day, key) if scope is not None and scope.caps.any)
+
     def _admit(self, scope: Scope, engine: Metered) -> int:
-        left = scope.tokens_left()
-        if left is not None and left <= 0:
-            raise scope.over("tokens")
         if scope.caps.usd is not None:
             if engine.cpu is None:
                 raise scope.refusal(_REMOTE.format(scope.whose), "money")
             if missing := no_price(self.rates):
                 raise scope.refusal(f"The budget of {scope.whose} is in dollars, and {missing}.", "money")
+        return self._left(scope)
+
+    def _left(self, scope: Scope) -> int:
+        """Tokens that an answer may take. Raises OverBudget where there is nothing left, of tokens or of money."""
+        tokens = scope.tokens_left()
+        if tokens is not None and tokens <= 0:
+            raise scope.over("tokens")
+        if scope.caps.usd is not None:
             usd = scope.usd_left(self.running_usd(scope))
             if usd is not None and usd <= 0:
                 raise scope.over("money")
-        return UNLIMITED if left is None else left
+        return UNLIMITED if tokens is None else tokens
 
     async def watch(
         self, answer: Answer, events: AsyncGenerator[Event, None], done: Callable[[], None]
@@ -303,28 +305,6 @@ class Books:
             cancelled = isinstance(error, (GeneratorExit, asyncio.CancelledError))
             self._book(answer, "cancelled" if cancelled else "failed", answer.usage())
 
-    @contextlib.contextmanager
-    def _loading(self, engine: Metered, cpu_seconds: Callable[[], float | None], size: int) -> Iterator[None]:
-        """Book what is done inside as the loading of an engine from a file of `size` bytes."""
-        began, status = time.perf_counter(), "failed"
-        try:
-            yield
-            status = "complete"
-        finally:
-            seconds, cpu = time.perf_counter() - began, cpu_seconds()
-            labels = {"model": engine.model, "status": status}
-            if engine.digest is not None:
-                labels["model_sha256"] = engine.digest
-            energy, money, _ = cost(self.rates, wall_s=seconds, cpu_s=cpu or 0.0, cores=self._cores)
-            quantities = {
-                "wall": measured(seconds, "s", "elapsed, from starting the engine to its first word"),
-                "cpu": unknown("s", "the engine's process was gone") if cpu is None else measured(cpu, "s", _CPU),
-                "energy": energy,
-                "money": money,
-                "bytes": measured(size, "B", "size of the weights"),
-            }
-            self._put(Draft("load", None, labels, quantities))
-
     # While an answer runs
 
     def _begin(self, answer: Answer) -> None:
@@ -332,9 +312,7 @@ class Books:
         answer.began = time.monotonic()
         answer.clock["began"] = answer.began
         answer.waiting = True
-        if answer.engine.cpu is not None:
-            self._machine.join(answer)
-            answer.engine.cpu.join(answer)
+        self._machine.join(answer, answer.engine)
         if self._looking is None and any(scope.caps.usd is not None for scope in answer.scopes):
             self._looking = asyncio.create_task(self._look())
 
@@ -346,24 +324,15 @@ class Books:
         clock["last"] = now = time.monotonic()
         if "wrote" not in clock:
             clock["wrote"] = now
-        engine = answer.engine
-        if engine.cpu is not None:
-            work = engine.work
-            flops = delta.tokens * (work.body + work.head) if work is not None else delta.tokens
-            self._machine.work(answer, flops)
-            engine.cpu.work(answer, flops)
+        self._machine.work(answer, answer.engine, answer.engine.flops_to_write(delta.tokens))
         if answer.scopes:
             self._count(answer)
 
     def _read(self, answer: Answer, progress: Progress) -> None:
         before, answer.read = answer.read, progress
-        engine = answer.engine
-        if engine.cpu is not None:
-            # what was cached needed no work; a second look (after the thinking) begins again from what is cached
-            more = max(0, progress.processed - max(before.processed, progress.cached))
-            flops = more * (engine.work.body if engine.work is not None else 1.0)
-            self._machine.work(answer, flops)
-            engine.cpu.work(answer, flops)
+        # what was cached needed no work; a second look (after the thinking) begins again from what is cached
+        more = max(0, progress.processed - max(before.processed, progress.cached))
+        self._machine.work(answer, answer.engine, answer.engine.flops_to_read(more))
         if answer.scopes:
             self._count(answer)
 
@@ -374,12 +343,6 @@ class Books:
             scope.running[answer] = answer.taken
             if scope.tokens_now() <= 0:
                 self._end(answer, scope.over("tokens", 0 if answer.written else answer.read.total))
-
-    def _settle(self) -> None:
-        self._machine.settle()
-        for engine in self._engines:
-            assert engine.cpu is not None
-            engine.cpu.settle()
 
     async def _look(self) -> None:
         """Once a second, while there are answers with a cap in money: end those whose money is used up."""
@@ -407,51 +370,20 @@ class Books:
 
     # Booking
 
-    def _cost(self, answer: Answer) -> tuple[Quantity, Quantity]:
-        """Energy and money of an answer that runs, so far."""
-        engine = answer.engine
-        if answer.began is None or engine.cpu is None:
-            return unknown("J"), unknown("USD")
-        energy, money, _ = cost(
-            self.rates,
-            wall_s=self._machine.so_far(answer),
-            cpu_s=engine.cpu.so_far(answer),
-            cores=self._cores,
-        )
-        return energy, money
-
     def _drop(self, answer: Answer) -> None:
         self._running.discard(answer)
         answer.booked = True
         for scope in answer.scopes:
             scope.promised.pop(answer, None)
             scope.running.pop(answer, None)
-        if answer.began is not None and answer.engine.cpu is not None:
-            self._machine.leave(answer)
-            answer.engine.cpu.leave(answer)
+        if answer.began is not None:
+            self._machine.leave(answer, answer.engine, 0.0)
 
     def _book(self, answer: Answer, status: str, usage: Usage) -> None:
         assert answer.began is not None
         engine = answer.engine
         counted = "counted by the engine" if status == "complete" else "counted as they came"
-        if engine.cpu is not None:
-            alone = self._machine.alone(answer)
-            wall_s, cpu_s = self._machine.leave(answer), engine.cpu.leave(answer)
-            make = measured if alone else modelled
-            beside = "" if alone else "; its part of what several answers took at once, by the FLOPs of each"
-            quantities = {
-                "wall": make(wall_s, "s", f"elapsed, from its turn to its end{beside}"),
-                "cpu": make(cpu_s, "s", f"{_CPU}{beside}"),
-            }
-            energy, money, _ = cost(self.rates, wall_s=wall_s, cpu_s=cpu_s, cores=self._cores)
-            quantities |= {"energy": energy, "money": money}
-        else:
-            quantities = {
-                "wall": measured(time.monotonic() - answer.began, "s", "elapsed, by the clock of this machine"),
-                "cpu": unknown("s", "the answer was made on another machine"),
-                "energy": unknown("J", "the answer was made on another machine"),
-                "money": unknown("USD", "the price of the remote engine is not known here"),
-            }
+        quantities = self._machine.leave(answer, engine, time.monotonic() - answer.began)
         if engine.work is not None:
             quantities["flops"] = engine.work.answer(
                 prompt=usage.prompt_tokens, cached=usage.cached_tokens, completion=usage.completion_tokens
@@ -477,7 +409,7 @@ class Books:
     def _hand_over(self, answer: Answer, usage: Usage, money: Quantity, future: Future[Entry]) -> None:
         """What an answer took counts here until the ledger has it, and there from then on."""
         tokens = usage.prompt_tokens + usage.completion_tokens
-        usd = money.bounds[1] if money.known else 0.0
+        usd = upper(money)
         for scope in answer.scopes:
             scope.promised.pop(answer, None)
             scope.running.pop(answer, None)
@@ -508,24 +440,17 @@ class Books:
 
     def _written(self, entries: object) -> None:
         """In the writer's thread: what was written is in the day's sums before anybody stops counting it here."""
-        if self.day.caps.any or self._keys:
+        if self.day.caps.any or any(scope.caps.any for scope in tuple(self._keys.values())):
             self.spending.refresh()
 
 
 UNLIMITED = 1 << 62
-_CPU = "CPU time of the engine's process, as the system counts it"
 
 
 _REMOTE = (
     "The budget of {} is in dollars, and what a remote engine costs is not known here: use a model of this machine, "
     "or a budget in tokens."
 )
-
-
-def no_price(rates: Rates) -> str | None:
-    """Why a budget in dollars cannot be held here, with what to declare; None where it can."""
-    _, money, _ = cost(rates, wall_s=1.0, cpu_s=1.0, cores=1)
-    return None if money.known else money.how
 
 
 def _cut_by_budget(answer: Answer, usage: Usage) -> bool:

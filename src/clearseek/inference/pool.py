@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from clearseek.hub.errors import UnknownModel as NotInstalled
 from clearseek.hub.store import Model, Store
-from clearseek.inference.booking import Answer, Books, Metered
+from clearseek.inference.booking import Answer, Books
 from clearseek.inference.engine import Delta, Description, Engine, Event, Finished, Queued, Request, Source, Spent
 from clearseek.inference.errors import EngineUnavailable, UnknownModel
 from clearseek.inference.flops import per_token
 from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.machine import available_memory
+from clearseek.inference.machine_share import Metered
 from clearseek.inference.remote import RemoteEngine, RemoteServer
 from clearseek.inference.scheduler import Scheduler
 from clearseek.inference.shares import Shares
@@ -158,6 +159,11 @@ class Pool:
         if isinstance(desk.engine, LlamaCppEngine):
             await desk.engine.start()  # loading it is not this answer's work
         return self.books.watch(answer, desk.engine.generate(answer.request, request_id=request_id), done)
+
+    async def afford(self, client: str) -> None:
+        """Raises OverBudget where nothing is left for this client today."""
+        if self.books is not None:
+            await self.books.afford(client)
 
     async def spent(self, request_id: str) -> Spent | None:
         """What an answer took that is over, however it ended; None where nothing was booked."""

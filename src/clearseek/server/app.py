@@ -19,12 +19,13 @@ from clearseek.errors import UserError
 from clearseek.hub.store import Store
 from clearseek.inference.pool import Pool
 from clearseek.server import static_page, transport
+from clearseek.server.budgets import open_books
 from clearseek.server.errors import install_handlers
 from clearseek.server.generations import Generations
 from clearseek.server.guard import Guard, refuse_open_bind
 from clearseek.server.keys import KeyRing, keys_file
 from clearseek.server.metrics import Metrics
-from clearseek.server.routes import completions, conversations, health, models
+from clearseek.server.routes import audit, balance, completions, conversations, health, models
 from clearseek.server.services import Services
 from clearseek.settings import Settings, home
 
@@ -50,14 +51,16 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             the_store = store or Store(home() / "models")
-            the_pool = pool or Pool(settings, the_store)
+            the_pool = pool or Pool(settings, the_store, open_books(settings, keyring))
             the_chats = chats or ChatStore(home() / "chat.sqlite")
             the_generations = generations or Generations(the_pool, the_chats)
         except Exception as error:
             app.state.failure = error  # uvicorn makes a bare exit of it; `run` tells it
             raise
         metrics.watch(the_pool)
-        app.state.services = Services(settings, the_store, the_pool, the_chats, the_generations, metrics)
+        app.state.services = Services(
+            settings, the_store, the_pool, the_chats, the_generations, metrics, the_pool.books
+        )
         try:
             yield
         finally:
@@ -72,7 +75,9 @@ def create_app(
     for prefix in API_PREFIXES:
         app.include_router(completions.router, prefix=prefix)
         app.include_router(models.router, prefix=prefix)
+        app.include_router(balance.router, prefix=prefix)
     app.include_router(health.router)
+    app.include_router(audit.router)
     app.include_router(conversations.router)
     app.include_router(static_page.router)
     return app

@@ -13,7 +13,18 @@ from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from clearseek.conversations.records import Message
-from clearseek.inference.engine import Delta, Event, Finished, Progress, Queued, Timings, Usage
+from clearseek.inference.engine import (
+    SPENT_TOLD,
+    Delta,
+    Event,
+    Finished,
+    Progress,
+    Queued,
+    Spent,
+    Timings,
+    Usage,
+)
+from clearseek.ledger.quantity import Quantity
 from clearseek.server.live import KEEP_ALIVE_COMMENT, sse, woken
 
 MAX_CHARS = 4_000_000
@@ -37,6 +48,8 @@ class Generation:
         self.ending: Ending | None = None
         """Why it was ended from outside, if it was."""
         self.finished: Finished | None = None
+        self.spent: Spent | None = None
+        """What it took, once it is over; None where nothing was booked."""
         self.over: Message | None = None
         """The message as it will stay, once that is written down and listeners may know."""
         self.unsaved = False
@@ -139,7 +152,10 @@ class Generation:
         """The message as it will stay; nothing changes it any more. Not told to listeners before `close`."""
         self._end_thinking()
         usage, timings = self._spent()
-        self._final = replace(self.now(), status=status, generation_id=None, usage=usage, timings=timings, **changed)
+        booked = _with_earlier(self._start.spent, self.spent)
+        self._final = replace(
+            self.now(), status=status, generation_id=None, usage=usage, timings=timings, spent=booked, **changed
+        )
         return self._final
 
     def close(self, message: Message) -> None:
@@ -218,6 +234,17 @@ def told_over(message: Message) -> list[bytes]:
     """What a tab gets that asks about a generation long over."""
     now = int(time.time() * 1000)
     return [sse("snapshot", {"message": message.as_json()}, now), ending(message, now + 1)]
+
+
+def _with_earlier(before: dict[str, Any] | None, spent: Spent | None) -> dict[str, Any] | None:
+    """As JSON, with what earlier goes at this answer took added; the entry is the last go's."""
+    if spent is None:
+        return before
+    told = spent.as_json()
+    for name in SPENT_TOLD:
+        if before is not None and before.get(name) is not None and name in told:
+            told[name] = (Quantity.from_json(before[name]) + spent.quantities[name]).as_json()
+    return told
 
 
 def _added(before: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:

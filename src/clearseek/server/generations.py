@@ -15,7 +15,8 @@ from clearseek.conversations.prompt import drop_more, turns
 from clearseek.conversations.records import Attachment, Message
 from clearseek.conversations.store import INTERRUPTED, ChatStore
 from clearseek.errors import UserError
-from clearseek.inference.engine import Effort, Request, Thinking
+from clearseek.inference.budget import OverBudget
+from clearseek.inference.engine import Effort, Request, Spent, Thinking
 from clearseek.inference.errors import ContextOverflow, EngineError
 from clearseek.server.errors import UNEXPECTED, ApiError
 from clearseek.server.generation import AnswerTooLong, Ending, Generation, told_over
@@ -82,6 +83,7 @@ class Generations:
         if model is None:
             model = (await self._chats.read(self._chats.conversation, owner, conversation_id)).model
         name = await self._pool.resolve(model)
+        await self._pool.afford(owner)
         user, answer = await self._chats.write(
             self._chats.ask, owner, conversation_id, content, parent_id, files, model=name, effort=_noted(thinking)
         )
@@ -102,6 +104,7 @@ class Generations:
         if model is None:
             model = (await self._chats.read(self._chats.message, owner, message_id)).model
         name = await self._pool.resolve(model)
+        await self._pool.afford(owner)
         answer = await self._chats.write(
             self._chats.answer_again, owner, message_id, model=name, effort=_noted(thinking)
         )
@@ -115,6 +118,7 @@ class Generations:
         await self._ready()
         before = await self._chats.read(self._chats.message, owner, message_id)
         await self._pool.resolve(before.model)
+        await self._pool.afford(owner)
         thinking = Thinking(
             enabled=before.effort is not None if enabled is None else enabled,
             effort=effort or _effort(before.effort),
@@ -196,7 +200,7 @@ class Generations:
         generation.digest = digest.result() if digest.done() else None
         digest.cancel()
         error = None if reader.cancelled() else reader.exception()
-        message = _ended(generation, error)
+        message = _ended(generation, error, await self._pool.spent(generation.id))
         if generation.ending != "deleted":
             message = await self._keep(message)
         del self._running[generation.id]
@@ -218,7 +222,14 @@ class Generations:
                 continue_last=bool(_begun(answer)),
             )
             try:
-                events = self._pool.generate(answer.model, request, request_id=generation.id, client=generation.owner)
+                events = self._pool.generate(
+                    answer.model,
+                    request,
+                    request_id=generation.id,
+                    client=generation.owner,
+                    source="page",
+                    conversation=generation.conversation_id,
+                )
                 async with aclosing(events):
                     async for event in events:
                         generation.apply(event)
@@ -324,8 +335,9 @@ def _begun(answer: Message) -> tuple[dict[str, Any], ...]:
     return (message,)
 
 
-def _ended(generation: Generation, error: BaseException | None) -> Message:
+def _ended(generation: Generation, error: BaseException | None, spent: Spent | None) -> Message:
     """How a generation is told: what ended it first is what counts."""
+    generation.spent = spent
     if generation.ending == "stopped":
         return generation.end("stopped", finish_reason="aborted")
     if generation.ending is not None:
@@ -334,6 +346,9 @@ def _ended(generation: Generation, error: BaseException | None) -> Message:
     if isinstance(error, AnswerTooLong):
         return generation.end("complete", finish_reason="length")
     if error is None and generation.finished is not None:
+        if generation.finished.over is not None:
+            told = {"message": generation.finished.over, "code": OverBudget.kind}
+            return generation.end("interrupted", finish_reason=generation.finished.reason, error=told)
         return generation.end("complete", finish_reason=generation.finished.reason)
     return generation.end("failed", error=_told(error))
 

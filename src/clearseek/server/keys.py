@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from clearseek.errors import UserError
+from clearseek.inference.budget import Caps
 from clearseek.settings import home
 
 _NAME = re.compile(r"[\w.@-]{1,64}")
@@ -23,22 +25,36 @@ _MAX_KEYS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key. `id` names its holder everywhere (who owns a conversation); the secret itself is not kept."""
+    """One key. `id` names its holder everywhere (who owns a conversation); the secret itself is not kept.
+
+    `usd_per_day` and `tokens_per_day` are its budget from midnight to midnight; None is no limit.
+    """
 
     id: str
     name: str
     sha256: str
     created_at: float
+    usd_per_day: float | None = None
+    tokens_per_day: int | None = None
+
+    @property
+    def caps(self) -> Caps:
+        return Caps(self.usd_per_day, self.tokens_per_day)
 
 
 def keys_file() -> Path:
     return home() / "keys" / "api-keys.json"
 
 
-def create(name: str, path: Path | None = None) -> str:
-    """Make a key and return its secret, which is shown nowhere else. Raises UserError for a bad or taken name."""
+def create(name: str, path: Path | None = None, caps: Caps = Caps()) -> str:
+    """Make a key and return its secret, which is shown nowhere else.
+
+    Raises UserError for a bad or taken name, or a budget that is none.
+    """
     if not _NAME.fullmatch(name):
         raise UserError(f"{name!r} cannot name a key; use 1 to 64 letters, digits, dots, dashes, underscores or @.")
+    if not _is_budget(caps):
+        raise UserError("A key's budget must be 0 or more, in dollars or in whole tokens a day.")
     path = path or keys_file()
     # 256 random bits: a fast hash is enough, there is nothing to guess
     secret = "cs-" + secrets.token_urlsafe(32)
@@ -48,7 +64,7 @@ def create(name: str, path: Path | None = None) -> str:
             raise UserError(f"There is a key named {name!r} already; remove it with `clearseek keys rm {name}` first.")
         if len(keys) >= _MAX_KEYS:
             raise UserError(f"There are {_MAX_KEYS} keys, which is the most; remove some with `clearseek keys rm`.")
-        keys.append(Key(f"key-{secrets.token_hex(8)}", name, _digest(secret), time.time()))
+        keys.append(Key(f"key-{secrets.token_hex(8)}", name, _digest(secret), time.time(), caps.usd, caps.tokens))
         _write(path, keys)
     return secret
 
@@ -81,6 +97,8 @@ def read_keys(path: Path) -> list[Key]:
         keys = [Key(**entry) for entry in json.loads(text)["keys"]]
         if not all(isinstance(key.id, str) and re.fullmatch("[0-9a-f]{64}", key.sha256) for key in keys):
             raise ValueError
+        if not all(_is_budget(key.caps) for key in keys):
+            raise ValueError
     except (ValueError, TypeError, KeyError):
         raise UserError(
             f"{path} is damaged: it is not a list of API keys. Restore it, or delete it and make new keys."
@@ -99,6 +117,14 @@ class KeyRing:
     def any(self) -> bool:
         """Whether there is a key at all. Raises UserError for an unreadable file: better closed than open."""
         return bool(self._current())
+
+    def all(self) -> list[Key]:
+        """Every key there is now."""
+        return list(self._current())
+
+    def caps(self, id: str) -> Caps:
+        """The budget of the key with this id; none for one that is no key ("local")."""
+        return next((key.caps for key in self._current() if key.id == id), Caps())
 
     def check(self, secret: str) -> str | None:
         """The id of the key with this secret, or None. Takes the same time whichever key it is, or none."""
@@ -121,6 +147,13 @@ class KeyRing:
             self._keys = read_keys(self._path)
             self._seen = seen
         return self._keys
+
+
+def _is_budget(caps: Caps) -> bool:
+    usd, tokens = caps.usd, caps.tokens
+    if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0):
+        return False
+    return usd is None or (isinstance(usd, (int, float)) and not isinstance(usd, bool) and 0 <= usd < math.inf)
 
 
 def _digest(secret: str) -> str:

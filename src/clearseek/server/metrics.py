@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from starlette.types import Scope
 
 if TYPE_CHECKING:
+    from clearseek.inference.booking import BookStats
     from clearseek.inference.pool import Pool
 
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -84,3 +85,15 @@ class _PoolCounts(Collector):
         for kind, count in sorted(stats.tokens.items()):
             tokens.add_metric([kind], count)
         yield tokens
+        books = getattr(self._pool, "books", None)
+        if books is not None:
+            yield from _book_counts(books.stats())
+
+
+def _book_counts(stats: BookStats) -> Iterable[Metric]:
+    yield CounterMetricFamily("clearseek_booked_entries", "Entries that were written to the ledger.", stats.entries)
+    yield GaugeMetricFamily("clearseek_unbooked_entries", "Entries that wait to be written.", stats.waiting)
+    yield CounterMetricFamily("clearseek_lost_entries", "Entries that could not be written or kept.", stats.lost)
+    yield CounterMetricFamily("clearseek_joules", "Energy of answers and loadings, where it is known.", stats.joules)
+    yield CounterMetricFamily("clearseek_dollars", "Money of answers and loadings, where it is known.", stats.dollars)
+    yield CounterMetricFamily("clearseek_unpriced", "Answers and loadings without a price.", stats.unknown_money)

@@ -11,6 +11,7 @@ from clearseek.settings import Settings
 if TYPE_CHECKING:
     from clearseek.conversations.store import ChatStore
     from clearseek.hub.store import Store
+    from clearseek.inference.booking import Books
     from clearseek.inference.pool import Pool
     from clearseek.server.generations import Generations
 
@@ -23,3 +24,5 @@ class Services:
     chats: ChatStore
     generations: Generations
     metrics: Metrics = field(default_factory=Metrics)
+    books: Books | None = None
+    """None where nothing is booked."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from clearseek.inference.engine import Delta, Event, Finished, Timings, TokenLogprob, ToolCall, Usage
+from clearseek.inference.engine import Delta, Event, Finished, TokenLogprob, ToolCall, Usage
 from clearseek.server.errors import ApiError, error_body
 
 DONE = b"data: [DONE]\n\n"
@@ -44,12 +44,20 @@ def usage_json(usage: Usage) -> dict[str, Any]:
     }
 
 
-def extension(stamp: Stamp, timings: Timings) -> dict[str, Any]:
-    """The `clearseek` key: seconds by phase, and which weights answered."""
-    return {
+def extension(stamp: Stamp, finished: Finished) -> dict[str, Any]:
+    """The `clearseek` key: seconds by phase, which weights answered, what it took, and the budget that cut it."""
+    timings = finished.timings
+    told: dict[str, Any] = {
         "timings": {"queue": timings.queue, "prompt": timings.prompt, "decode": timings.decode},
         "model_digest": stamp.digest,
+        "spent": None if finished.spent is None else finished.spent.as_json(),
     }
+    return told if finished.over is None else {**told, "budget": finished.over}
+
+
+def finish_reason(finished: Finished) -> str:
+    """The DeepSeek API's word for why an answer ended."""
+    return "insufficient_system_resource" if finished.reason == "budget" else finished.reason
 
 
 def logprob_json(entry: TokenLogprob) -> dict[str, Any]:
@@ -113,9 +121,11 @@ class ChatDocument:
                 "created": self.stamp.created,
                 "model": self.stamp.model,
                 "system_fingerprint": self.stamp.fingerprint,
-                "choices": [{"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finished.reason}],
+                "choices": [
+                    {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish_reason(finished)}
+                ],
                 "usage": usage_json(finished.usage),
-                "clearseek": extension(self.stamp, finished.timings),
+                "clearseek": extension(self.stamp, finished),
             }
         )
 
@@ -188,7 +198,7 @@ class ChatStream:
         """The chunk that has the finish reason, and with it the usage, asked for or not."""
         ending = {
             "usage": usage_json(finished.usage),
-            "clearseek": extension(self._stamp, finished.timings),
+            "clearseek": extension(self._stamp, finished),
         }
-        reason = b',"logprobs":null,"finish_reason":' + orjson.dumps(finished.reason) + b"}],"
+        reason = b',"logprobs":null,"finish_reason":' + orjson.dumps(finish_reason(finished)) + b"}],"
         return self._head + b'{"content":"","reasoning_content":null}' + reason + orjson.dumps(ending)[1:] + b"\n\n"

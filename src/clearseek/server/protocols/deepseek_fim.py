@@ -22,7 +22,7 @@ from clearseek.server.protocols.deepseek import (
     stops,
     wants_usage,
 )
-from clearseek.server.protocols.deepseek_answer import DONE, Stamp, extension, usage_json
+from clearseek.server.protocols.deepseek_answer import DONE, Stamp, extension, finish_reason, usage_json
 
 
 class TextBody(Body):
@@ -111,14 +111,14 @@ class TextDocument:
             "index": 0,
             "text": "".join(self._texts),
             "logprobs": _logprobs(self._entries, len(self._echo)) if self._asked else None,
-            "finish_reason": finished.reason,
+            "finish_reason": finish_reason(finished),
         }
         return orjson.dumps(
             {
                 **_common(self._stamp),
                 "choices": [choice],
                 "usage": usage_json(finished.usage),
-                "clearseek": extension(self._stamp, finished.timings),
+                "clearseek": extension(self._stamp, finished),
             }
         )
 
@@ -136,8 +136,8 @@ class TextStream:
             self._offset += len(event.text)
             return self._take_echo() + self._chunk(event.text, logprobs, None)
         if isinstance(event, Finished):
-            ending = {"usage": usage_json(event.usage), "clearseek": extension(self._stamp, event.timings)}
-            return self._take_echo() + self._chunk("", None, event.reason, ending) + DONE
+            ending = {"usage": usage_json(event.usage), "clearseek": extension(self._stamp, event)}
+            return self._take_echo() + self._chunk("", None, finish_reason(event), ending) + DONE
         return b""
 
     def error(self, error: ApiError) -> bytes:

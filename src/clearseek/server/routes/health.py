@@ -11,9 +11,14 @@ router = APIRouter()
 
 
 @router.api_route("/health", methods=["GET", "HEAD"])
-async def health() -> dict[str, str]:
-    """Open to everybody, so it says nothing about anybody."""
-    return {"status": "ok", "version": __version__}
+async def health(request: Request) -> dict[str, str]:
+    """Open to everybody, so it says nothing about anybody.
+
+    `ledger` is "ok", "unwritten" (the disk is full, or refuses: answers wait to be booked) or "off".
+    """
+    books = request.app.state.services.books
+    ledger = "off" if books is None else "ok" if books.stats().problem is None else "unwritten"
+    return {"status": "ok", "version": __version__, "ledger": ledger}
 
 
 @router.get("/metrics")
