@@ -96,23 +96,29 @@ class Index:
             raise UsageError(f"The ledger is not summed by `{by}`, but by {', '.join(GROUPS)}.")
         self.refresh()
         key = {None: "''", "day": "date(at, 'unixepoch', 'localtime')"}.get(by, f"coalesce({by}, '')")
-        conditions, values = ["parent IS NULL", "kind NOT IN ('healed', 'broken')"], list[Any]()
-        for condition, value in (("at >= ?", since), ("at < ?", until)):
-            if value is not None:
-                conditions.append(condition)
-                values.append(value)
-        for name, label in (where or {}).items():
-            if name not in (*LABELS, "kind"):
-                raise UsageError(f"The ledger does not index `{name}`, but {', '.join(('kind', *LABELS))}.")
-            conditions.append(f"{name} = ?")
-            values.append(label)
+        conditions, values = _conditions(since, until, where)
         order = "1" if by == "day" else "sum(wall) DESC, 1"
         sums = ", ".join(_sums(name) for name in UNITS)
-        query = (
-            f"SELECT {key}, count(*), {sums} FROM entry WHERE {' AND '.join(conditions)} GROUP BY 1 ORDER BY {order}"
-        )
+        query = f"SELECT {key}, count(*), {sums} FROM entry WHERE {conditions} GROUP BY 1 ORDER BY {order}"
         with self._open() as db:
             return [_row(found) for found in db.execute(query, values)]
+
+    def tokens(
+        self, since: float | None = None, until: float | None = None, where: dict[str, str] | None = None
+    ) -> list[tuple[float, int, int, int]]:
+        """Tokens by quarter of an hour: (Unix time at which it begins, prompt tokens not cached, cached, completion).
+
+        Prices change with the hour, some at half past. `since`, `until` and `where` are as for `spend`.
+        """
+        self.refresh()
+        conditions, values = _conditions(since, until, where)
+        query = (
+            "SELECT CAST(at / 900 AS INTEGER) * 900.0, sum(max(0, coalesce(prompt_tokens, 0) - "
+            "coalesce(cached_tokens, 0))), sum(coalesce(cached_tokens, 0)), sum(coalesce(completion_tokens, 0)) "
+            f"FROM entry WHERE {conditions} AND completion_tokens IS NOT NULL GROUP BY 1 ORDER BY 1"
+        )
+        with self._open() as db:
+            return [(at, int(miss), int(hit), int(out)) for at, miss, hit, out in db.execute(query, values)]
 
     def lost(self) -> str | None:
         """A sentence, if entries that this index once read are not in the book any more."""
@@ -217,6 +223,21 @@ def spend(
 ) -> list[Row]:
     """`Index.spend` of this machine's own ledger."""
     return Index().spend(by, since, until, where)
+
+
+def _conditions(since: float | None, until: float | None, where: dict[str, str] | None) -> tuple[str, list[Any]]:
+    """The SQL after WHERE, and its values."""
+    conditions, values = ["parent IS NULL", "kind NOT IN ('healed', 'broken')"], list[Any]()
+    for condition, value in (("at >= ?", since), ("at < ?", until)):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    for name, label in (where or {}).items():
+        if name not in (*LABELS, "kind"):
+            raise UsageError(f"The ledger does not index `{name}`, but {', '.join(('kind', *LABELS))}.")
+        conditions.append(f"{name} = ?")
+        values.append(label)
+    return " AND ".join(conditions), values
 
 
 def _make(db: sqlite3.Connection, book: Path, lost: str | None) -> None:
