@@ -20,7 +20,7 @@ def canonical(value: Any) -> bytes:
 
     orjson writes a ledger entry in 2 us where the reference implementation takes 100; the two differ only in numbers
     that are very large or small and in how they sort keys outside ASCII, and those are left to the reference.
-    Raises UsageError for what JSON cannot say: NaN, infinity, integers from 2**53, text that is half a character.
+    Raises UsageError for what JSON cannot say: NaN, infinity, integers that no double is, half a character.
     """
     try:
         return orjson.dumps(_plain(value), option=orjson.OPT_SORT_KEYS)
@@ -28,9 +28,26 @@ def canonical(value: Any) -> bytes:
         import rfc8785
 
         try:
-            return rfc8785.dumps(value)
+            return rfc8785.dumps(_doubles(value))
         except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError, AttributeError) as error:
             raise UsageError(f"This cannot be written as JSON: {error}.") from None
+
+
+def _doubles(value: Any) -> Any:
+    """The same with large integers as the doubles that they are, or that they are how JSON writes.
+
+    A double such as 2.5e16 is written as `25000000000000000`, and read back as an integer.
+    """
+    if type(value) is int and abs(value) >= MAX_INTEGER and abs(value) < 10**21:
+        import rfc8785
+
+        double = float(value)
+        return double if int(double) == value or rfc8785.dumps(double) == str(value).encode() else value
+    if isinstance(value, dict):
+        return {key: _doubles(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_doubles(part) for part in value]
+    return value
 
 
 def _plain(value: Any) -> Any:
