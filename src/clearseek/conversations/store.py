@@ -114,6 +114,13 @@ class ChatStore:
         )
         return Page(items, f"{shown[-1]['updated_at']!r}_{shown[-1]['number']}" if len(rows) > limit else None)
 
+    def titles(self, owner: str, ids: Sequence[str]) -> dict[str, str]:
+        """The titles of those of these conversations that there are."""
+        wanted = select(conversations.c.id, conversations.c.title)
+        wanted = wanted.where(conversations.c.owner == owner, conversations.c.id.in_(ids))
+        with telling(self.path), self._engine.begin() as db:
+            return dict(db.execute(wanted).tuples().all())
+
     def rename(self, owner: str, id: str, title: str) -> None:
         with telling(self.path), self._writer.begin() as db:
             _own(db, owner, id)

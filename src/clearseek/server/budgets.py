@@ -48,8 +48,11 @@ def require_price(rates: Rates, what: str) -> None:
 
 
 def budget_json(books: Books, owner: str) -> dict[str, Any]:
-    """The `budget` of the page's API: the day's, and that of the asking key. As of the last refresh."""
-    day = _scope_json(books, books.day)
+    """The `budget` of the page's API: the day's, and that of the asking key. As of the last refresh.
+
+    Where keys are asked for, the day's is not told: it would say what others spend.
+    """
+    day = _scope_json(books, books.day) if owner == "local" else None
     key = books.scope_of(owner)
     return {"day": day, "key": None if key is None else _scope_json(books, key)}
 
@@ -62,7 +65,11 @@ def _scope_json(books: Books, scope: Scope) -> dict[str, Any] | None:
         cap = declared(scope.caps.usd, "USD", "the budget of a day")
         money = {"cap": cap.as_json(), "spent": spent_usd(books, scope).as_json()}
     if scope.caps.tokens is not None:
-        tokens = {"cap": scope.caps.tokens, "spent": scope.caps.tokens - scope.tokens_now()}
+        spent = scope.caps.tokens - scope.tokens_now()
+        tokens = {
+            "cap": declared(scope.caps.tokens, "token", "the budget of a day").as_json(),
+            "spent": measured(spent, "token", "by the ledger since midnight, and what is under way").as_json(),
+        }
     return {"money": money, "tokens": tokens, "resets_at": midnight(1)}
 
 

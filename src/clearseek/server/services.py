@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clearseek.ledger.book import home_book
+from clearseek.server.books import Chain
 from clearseek.server.metrics import Metrics
 from clearseek.settings import Settings
 
@@ -26,3 +28,4 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     books: Books | None = None
     """None where nothing is booked."""
+    chain: Chain = field(default_factory=lambda: Chain(home_book()))
