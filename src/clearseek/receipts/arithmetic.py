@@ -7,6 +7,7 @@ gathered under the stage "". Sums are exact (`math.fsum`), so they do not depend
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,9 @@ from clearseek.ledger.quantity import Basis, Quantity, weakest
 
 TOLERANCE = 1e-9
 """Relative: what another program's floating point may differ by."""
+
+_SUM = re.compile(r"^(?:sum of|unknown in \d+ of) \d+ [a-z ]+: ")
+_FIGURE = re.compile(r"\d[\d.,]*")
 
 
 @dataclass(slots=True)
@@ -56,10 +60,11 @@ def add_up(parts: list[Quantity], unit: str, of: str) -> Quantity:
     many = f"{len(parts)} {of}"
     missing = [part for part in parts if part.value is None]
     if missing:
-        why = f": {missing[0].how}" if missing[0].how else ""
+        said = _SUM.sub("", missing[0].how)
+        why = f": {said}" if said else ""
         return Quantity(None, unit, Basis.UNKNOWN, f"unknown in {len(missing)} of {many}{why}"[:240])
     basis = weakest(Basis.MEASURED, *(part.basis for part in parts))
-    accounts = sorted({part.how for part in parts if part.how})
+    accounts = _accounts(parts)
     how = f"sum of {many}" + (f": {'; '.join(accounts)}" if accounts else "")
     how = how if len(how) <= 240 else how[:239] + "…"
     value = math.fsum(part.value for part in parts if part.value is not None)
@@ -67,6 +72,13 @@ def add_up(parts: list[Quantity], unit: str, of: str) -> Quantity:
         return Quantity(value, unit, basis, how)
     low, high = (math.fsum(part.bounds[end] for part in parts) for end in (0, 1))
     return Quantity(value, unit, basis, how, min(low, value), max(high, value))
+
+
+def _accounts(parts: list[Quantity]) -> list[str]:
+    """Where the parts came from, each account once: those that differ only in a figure are one."""
+    given = sorted({_SUM.sub("", part.how) for part in parts if part.how})
+    alike = {_FIGURE.sub("…", account) for account in given}
+    return given if len(alike) == len(given) else sorted(alike)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,13 @@ def sums(predicate: dict[str, Any], found: Found) -> None:
         attempts = [arithmetic.from_json(attempt["quantities"]) for attempt in predicate["attempts"]]
         totals = arithmetic.from_json(predicate["totals"])
         prices = arithmetic.from_json(predicate["prices"])
-        for index, stage in enumerate(predicate["stages"]):
+        fits = [
             _flops(f"predicate.stages[{index}]", stages[index], arithmetic.from_json(stage["flops_per_token"]), found)
+            for index, stage in enumerate(predicate["stages"])
+        ]
+        if any(fits):
+            said = f"Tokens times FLOPs per token are the FLOPs, in {sum(fits)} of {len(fits)} stages."
+            found.ok("FLOPs", "predicate.stages", said)
         _compare("predicate", totals, arithmetic.totals(stages), "the stages add up to", found, part="totals")
         if attempts:
             _compare("predicate", totals, arithmetic.totals(attempts), "the attempts add up to", found, part="totals")
@@ -114,15 +119,15 @@ def _compare(
             found.failed("arithmetic", field, f"`{field}` is not what {what}: {wrong}.")
 
 
-def _flops(where: str, quantities: dict[str, Quantity], per_token: dict[str, Quantity], found: Found) -> None:
-    """Tokens times FLOPs per token are FLOPs."""
+def _flops(where: str, quantities: dict[str, Quantity], per_token: dict[str, Quantity], found: Found) -> bool:
+    """Tokens times FLOPs per token are FLOPs; whether this could be seen."""
     field, flops = f"{where}.quantities.flops", quantities.get("flops")
     if not per_token:
         if flops is not None and flops.known:
             found.skipped(
                 "FLOPs", field, f"`{where}.flops_per_token` is not told, so its FLOPs cannot be computed again."
             )
-        return
+        return False
     made = arithmetic.flops_of(quantities, per_token)
     if flops is None or made is None or made.known != flops.known:
         said = "needs FLOPs, and the tokens they were spent on"
@@ -131,7 +136,8 @@ def _flops(where: str, quantities: dict[str, Quantity], per_token: dict[str, Qua
         said = f"tokens times FLOPs per token are {made.value:.9g}, and `{field}` is {flops.value:.9g}"
         found.failed("FLOPs", field, f"{said[0].upper()}{said[1:]}.")
     else:
-        found.ok("FLOPs", field, "Tokens times FLOPs per token are the FLOPs.")
+        return True
+    return False
 
 
 def _money(parts: list[dict[str, Quantity]], prices: dict[str, Quantity], found: Found) -> None:

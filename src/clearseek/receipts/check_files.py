@@ -131,7 +131,8 @@ def _group(name: str, files: list[tuple[str, dict[str, Any]]], places: Places, f
             if bad <= _MOST_TOLD:
                 found.failed(name, f"{field}.digest.sha256", f"{file['name']} was changed: {_how(path, file)}.")
     if good:
-        found.ok(name, f"predicate.{name}", f"{good} of {len(files)} files of {name} are what the receipt says.")
+        said = f"Files of {name} that are what the receipt says: {good} of {len(files)}."
+        found.ok(name, f"predicate.{name}", said)
     if missing:
         found.skipped(name, f"predicate.{name}", f"{_few(missing)} could not be found beside the receipt.")
 
@@ -183,7 +184,8 @@ def _data(data: list[dict[str, Any]], places: Places, found: Found) -> None:
                 field = f"predicate.data[{index}].distribution[{number}].sha256"
                 found.failed("data", field, f"{where} is not the data that the receipt names.")
     if good:
-        found.ok("data", "predicate.data", f"{good} files of data are what the receipt says.")
+        said = f"Files of data that are what the receipt says: {good} of {good + len(missing)}."
+        found.ok("data", "predicate.data", said)
     if missing:
         found.skipped("data", "predicate.data", f"{_few(missing)} could not be reached from here.")
 

@@ -89,7 +89,11 @@ def environment() -> dict[str, Any]:
         if plain in found:
             continue
         found[plain] = package.version
-        waiting += [match[0] for line in package.requires or () if (match := _NAME.match(line))]
+        # of ClearSeek's own extras those that run in a run; of the others' none: they may be there by chance
+        optional = ("extra ==",) if name != "clearseek" else ('extra == "dev"', 'extra == "bench"')
+        for line in package.requires or ():
+            if (match := _NAME.match(line)) and not any(extra in line.replace("'", '"') for extra in optional):
+                waiting.append(match[0])
     return {"python": platform.python_version(), "packages": dict(sorted(found.items()))}
 
 
@@ -106,8 +110,27 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
         "memory": memory.as_json(),
-        "accelerators": [],
+        "accelerators": _accelerators(),
     }
+
+
+def _accelerators() -> list[str]:
+    """Names of the NVIDIA GPUs, as their driver gives them."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # no driver, no library: each NVML version has its own errors for that
+        return []
+    try:
+        names = [
+            pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount())
+        ]
+        return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    except pynvml.NVMLError:
+        return []
+    finally:
+        pynvml.nvmlShutdown()
 
 
 def _processor() -> str:

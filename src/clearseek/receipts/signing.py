@@ -177,13 +177,18 @@ def _make(folder: Path) -> None:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
     private = Ed25519PrivateKey.generate()
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _put(folder / "signing.pem", pem, 0o600, replace=False)
+    write_key(folder / "signing.pem", pem)
+
+
+def write_key(path: Path, content: bytes) -> None:
+    """Write a private key that only its owner can read, unless there is one already. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
+    _put(path, content, 0o600, replace=False)
 
 
 def _put(path: Path, content: bytes, mode: int, *, replace: bool) -> None:

@@ -103,8 +103,6 @@ def _at(value: float, factor: float, unit: str, digits: int, *, bare: bool = Fal
 def _money(value: float, digits: int) -> str:
     if 0.995 <= value < 1e6:
         return f"{value:,.2f}"
-    if value and value < 1e-6:
-        return f"{value:.{digits - 1}e}"
     return _digits(value, digits)
 
 

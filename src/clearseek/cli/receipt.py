@@ -1,0 +1,200 @@
+"""`clearseek receipt`: make, show and check the proof of a training run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from clearseek.receipts.outcome import Verification
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+
+
+@app.command("show")
+def show(
+    what: Annotated[str, typer.Argument(metavar="FILE|RUN|MODEL", help="A receipt, a run or an installed model.")],
+    html: Annotated[Path | None, typer.Option(help="Write it as one self-contained HTML page.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What a run took and what it was made of; for a model that others made, its origin card."""
+    from clearseek.cli.files import write_new_text
+    from clearseek.receipts.verify import glance
+
+    path = _receipt_path(what)
+    if path is None:
+        _show_origin(what, html, as_json)
+        return
+    verification = glance(path)
+    statement = verification.statement
+    if statement is None:
+        _fail(verification)
+    if html is not None:
+        from clearseek.receipts.show_page import receipt_page
+
+        write_new_text(html, receipt_page(statement, verification))
+    if as_json:
+        _print_json({"statement": statement, "verification": verification.as_json()})
+    elif html is not None:
+        typer.echo(f"{html} shows the receipt of {statement['predicate']['run']['name']}.")
+    else:
+        from clearseek.cli.receipt_text import print_receipt
+
+        print_receipt(statement, verification)
+    if not verification.ok:
+        _fail(verification)
+
+
+@app.command("verify")
+def verify(
+    file: Annotated[Path, typer.Argument(help="A receipt, or the run folder that holds it.")],
+    models: Annotated[Path | None, typer.Option(help="A folder to look for the weights in.")] = None,
+    key: Annotated[str | None, typer.Option(help="Whom to trust: a PEM file, or a public key or keyid in hex.")] = None,
+    timestamp: Annotated[
+        Path | None, typer.Option(help="A timestamp token (RFC 3161) of the receipt; needs --authority.")
+    ] = None,
+    authority: Annotated[
+        Path | None, typer.Option(help="The certificates of the timestamp authority that you trust, in PEM.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a receipt and everything that it names and that is within reach; exit code 3 where something is wrong."""
+    from clearseek.errors import UsageError
+    from clearseek.receipts.verify import verify as check
+
+    if (timestamp is None) != (authority is None):
+        raise UsageError("A timestamp is checked against an authority: give both --timestamp and --authority.")
+    path = _receipt_path(str(file)) or file
+    verification = check(path, models=models, key=key)
+    if timestamp is not None and authority is not None:
+        from clearseek.receipts.timestamp import check_timestamp
+
+        verification.checks.append(check_timestamp(path, timestamp, authority))
+    if as_json:
+        _print_json(verification.as_json())
+    else:
+        from clearseek.cli.receipt_text import print_checks
+
+        print_checks(verification)
+    if not verification.ok:
+        _fail(verification)
+
+
+@app.command("make")
+def make(
+    run: Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="A finished run: recipe, ledger and model.")],
+    as_json: Json = False,
+) -> None:
+    """Make the receipt of a run folder and sign it with this machine's key."""
+    from clearseek.receipts.gather import sha256_of
+    from clearseek.receipts.statement import make_receipt
+
+    path = make_receipt(run)
+    if as_json:
+        _print_json({"file": str(path), "sha256": sha256_of(path)})
+    else:
+        typer.echo(f"{path} is the receipt; `clearseek receipt verify {path}` checks it.")
+
+
+@app.command("key")
+def key(as_json: Json = False) -> None:
+    """This machine's public key, by which others know its receipts. Made on first use."""
+    from clearseek.receipts.signing import key_folder, public_pem, signing_key
+
+    own = signing_key()
+    if as_json:
+        pem = public_pem(own.public)
+        _print_json({"keyid": own.keyid, "public_key": own.public.hex(), "pem": pem, "algorithm": "ed25519"})
+    else:
+        typer.echo(public_pem(own.public), nl=False)
+        typer.echo(f"keyid {own.keyid}\nIt is in {key_folder() / 'signing.pub'}; publish it where people know you.",
+                   err=True)  # fmt: skip
+
+
+@app.command("timestamp")
+def timestamp(
+    file: Annotated[Path, typer.Argument(help="A receipt, or the run folder that holds it.")],
+    url: Annotated[str, typer.Option(help="The address of a timestamp authority (RFC 3161).")],
+    as_json: Json = False,
+) -> None:
+    """Have an authority confirm that a receipt exists now; only the receipt's hash is sent."""
+    from clearseek.receipts.timestamp import request_timestamp
+
+    path = _receipt_path(str(file)) or file
+    token, moment = request_timestamp(path, url)
+    if as_json:
+        _print_json({"file": str(token), "at": moment})
+    else:
+        typer.echo(f"{token} says that the receipt existed at {moment}.")
+
+
+@app.command("export")
+def export(
+    file: Annotated[Path, typer.Argument(help="A receipt, or the run folder that holds it.")],
+    kind: Annotated[str, typer.Option("--as", help="model-signing (OpenSSF) or sigstore.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Sign the same weights or the same receipt in the form that other tools check."""
+    from clearseek.receipts.export import export_receipt
+
+    path = _receipt_path(str(file)) or file
+    said = export_receipt(path, kind, out)
+    if as_json:
+        _print_json({"file": str(out), "as": kind})
+    else:
+        typer.echo(said)
+
+
+def _receipt_path(what: str) -> Path | None:
+    """The receipt that a word means: a file, a run folder, a run's name, or an installed model that has one."""
+    from clearseek.receipts.statement import RECEIPT
+    from clearseek.settings import home
+
+    path = Path(what).expanduser()
+    if path.is_dir():
+        return path / RECEIPT
+    if path.exists() or path.suffix == ".json" or "/" in what:
+        return path
+    for place in ("runs", "models"):
+        known = home() / place / what / RECEIPT
+        if what not in ("", ".", "..") and known.is_file():
+            return known
+    return None
+
+
+def _show_origin(name: str, html: Path | None, as_json: bool) -> None:
+    from clearseek.receipts.origin import OriginCard, installed_proof
+
+    proof = installed_proof(name)
+    if html is not None and isinstance(proof, OriginCard):
+        from clearseek.cli.files import write_new_text
+        from clearseek.receipts.show_page import origin_page
+
+        write_new_text(html, origin_page(proof))
+        if not as_json:
+            typer.echo(f"{html} shows where {proof.name} comes from.")
+    if as_json:
+        _print_json(proof.as_json())
+    elif html is None:
+        from clearseek.cli.receipt_text import print_proof
+
+        print_proof(proof)
+
+
+def _fail(verification: Verification) -> NoReturn:
+    from clearseek.cli.receipt_text import plain
+    from clearseek.errors import CheckFailed
+
+    first = verification.failed[0]
+    more = f" ({len(verification.failed) - 1} more)" if len(verification.failed) > 1 else ""
+    raise CheckFailed(f"This receipt does not verify, at `{plain(first.field)}`: {plain(first.said)}{more}")
+
+
+def _print_json(document: object) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False))

@@ -1,0 +1,214 @@
+"""A receipt, or an origin card, as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clearseek.ledger.quantity import Quantity
+from clearseek.receipts.arithmetic import from_json
+from clearseek.receipts.origin import OriginCard
+from clearseek.receipts.outcome import Verification
+from clearseek.receipts.statement import CANNOT_PROVE
+from clearseek.receipts.words import NAMES, cost_rows, day, made_words, share, stage_name
+from clearseek.report.page import (
+    Html,
+    basis_legend,
+    definitions,
+    digest,
+    element,
+    items,
+    join,
+    number,
+    page,
+    paragraph,
+    section,
+    table,
+)
+
+_COLUMNS = ("wall", "energy", "money", "prompt_tokens", "completion_tokens", "flops")
+_MOST_FILES = 200
+
+
+def receipt_page(statement: dict[str, Any], verification: Verification) -> str:
+    """The whole document. `verification` says at the top whether the receipt is in order."""
+    predicate = statement["predicate"]
+    body = join(
+        paragraph(made_words(predicate), class_="lead"),
+        _state(verification),
+        _cost(predicate),
+        _stages(predicate),
+        _attempts(predicate),
+        _evaluations(predicate),
+        _made_of(predicate),
+        _subject(statement["subject"]),
+        _machine(predicate),
+        _books(predicate),
+        section(
+            "What a receipt cannot prove",
+            items(
+                join(element("b", limit["what"]), " ", limit["why"], _references(limit["references"]))
+                for limit in CANNOT_PROVE
+            ),
+        ),
+        basis_legend(),
+    )
+    return page(f"Receipt: {predicate['run']['name']}", body)
+
+
+def origin_page(card: OriginCard) -> str:
+    """The whole document."""
+    facts: list[tuple[object, object]] = [
+        ("Comes from", card.source_words),
+        ("Source", card.source),
+        ("Revision", card.revision or "unknown"),
+        ("Licence", card.licence or "unknown"),
+        ("Architecture", card.architecture or "unknown"),
+        ("Parameters", f"{card.parameters:,}" if card.parameters is not None else "unknown"),
+        ("Quantisation", card.quantisation or "unknown"),
+        ("SHA-256 as fetched", digest(card.fetched) if card.fetched else "unknown"),
+        ("SHA-256 as served", digest(card.served) if card.served else "unknown"),
+        ("What was done to it here", "; ".join(card.changes) or "nothing"),
+    ]
+    body = join(
+        paragraph("This model was made by others. This card says where it comes from, and what is not known.",
+                  class_="lead"),
+        paragraph(card.description) if card.description else None,
+        section("What is known", definitions(facts)),
+        section("What is unknown", items(join(element("b", what), ": ", why, ".") for what, why in card.unknown)),
+    )  # fmt: skip
+    return page(f"Origin: {card.name}", body)
+
+
+def _state(verification: Verification) -> Html:
+    if verification.failed:
+        return element(
+            "div",
+            paragraph(element("b", "This receipt is not in order."), class_="bad"),
+            items(join(check.said, " ", element("code", check.field)) for check in verification.failed[:20]),
+        )
+    signer = next((check for check in verification.checks if check.name == "signer"), None)
+    return paragraph(
+        element("span", "Its signature fits and its sums add up.", class_="good"),
+        " ",
+        signer.said if signer else "",
+        " Whether files and ledger are what it says is checked by ",
+        element("code", "clearseek receipt verify"),
+        ".",
+    )
+
+
+def _cost(predicate: dict[str, Any]) -> Html:
+    rows = [
+        (name, join(number(quantity), " ", element("small", quantity.how))) for name, quantity in cost_rows(predicate)
+    ]
+    return section("What it took", definitions(rows))
+
+
+def _stages(predicate: dict[str, Any]) -> Html:
+    stages = [(stage, from_json(stage["quantities"])) for stage in predicate["stages"]]
+    there = [name for name in _COLUMNS if any(name in quantities for _, quantities in stages)]
+    totals = from_json(predicate["totals"])
+    names = [join(stage_name(s), element("small", f" {s['kind']}") if s["kind"] else None) for s, _ in stages]
+    rows = [
+        [name, *(number(quantities[one]) if one in quantities else "" for one in there)]
+        for name, (_, quantities) in zip(names, stages, strict=True)
+    ]
+    foot = ["Total", *(number(totals[name]) if name in totals else "" for name in there)]
+    spent = table(["Stage", *(NAMES[name] for name in there)], rows, numeric=range(1, len(there) + 1), foot=foot)
+    if len(stages) < 2:
+        return section("Stages", spent)
+    shares = [
+        [name, *(_bar(share(quantities.get(one), totals.get(one))) for one in ("wall", "energy"))]
+        for name, (_, quantities) in zip(names, stages, strict=True)
+    ]
+    return section("Stages", spent, table(["Stage", "Share of the time", "Share of the energy"], shares))
+
+
+def _bar(part: float | None) -> Html:
+    if part is None:
+        return element("span", "unknown", class_="quiet")
+    # a drawn bar and the figure: the bar alone tells nothing to who cannot see it
+    drawn = element("span", style=f"width:{max(part, 0.004) * 100:.1f}%", class_="fill")
+    return element("span", element("span", drawn, class_="bar", aria_hidden="true"), f" {part:.0%}", class_="share")
+
+
+def _attempts(predicate: dict[str, Any]) -> Html | None:
+    attempts = predicate["attempts"]
+    if len(attempts) < 2 and all(one["state"] == "completed" for one in attempts):
+        return None
+    rows = []
+    for one in attempts:
+        quantities = from_json(one["quantities"])
+        cells = [number(quantities[name]) if name in quantities else "" for name in ("wall", "money")]
+        rows.append([one["attempt"] or "-", one["state"], one["why"], *cells])
+    columns = ["Attempt", "How it ended", "Why", "Time", "Money"]
+    return section("Attempts", table(columns, rows, numeric=(3, 4)))
+
+
+def _evaluations(predicate: dict[str, Any]) -> Html | None:
+    rows = [
+        [one["name"], name, number(Quantity.from_json(result)), result["how"]]
+        for one in predicate["evaluations"]
+        for name, result in one["results"].items()
+    ]
+    if not rows:
+        return None
+    return section("Evaluations", table(["Evaluation", "Result", "Value", "How"], rows, numeric=(2,)))
+
+
+def _made_of(predicate: dict[str, Any]) -> Html:
+    base, recipe, code = predicate["base"], predicate["recipe"], predicate["code"]
+    began = join(base["name"], " ", digest(base["digest"]["sha256"])) if base else "nothing: its weights were made here"
+    facts: list[tuple[object, object]] = [
+        ("Began from", began),
+        ("Recipe", join(recipe["path"], " ", digest(recipe["digest"]["sha256"]))),
+        ("Code", join(f"{code['name']} {code['version']} ", digest(code["digest"]["sha256"]))),
+    ]
+    for one in predicate["data"]:
+        named = [str(one["name"]), *(str(one[key]) for key in ("description", "license", "version") if key in one)]
+        digests = [digest(file["sha256"]) for file in one["distribution"]]
+        facts.append(("Data", join(", ".join(named), *(join(" ", part) for part in digests))))
+    for parent in predicate["parents"]:
+        facts.append(("Builds on the receipt", join(parent["name"], " ", digest(parent["digest"]["sha256"]))))
+    return section("What it was made of", definitions(facts))
+
+
+def _subject(subject: list[dict[str, Any]]) -> Html:
+    rows = [[file["name"], f"{file['annotations']['bytes']:,}", digest(file["digest"]["sha256"])] for file in subject]
+    more = paragraph(f"And {len(rows) - _MOST_FILES} more.") if len(rows) > _MOST_FILES else None
+    return section("What came out", table(["File", "Bytes", "SHA-256"], rows[:_MOST_FILES], numeric=(1,)), more)
+
+
+def _machine(predicate: dict[str, Any]) -> Html:
+    machine, environment = predicate["machine"], predicate["environment"]
+    facts: list[tuple[object, object]] = [
+        ("System", machine["system"]),
+        ("Processor", f"{machine['processor']}, {machine['cores']} cores"),
+        ("Memory", number(Quantity.from_json(machine["memory"]))),
+        ("Accelerators", ", ".join(machine["accelerators"]) or "none"),
+        ("Python", environment["python"]),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in environment["packages"].items())),
+    ]
+    prices = from_json(predicate["prices"])
+    names = {"machine_usd_per_hour": "Price of the machine", "electricity_usd_per_kwh": "Price of electricity"}
+    facts += [(names.get(name, name), number(price)) for name, price in prices.items()]
+    return section("Where it ran", definitions(facts))
+
+
+def _books(predicate: dict[str, Any]) -> Html:
+    ledger, signer = predicate["ledger"], predicate["signer"]
+    checkpoints = sum(len(one["files"]) for one in predicate["checkpoints"])
+    return section(
+        "What ties it together",
+        definitions([
+            ("Ledger", f"{ledger['entries']:,} entries, each with the hash of the one before"),
+            ("Last entry", digest(ledger["head"])),
+            ("Checkpoints", f"{len(predicate['checkpoints'])}, of {checkpoints} files"),
+            ("Signed by", digest(signer["keyid"])),
+            ("Signed", day(predicate["made"]["at"])),
+        ]),
+    )  # fmt: skip
+
+
+def _references(references: list[str]) -> str:
+    return f" ({', '.join(references)})" if references else ""

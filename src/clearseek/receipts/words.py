@@ -1,0 +1,58 @@
+"""How a receipt is told, wherever it is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clearseek.ledger.quantity import Quantity
+from clearseek.receipts.arithmetic import from_json
+
+NAMES = {
+    "wall": "Time",
+    "cpu": "Processor time",
+    "gpu": "GPU time",
+    "energy": "Energy",
+    "money": "Money",
+    "prompt_tokens": "Tokens in",
+    "cached_tokens": "of them cached",
+    "completion_tokens": "Tokens out",
+    "reasoning_tokens": "of them reasoning",
+    "flops": "Computation",
+    "bytes": "Bytes",
+}
+"""What each booked quantity is called."""
+
+
+def cost_rows(predicate: dict[str, Any]) -> list[tuple[str, Quantity]]:
+    """The totals, named. What matters most stands there even where nothing was booked of it."""
+    totals = from_json(predicate["totals"])
+    from clearseek.ledger.quantity import unknown
+
+    for name, unit, why in (("energy", "J", "no energy was booked"), ("money", "USD", "no price was declared")):
+        totals.setdefault(name, unknown(unit, why))
+    return [(NAMES[name], totals[name]) for name in NAMES if name in totals]
+
+
+def made_words(predicate: dict[str, Any]) -> str:
+    """When the run was, in a sentence."""
+    run, made = predicate["run"], predicate["made"]
+    return (
+        f"A training run from {day(run['started_at'])} to {day(run['finished_at'])}; "
+        f"receipt made by {made['by']} on {day(made['at'])}."
+    )
+
+
+def day(text: str) -> str:
+    """`2026-11-23T17:02:03.123Z` as `2026-11-23 17:02 UTC`."""
+    return f"{text[:10]} {text[11:16]} UTC"
+
+
+def stage_name(stage: dict[str, Any]) -> str:
+    return str(stage["name"]) or "(outside the stages)"
+
+
+def share(part: Quantity | None, whole: Quantity | None) -> float | None:
+    """Which part of the whole; None where it cannot be told."""
+    if part is None or whole is None or part.value is None or not whole.value:
+        return None
+    return min(max(part.value / whole.value, 0.0), 1.0)
