@@ -117,7 +117,7 @@ class Books:
         self.rates = rates
         self.path = path
         self.spending = Spending(path)
-        self.day = Scope(None, "this server", day, self.spending)
+        self.day = Scope(None, "Today's budget", day, self.spending)
         self._caps_of = caps_of
         self._keys: dict[str, Scope] = {}
         self._writer = BookWriter(Book(path), self._written)
@@ -162,7 +162,7 @@ class Books:
         caps = self._caps_of(owner)
         scope = self._keys.get(owner)
         if scope is None:
-            scope = self._keys[owner] = Scope(owner, "this key", caps, self.spending)
+            scope = self._keys[owner] = Scope(owner, "This key's budget for today", caps, self.spending)
         scope.caps = caps  # a key's budget may have been changed
         return scope if caps.any else None
 
@@ -232,9 +232,9 @@ class Books:
     def _admit(self, scope: Scope, engine: Metered) -> int:
         if scope.caps.usd is not None:
             if engine.cpu is None:
-                raise scope.refusal(_REMOTE.format(scope.whose), "money")
+                raise scope.refusal(_REMOTE.format(scope.name), "money")
             if missing := no_price(self.rates):
-                raise scope.refusal(f"The budget of {scope.whose} is in dollars, and {missing}.", "money")
+                raise scope.refusal(f"{scope.name} is in dollars, and {missing}.", "money")
         return self._left(scope)
 
     def _left(self, scope: Scope) -> int:
@@ -448,7 +448,7 @@ UNLIMITED = 1 << 62
 
 
 _REMOTE = (
-    "The budget of {} is in dollars, and what a remote engine costs is not known here: use a model of this machine, "
+    "{} is in dollars, and what a remote engine costs is not known here: use a model of this machine, "
     "or a budget in tokens."
 )
 

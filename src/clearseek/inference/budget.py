@@ -170,8 +170,8 @@ class Scope:
 
     owner: str | None
     """None: everybody."""
-    whose: str
-    """In words: "this server", "this key"."""
+    name: str
+    """In words: "Today's budget", "This key's budget for today"."""
     caps: Caps
     spending: Spending
     tokens: int = 0
@@ -208,9 +208,7 @@ class Scope:
         raised = "[budget] in config.toml raises it" if self.owner is None else "whoever runs this server can raise it"
         what = f"does not hold the {prompt:,} tokens of this question" if prompt else "is used up"
         left = _in_words(max(1, round(again - time.time())))
-        return self.refusal(
-            f"The budget of {self.whose} for today, {cap}, {what}. It begins anew at midnight, in {left}; {raised}.", of
-        )
+        return self.refusal(f"{self.name}, {cap}, {what}. It begins anew at midnight, in {left}; {raised}.", of)
 
     def refusal(self, message: str, of: Kind) -> OverBudget:
         return OverBudget(message, of, midnight(1))
