@@ -29,7 +29,7 @@ MAX_FILE = 200_000
 MAX_PARTS = 64
 """Phases, kinds of chip in a fleet, pieces of evidence."""
 
-SCOPES = ("stage", "final-run", "programme", "fleet")
+SCOPES = ("stage", "final-run", "programme", "fleet", "service")
 WORK = ("pretraining", "context-extension", "distillation", "reinforcement-learning", "data-generation", "serving")
 PRECISIONS = ("bf16", "fp16", "fp8")
 _TOP = ("title", "date", "scope", "summary", "notes", "against", "country", "sources")
@@ -109,7 +109,7 @@ def load_claim(claim: str | Path, *, changes: Mapping[str, Any] | None = None) -
     Raises UsageError for a name that is not there and for everything that is wrong with the file.
     """
     path = Path(claim)
-    if path.suffix == "" and not path.exists():
+    if not path.exists() and path.suffix != ".toml":  # a name may have dots: llama-3.1-8b
         path = library.path_of(str(claim))
     try:
         with path.open("rb") as file:

@@ -152,8 +152,15 @@ def examine(claim: Claim, *, seed: int = 0, draws: int = DRAWS) -> Examination:
     solutions = tuple(solve(claim, target, base=base) for target in SOLVABLE)
     needs = binding.binds(claim, base, whole.known, goodput)
     shares = bands.shares(sample(held, "mfu", seed=seed, size=draws)) if goodput and draws else {}
-    counted = {"causal": ", attention counted causally", "as stated": ", at the FLOP stated"}
-    named = base.peak.label + counted.get(base.work.best_label, f", by {base.work.best_label}D")
+    counted = {
+        "causal": ", attention counted causally",
+        "as stated": ", at the FLOP per token stated",
+        "6N without attention": ", attention left out",
+    }
+    way = (
+        counted.get(base.work.best_label, f", by {base.work.best_label}D") if base.work.best else ", at the FLOP stated"
+    )
+    named = base.peak.label + way
     decided = verdicts.decide(
         claim,
         goodput,
@@ -161,7 +168,7 @@ def examine(claim: Claim, *, seed: int = 0, draws: int = DRAWS) -> Examination:
         named,
         checks,
         shares,
-        _hint(claim, solutions, needs),
+        _hint(claim, solutions, needs, whole.known),
     )
     target, based = ("mfu", held) if goodput else _other_target(claim, base)
     scenarios = scenario.same_work(claim, base, whole.known, goodput)
@@ -298,7 +305,9 @@ def _against(claim: Claim) -> tuple[Knowledge, Known | None] | None:
     return propagate(base.known), propagate(_to_hold(base), _STRAIGHT).known.get("mfu")
 
 
-def _hint(claim: Claim, solutions: tuple[Solution, ...], needs: tuple[binding.Bind, ...]) -> str:
+def _hint(
+    claim: Claim, solutions: tuple[Solution, ...], needs: tuple[binding.Bind, ...], known: Mapping[str, Known]
+) -> str:
     slowest = next((need for need in needs if need.binds), None)
     if slowest and claim.first("wall_time") is None and claim.first("gpu_hours") is None:
         low, high = slowest.days.bounds
@@ -306,7 +315,9 @@ def _hint(claim: Claim, solutions: tuple[Solution, ...], needs: tuple[binding.Bi
     for solution in solutions:
         if solution.assumed and solution.target in ("tokens", "gpu_hours") and not solution.stated:
             assumed = solution.assumed[0].removeprefix("assumed: ")
-            return f"With {assumed}, {solution.label.lower()} would be {span_of(solution)}."
+            return f"With {assumed}, it would be {span_of(solution)}."
+    if "flops" in known and not {"gpu_hours", "count"} & set(known):
+        return f"The work is {show('flops', known['flops'].value)}; nothing says on what, or for how long."
     return ""
 
 
@@ -319,8 +330,8 @@ def span_of(solution: Solution) -> str:
 
 def _warnings(claim: Claim, checks: list[Check], goodput: Known | None) -> list[str]:
     found = [
-        f"{label(c.name)} is given as {show(c.name, c.one.value)} and follows as {show(c.name, c.other.value)} "
-        f"({times(c.off)}): {c.other.how}."
+        f"{_name(c)} is given as {show(c.name, c.one.value)} and {_second(c.other)} {show(c.name, c.other.value)} "
+        f"({times(c.off)}): {c.other.how}.{_excuse(c)}"
         for c in checks
         if c.state == DIFFERS
     ]
@@ -330,6 +341,20 @@ def _warnings(claim: Claim, checks: list[Check], goodput: Known | None) -> list[
     if recalled:
         found.append(f"Written from memory and not checked against the source: {', '.join(recalled)}.")
     return found
+
+
+def _name(check: Check) -> str:
+    return "The published MFU" if check.name == "mfu" else label(check.name)
+
+
+def _excuse(check: Check) -> str:
+    if check.name != "mfu" or check.off > 1:
+        return ""
+    return " A published MFU is of running steps; hours also hold restarts and evaluation, so less is normal."
+
+
+def _second(item: Known) -> str:
+    return "follows as" if item.relation or item.basis is Basis.MODELLED else "also as"
 
 
 def _quantity(item: Known) -> Quantity:
@@ -359,7 +384,7 @@ def _line(claim: Claim, item: Known, known: Mapping[str, Known]) -> Line:
 def _sum(item: Known, known: Mapping[str, Known]) -> str:
     """The numbers of a derivation, written out."""
     if item.relation is None:
-        return " , ".join(show(n, known[n].value) for n in item.inputs if n in known)
+        return ""
     _, powers = monomial(item.relation, item.name)
     above = [show(n, known[n].value) for n, power in powers.items() if power > 0]
     below = [show(n, known[n].value) for n, power in powers.items() if power < 0]

@@ -11,7 +11,6 @@ from clearseek.audit.numbers import Reported
 from clearseek.audit.solve import Check, Known, compare
 from clearseek.ledger.quantity import Basis
 
-ASSUMED_LENGTH = 4096
 PLAUSIBLE_MFU = (0.20, 0.55)
 _PUE = (1.03, 1.1, 1.6)
 """From a purpose-built hall to an old one; Uptime Institute's surveys put the mean near 1.6."""
@@ -64,6 +63,8 @@ def stated(reported: Reported, *, assumed: bool = False) -> Known:
     assert quantity.value is not None
     low, high = quantity.bounds
     how = f"{reported.text}" + (f" ({reported.source})" if reported.source else "")
+    if assumed:
+        how = f"assumed: {reported.variable.label} of {how}"
     return Known(
         reported.variable.name,
         quantity.value,
@@ -154,14 +155,16 @@ def _work(claim: Claim, known: dict[str, Known], warnings: list[str]) -> Work:
     if a is None:
         best, label = (given.value, "as stated") if given else (six, "6N")
         return Work(six, None, None, None, "as stated" if given else "6 x active parameters", best, label)
+    if "sequence_length" not in known and not claim.phases:
+        warnings.append("The sequence length is not stated, so attention is left out: the work is a lower bound.")
+        bare = 6.0 * flops.count(a).matmul
+        return Work(six, bare, None, None, f"architecture {a.name}, without attention", bare, "6N without attention")
     parts: list[tuple[float, TokenFlops]]
     if claim.phases:
         parts = [(stated(p.tokens).value, flops.per_token(a, stated(p.sequence_length).value)) for p in claim.phases]
         at = " and ".join(f"{stated(p.sequence_length).value:,.0f}" for p in claim.phases)
     else:
-        length = known["sequence_length"].value if "sequence_length" in known else ASSUMED_LENGTH
-        if "sequence_length" not in known:
-            warnings.append(f"The sequence length is not stated; attention is counted for {ASSUMED_LENGTH:,} tokens.")
+        length = known["sequence_length"].value
         parts, at = [(1.0, flops.per_token(a, length))], f"{length:,.0f}"
     tokens = sum(weight for weight, _ in parts)
     causal = sum(weight * part.causal for weight, part in parts) / tokens
@@ -204,8 +207,8 @@ def peak_of(claim: Claim) -> Peak:
     warning = ""
     if claim.chip_ambiguous:
         warning = f"Which form of the chip is not said; {chip.name} is taken, and the conventions show the others."
-    elif "PCIe" in chip.name and (count := claim.first("count")) and (count.quantity.value or 0) > 256:
-        warning = f"{chip.name} is the slower card of its name; runs of this size were on SXM modules. Both are shown."
+    elif "PCIe" in chip.name and any((s.peak(precision) or 0) > (dense or 0) for s in chip.siblings()):
+        warning = f"{chip.name} is the slower card of its name; the others are shown too."
     if dense is None:
         return Peak(
             own, f"the stated peak ({_tf(own)})", f"no {precision} peak of {chip.name} is known", warning=warning
@@ -216,11 +219,11 @@ def peak_of(claim: Claim) -> Peak:
         return Peak(dense, label, how, warning=warning)
     for what, value in other_peaks(claim):
         if abs(own / value - 1) < 0.02:
-            warning = (
-                f"The claim's peak of {_tf(own)} is {what}, not the dense {precision.upper()} peak of {chip.name} "
+            warning += (
+                f" The claim's peak of {_tf(own)} is {what}, not the dense {precision.upper()} peak of {chip.name} "
                 f"({_tf(dense)}). The verdict is held against the latter; both are shown."
             )
-            return Peak(dense, label, how, own, what, warning)
+            return Peak(dense, label, how, own, what, warning.strip())
     warning = f"The claim's peak of {_tf(own)} is no figure of {chip.name} known here ({_tf(dense)} dense); it is used."
     return Peak(
         own, f"the stated peak ({_tf(own)})", f"stated: {given.text if given else ''}", own, "as stated", warning

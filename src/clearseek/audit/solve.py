@@ -13,9 +13,9 @@ from clearseek.audit.relations import RELATIONS, Relation
 from clearseek.ledger.quantity import Basis, weakest
 
 AGREES, DIFFERS, CONTRADICTS = "agrees", "differs", "contradicts"
-_CLOSE = 0.01
+_CLOSE = 0.02
 _APART = 1.5
-"""Two ways to one number may differ by 1% without a word, and by this factor before they contradict each other: in
+"""Two ways to one number may differ by 2% without a word, and by this factor before they contradict each other: in
 between, people round, leave out restarts, or mean slightly different things."""
 
 

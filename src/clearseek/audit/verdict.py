@@ -82,7 +82,9 @@ def decide(
         if not trained:
             why = "The bands are for training; generating text is bound by memory, and far lower in FLOP by nature."
         return verdict("consistent", headline, f"{why} {hint}".strip())
-    return verdict("underdetermined", "nothing in it can be held against anything, so it is not called false.", hint)
+    lacking = "tokens" if "tokens" not in claim.stated and not claim.phases else "hours, days or money"
+    headline = f"it states no {lacking}, so there is nothing to hold the rest against."
+    return verdict("underdetermined", headline, f"That does not make it false. {hint}".strip())
 
 
 STATUS_TITLES = {

@@ -60,7 +60,7 @@ _SCALED = {
     "kg": ((1e3, "t"), (1, "kg")),
     "B/s": ((1e9, "GB/s"), (1e6, "MB/s")),
     "B/token": ((1e6, "MB/token"), (1e3, "kB/token")),
-    "h": ((48, "days"), (1, "h")),
+    "h": ((100, "days"), (0, "h")),
     "W": ((1e6, "MW"), (1e4, "kW"), (1, "W")),
 }
 _FACTOR = {"days": 24.0, "kW": 1e3}
@@ -89,6 +89,7 @@ def amount(value: float, unit: str, digits: int = 4) -> str:
         return f"{number(value / 1e12, digits)} TFLOP/s"
     for step, name in _SCALED.get(unit, ()):
         if abs(value) >= step:
+            step = step or 1
             return f"{number(value / _FACTOR.get(name, step), digits)} {name}"
     name = _NAMES.get(unit, unit.replace("*", "·"))
     return f"{number(value, digits)} {name}".strip()

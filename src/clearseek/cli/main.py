@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from clearseek import __version__
-from clearseek.cli import bench, chat, doctor, keys, ledger, models, receipt, serve
+from clearseek.cli import audit, bench, chat, doctor, keys, ledger, models, receipt, serve
 from clearseek.errors import UserError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.add_typer(keys.app, name="keys", help="API keys: who may use the server from
 app.add_typer(bench.app, name="bench", help="Benchmarks against peers, measured in the same run.")
 app.command("ledger")(ledger.ledger)
 app.add_typer(receipt.app, name="receipt", help="Receipts: the proof of a training run, made, shown and checked.")
+app.command("audit")(audit.audit)
 app.command("doctor")(doctor.doctor)
 
 

@@ -1,0 +1,326 @@
+"""An examination on a terminal: every line of arithmetic with its basis, readable at 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from clearseek.audit.bands import BANDS
+from clearseek.audit.claim import Claim
+from clearseek.audit.compare import Comparison
+from clearseek.audit.examine import Examination, Solution
+from clearseek.audit.summary import Summary
+from clearseek.audit.verdict import STATUS_TITLES
+from clearseek.audit.words import amount, say, show
+from clearseek.report.figures import MARKS
+
+STYLES = {
+    "impossible": "bold red",
+    "inconsistent": "bold red",
+    "extraordinary": "bold yellow",
+    "incomplete": "bold yellow",
+    "scope-mismatch": "bold yellow",
+    "underdetermined": "bold",
+    "plausible": "bold green",
+    "consistent": "bold green",
+}
+_STATES = {"agrees": "green", "differs": "yellow", "contradicts": "red"}
+_PROVENANCE = {
+    "primary": "",
+    "copy": "a copy of it",
+    "press": "second hand",
+    "estimate": "an estimate",
+    "derived": "reckoned",
+    "recalled": "from memory",
+    "assumed": "assumed",
+}
+_FRACTIONS = "▏▎▍▌▋▊▉█"
+
+
+class Report:
+    """What `rich` prints for one examination."""
+
+    def __init__(self, examination: Examination) -> None:
+        self.examination = examination
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        e = self.examination
+        yield from _head(e)
+        yield from _verdict(e, options.max_width)
+        yield from _arithmetic(e)
+        yield from _checks(e)
+        yield from _conventions(e)
+        yield from _solved(e)
+        yield from _binds(e)
+        yield from _scope(e)
+        yield from _scenarios(e)
+        yield from _costs(e)
+        yield from _legality(e)
+        yield from _swings(e, options.max_width)
+        yield from _foot(e)
+
+
+def _title(text: str) -> Text:
+    return Text(f"\n{text}", style="bold")
+
+
+def _says(lines: Iterable[str], style: str = "") -> RenderResult:
+    for line in lines:
+        yield Padding(Text(line, style=style), (0, 0, 0, 2))
+
+
+def _grid(rows: Iterable[Sequence[Text | str]], right: Sequence[int] = (), fixed: Sequence[int] = ()) -> Padding:
+    rows = list(rows)
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for index in range(max((len(row) for row in rows), default=0)):
+        table.add_column(
+            justify="right" if index in right else "left", no_wrap=index in fixed, overflow="fold", vertical="top"
+        )
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    return Padding(table, (0, 0, 0, 2))
+
+
+def _dim(text: str) -> Text:
+    return Text(text, style="dim")
+
+
+def _mark(basis: object) -> Text:
+    return Text(MARKS.get(str(basis), "?"), style="dim")
+
+
+def _head(e: Examination) -> RenderResult:
+    claim = e.claim
+    yield Text(claim.title, style="bold")
+    facts = [claim.date.isoformat() if claim.date else "undated", f"scope: {claim.scope}", claim.name]
+    yield Text("  ".join(facts), style="dim")
+    if claim.summary:
+        yield Text(claim.summary)
+
+
+def _verdict(e: Examination, width: int) -> RenderResult:
+    verdict = e.verdict
+    title, _, rest = verdict.headline.partition(": ")
+    yield Text()
+    yield Padding(Text.assemble((title.upper(), STYLES[verdict.status]), f"  {rest}"), (0, 0, 0, 2))
+    yield from _says([verdict.why] if verdict.why else [])
+    if verdict.goodput.value is not None:
+        yield Padding(_scale(verdict.goodput.value, min(width, 80) - 4), (1, 0, 0, 2))
+    if verdict.shares:
+        told = [f"{STATUS_TITLES[s].lower()} {share:.0%}" for s, share in verdict.shares.items() if share >= 0.005]
+        yield from _says([f"Of {e.draws:,} draws from the stated intervals: {', '.join(told)}."], "dim")
+    for warning in e.warnings:
+        yield Padding(Text.assemble(("! ", "yellow"), warning), (0, 0, 0, 2))
+
+
+def _scale(goodput: float, width: int) -> Text:
+    """The bands as a ruler from 0 to 100%, and where the claim lies on it."""
+
+    def at(share: float) -> int:
+        return min(round(share * (width - 1)), width - 1)
+
+    ruler, labels = ["─"] * width, [" "] * (width + 4)
+    for share in [band.low for band in BANDS] + [1.0]:
+        ruler[at(share)] = "┬"
+        text = f"{share:.0%}"
+        start = min(max(at(share) - len(text) // 2, 0), width - len(text))
+        labels[start : start + len(text)] = text
+    pointer = f"▲ {show('mfu', goodput)}"
+    start = min(at(min(goodput, 1.0)), width - len(pointer))
+    return Text.assemble("".join(labels).rstrip(), "\n", "".join(ruler), "\n", " " * start, (pointer, "bold"))
+
+
+def _arithmetic(e: Examination) -> RenderResult:
+    yield _title("The arithmetic")
+    rows = []
+    for line in e.lines:
+        if line.kind == "stated":
+            more = _PROVENANCE.get(line.provenance, "")
+            told = ", ".join(part for part in (line.source, more) if part) or "no source given"
+        elif line.kind == "computed" and line.sum:
+            told = f"= {line.sum}"
+        else:
+            told = line.formula
+        rows.append((_mark(line.quantity.basis), line.label, Text(line.shown), _dim(told)))
+    yield _grid(rows, fixed=(0, 1, 2))
+
+
+def _checks(e: Examination) -> RenderResult:
+    if not e.checks:
+        return
+    yield _title("What can be worked out a second way")
+    rows = []
+    for check in e.checks:
+        state = Text(check.state, style=_STATES[check.state])
+        off = "" if check.off == "nothing" else check.off
+        rows.append((check.label, check.stated, check.follows, off, state))
+    head = tuple(_dim(text) for text in ("", "given", "follows", "off", ""))
+    yield _grid([head, *rows], right=(3,), fixed=(1, 2, 3, 4))
+    yield from _says((f"{check.label}: {check.how}" for check in e.checks if check.how), "dim")
+
+
+def _conventions(e: Examination) -> RenderResult:
+    if not e.conventions:
+        return
+    yield _title("One claim, several ways to count")
+    countings = list(dict.fromkeys(c.counting for c in e.conventions))
+    rows: list[tuple[Text | str, ...]] = [(_dim("FLOP counted"), *(_dim(text) for text in countings))]
+    for peak in dict.fromkeys(c.peak for c in e.conventions):
+        cells: list[Text | str] = []
+        for counting in countings:
+            found = next((c for c in e.conventions if c.peak == peak and c.counting == counting), None)
+            if found is None:
+                cells.append("")
+                continue
+            text = Text(f"{found.goodput:.1%}", style=STYLES[found.status].replace("bold ", ""))
+            text.append("*" if found.published else "", style="dim")
+            cells.append(text)
+        value = next(c.peak_value for c in e.conventions if c.peak == peak)
+        words = peak if amount(value, "FLOP/s", 4) in peak else f"{peak} ({amount(value, 'FLOP/s', 4)})"
+        rows.append((words, *cells))
+    yield _grid(rows, right=range(1, len(countings) + 1), fixed=range(1, len(countings) + 1))
+    if any(c.published for c in e.conventions):
+        yield from _says(["* within 2% of the published MFU; the first figure is the one the verdict names"], "dim")
+
+
+def solution_rows(solutions: Iterable[Solution]) -> Iterable[tuple[Text | str, ...]]:
+    """One row each: what, how much, and from what."""
+    for solution in solutions:
+        told = f"= {solution.sum}" if solution.sum else solution.formula
+        cell = _dim(told)
+        for assumed in solution.assumed:
+            cell.append(f"\n{assumed}", style="yellow")
+        yield _mark(solution.quantity.basis), solution.label, solution.shown, cell
+
+
+def _solved(e: Examination) -> RenderResult:
+    open_ones = [s for s in e.solved if s.quantity.value is not None]
+    if open_ones:
+        yield _title("Solved for each, the rest as given")
+        yield _grid(solution_rows(open_ones), fixed=(0, 1))
+
+
+def _binds(e: Examination) -> RenderResult:
+    told = [b for b in e.binds if b.days.value is not None or b.resource in ("memory", "network")]
+    if not any(b.days.value is not None for b in told) and not e.deadlines:
+        return
+    yield _title("What binds")
+    rows = []
+    for bind in told:
+        days = say(bind.days, 2) if bind.days.value is not None else ""
+        rows.append((Text(bind.resource, style="bold" if bind.binds else ""), days, _dim(bind.words)))
+    yield _grid(rows, fixed=(0, 1))
+    if e.deadlines:
+        parts = [f"{amount(d.chips.value or 0, 'chip', 4)} in {d.days:,.4g} days" for d in e.deadlines]
+        yield from _says([f"These chip-hours take {', '.join(parts)}."])
+
+
+def _scope(e: Examination) -> RenderResult:
+    yield _title("Scope")
+    yield from _says([f"{e.claim.scope}: {e.scope}."])
+    fleet = e.fleet
+    if fleet is None:
+        return
+    rows = [
+        ("claimed", say(fleet.claimed), _dim(fleet.claimed.how)),
+        ("at least", say(fleet.floor), _dim(fleet.floor.how)),
+        ("at most", say(fleet.ceiling), _dim(fleet.ceiling.how)),
+    ]
+    yield _grid(rows if e.claim.fleet else rows[1:], fixed=(0, 1))
+    yield from _says((f"in evidence: {line}" for line in fleet.lines), "dim")
+
+
+def _scenarios(e: Examination) -> RenderResult:
+    if not e.scenarios:
+        return
+    yield _title("What if")
+    rows = [(Text(s.what, style="bold" if s.own else ""), say(s.amount, 3), _dim(s.words)) for s in e.scenarios]
+    yield _grid(rows, fixed=(1,))
+
+
+def _costs(e: Examination) -> RenderResult:
+    if not e.costs:
+        return
+    yield _title("Money")
+    rows = []
+    for cost in e.costs:
+        each = say(cost.each) if cost.each.known else ""
+        rows.append((_mark(cost.whole.basis), cost.what, each, say(cost.whole), _dim(cost.whole.how)))
+    yield _grid([row[:4] for row in rows], fixed=(0, 2, 3))
+    hows = dict.fromkeys(c.each.how or c.whole.how for c in e.costs)
+    yield from _says((how for how in hows if how), "dim")
+
+
+def _legality(e: Examination) -> RenderResult:
+    if e.legality:
+        yield _title("What could be bought there, as context")
+        yield from _says(e.legality, "dim")
+
+
+def _swings(e: Examination, width: int) -> RenderResult:
+    if not e.swings:
+        return
+    name = "the goodput" if e.swing_target == "mfu" else show_name(e.swing_target)
+    yield _title(f"What moves {name} most")
+    top = max(max(s.at_low, s.at_high) for s in e.swings[:8])
+    bar = max(10, min(width, 80) - 46)
+    rows = []
+    for swing in e.swings[:8]:
+        low, high = sorted((swing.at_low, swing.at_high))
+        start, end = round(low / top * bar), max(round(high / top * bar), round(low / top * bar) + 1)
+        line = Text(" " * start + "█" * (end - start), style="yellow" if swing.crosses else "")
+        rows.append((swing.label, Text(f"{show(e.swing_target, low, 3)} to {show(e.swing_target, high, 3)}"), line))
+    yield _grid(rows, fixed=(1, 2))
+    if any(s.crosses for s in e.swings):
+        yield from _says(["coloured: the verdict changes between its ends"], "dim")
+
+
+def show_name(name: str) -> str:
+    """A variable in the middle of a sentence."""
+    from clearseek.audit.words import label
+
+    return label(name).lower()
+
+
+def _foot(e: Examination) -> RenderResult:
+    if e.claim.notes:
+        yield _title("Notes")
+        yield from _says(e.claim.notes)
+    if e.claim.sources:
+        yield _title("Sources")
+        yield from _says(e.claim.sources, "dim")
+    words = "  ".join(f"{mark} {basis}" for basis, mark in MARKS.items())
+    yield Text(f"\n{words}", style="dim")
+
+
+def listing(summaries: Iterable[Summary]) -> RenderResult:
+    """Every claim in two lines: its name and title, and its verdict."""
+    for summary in summaries:
+        title, _, rest = summary.headline.partition(": ")
+        yield Text.assemble((summary.name, "bold"), f"  {summary.title}", (f"  {summary.date or ''}", "dim"))
+        yield Padding(Text.assemble((title, STYLES[summary.status]), f": {rest}"), (0, 0, 0, 2))
+
+
+def solution_report(claim: Claim, solution: Solution) -> RenderResult:
+    """One number, what it must be, and from what."""
+    yield Text(claim.title, style="bold")
+    if solution.quantity.value is None:
+        yield from _says([f"{solution.label}: unknown; {solution.formula}."])
+        return
+    yield _grid(solution_rows([solution]), fixed=(0, 1))
+    yield from _says([solution.formula], "dim")
+    if solution.stated:
+        yield from _says([f"The claim says {solution.stated}; that was set aside."])
+
+
+def comparison_report(comparison: Comparison) -> RenderResult:
+    """Two claims side by side."""
+    head = tuple(Text(text, style="bold") for text in ("", comparison.one, comparison.other))
+    rows = [(row.label, row.one, row.other, row.ratio) for row in comparison.rows]
+    yield _grid([(*head, _dim("ratio")), *rows], right=(3,), fixed=(3,))
+    for warning in comparison.warnings:
+        yield Padding(Text.assemble(("! ", "yellow"), warning), (0, 0, 0, 2))
