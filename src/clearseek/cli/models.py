@@ -89,13 +89,15 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="An installed model, or any GGUF file.")],
     as_json: Json = False,
 ) -> None:
-    """What is inside a model: architecture, quantisation, template, licence, digest."""
+    """What is inside a model and where it comes from: architecture, template, licence, digest, receipt or origin."""
     from clearseek.hub.gguf_file import read_header
+    from clearseek.receipts.origin import proof_of
 
     model, path = _model_or_file(name)
     facts = describe_file(read_header(path), path, model)
+    proof = proof_of(model, _store().entries) if model is not None else None
     if as_json:
-        _print_json(facts)
+        _print_json({**facts, "proof": proof.as_json() if proof is not None else None})
         return
     from rich.table import Table
 
@@ -108,6 +110,11 @@ def show(
         words = ", ".join(f"{count} x {kind}" for kind, count in value.items()) if isinstance(value, dict) else value
         table.add_row(key.replace("_", " "), "unknown" if words is None else f"{words}")
     _show(table)
+    if proof is not None:
+        from clearseek.cli.receipt_text import print_proof
+
+        _say("")
+        print_proof(proof)
     _say("\nchat template:")
     _say(facts["chat_template"] or "none in the file; the ChatML form is used")
 

@@ -25,7 +25,7 @@ from clearseek.server.generations import Generations
 from clearseek.server.guard import Guard, refuse_open_bind
 from clearseek.server.keys import KeyRing, keys_file
 from clearseek.server.metrics import Metrics
-from clearseek.server.routes import audit, balance, books, completions, conversations, health, models
+from clearseek.server.routes import audit, balance, books, completions, conversations, health, models, proof
 from clearseek.server.services import Services
 from clearseek.settings import Settings, home
 
@@ -79,6 +79,7 @@ def create_app(
     app.include_router(health.router)
     app.include_router(audit.router)
     app.include_router(conversations.router)
+    app.include_router(proof.router)
     app.include_router(books.router)
     app.include_router(static_page.router)
     return app
