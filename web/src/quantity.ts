@@ -55,7 +55,7 @@ function formatOf(unit: string, size: number): Format {
   const [over, per] = unit === "USD" || unit.startsWith("USD/") ? ["USD", unit.slice(4)] : [unit, ""];
   if (over === "USD") {
     const [factor, letter] = size >= 999_500 ? letterScale(size) : [1, ""];
-    const end = `${letter}${per ? ` per ${unitWords(per)}` : ""}`;
+    const end = `${letter}${per ? ` per ${PER[per] ?? unitWords(per)}` : ""}`;
     return { text: (value) => dollars(value / factor), whole: (text) => `$${text}${end}` };
   }
   if (unit === "s") return { text: duration, whole: same };
@@ -67,13 +67,17 @@ function formatOf(unit: string, size: number): Format {
     return { text: count, whole: (text) => `${text} ${text === "1" ? "token" : "tokens"}` };
   }
   if (unit === "percent") return scaled(1, "%");
+  if (unit === "d" || unit === "h") {
+    const name = unit === "d" ? "day" : "hour";
+    return { text: significant, whole: (text) => `${text} ${name}${text === "1" ? "" : "s"}` };
+  }
   if (/^FLOP(\/|$)/.test(unit)) {
     const [factor, prefix] = size >= 1e18 ? [1, ""] : prefixScale(size);
     return scaled(factor, ` ${prefix}${unitWords(unit)}`);
   }
-  if (unit === "B") {
+  if (/^B(\/|$)/.test(unit)) {
     const [factor, prefix] = prefixScale(size);
-    return scaled(factor, ` ${prefix === "k" ? "K" : prefix}B`.replace("KB", "kB"));
+    return scaled(factor, ` ${prefix}${unit}`);
   }
   const [factor, letter] = size >= 999_500 && size < 1e15 ? letterScale(size) : [1, ""];
   const name = unitWords(unit);
@@ -125,10 +129,12 @@ function prefixScale(size: number): [number, string] {
   return [1, ""];
 }
 
+const PER: Record<string, string> = { h: "hour", d: "day", "(chip*h)": "chip-hour" };
 const UNIT_WORDS: Record<string, string> = {
-  h: "hour",
-  d: "day",
   token: "tokens",
+  "token/s": "tokens/s",
+  "token/d": "tokens a day",
+  "token/(chip*s)": "tokens/s a chip",
   parameter: "parameters",
   chip: "chips",
   "chip*h": "chip-hours",

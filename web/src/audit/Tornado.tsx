@@ -30,7 +30,7 @@ export function Tornado({ swings, centre, format }: TornadoProps) {
               {swing.label}
               {swing.range && <small>{swing.range}</small>}
             </span>
-            <span class="track" aria-hidden="true">
+            <span class="rail" aria-hidden="true">
               <i class="centre" style={{ left: place(centre) }} />
               <i class="swing" style={{ left: place(from), right: `calc(100% - ${place(to)})` }} />
             </span>
