@@ -99,7 +99,9 @@ export function Checks({ checks }: { checks: readonly Check[] }) {
   );
 }
 
-export function Solved({ solved }: { solved: readonly Solution[] }) {
+export function Solved({ solved: all }: { solved: readonly Solution[] }) {
+  const solved = all.filter(({ quantity }) => quantity.value !== null);
+  const open = all.filter(({ quantity }) => quantity.value === null);
   if (solved.length === 0) return null;
   return (
     <section aria-labelledby="solved">
@@ -124,6 +126,7 @@ export function Solved({ solved }: { solved: readonly Solution[] }) {
           </li>
         ))}
       </ol>
+      {open.length > 0 && <p class="quiet">Nothing in the claim leads to: {open.map(({ label }) => label.toLowerCase()).join(", ")}.</p>}
     </section>
   );
 }

@@ -7,7 +7,7 @@ import type { Examination } from "./shape";
 
 export function Around({ examination }: { examination: Examination }) {
   const { binds, deadlines, scenarios, costs, fleet, scope, legality } = examination;
-  const known = binds.filter(({ words, days }) => words || days.value !== null);
+  const known = binds.some(({ days }) => days.value !== null) ? binds.filter(({ words, days }) => words || days.value !== null) : [];
   return (
     <>
       {known.length > 0 && (

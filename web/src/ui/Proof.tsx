@@ -4,6 +4,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { request, sentence } from "../api";
 import { Close } from "./icons";
 import { ProofText, type ProofOf } from "./ProofText";
+import "../styles/proof.css";
 
 interface ProofProps {
   model: string;

@@ -1,9 +1,165 @@
-/** The text of a proof. */
+/** A proof as the server tells it: docs/receipts.md has the fields. Everything in it is text of others. */
 
-export interface ProofOf {
-  kind: "origin" | "receipt";
+import type { ComponentChildren } from "preact";
+import { parameters, plural } from "../format";
+import { plainAmount, type Quantity } from "../quantity";
+import { Amount } from "./Mark";
+
+export interface OriginCard {
+  kind: "origin";
+  name: string;
+  description: string;
+  source: string;
+  source_words: string;
+  revision: string | null;
+  licence: string | null;
+  architecture: string | null;
+  parameters: number | null;
+  quantisation: string | null;
+  sha256: { fetched: string | null; served: string | null };
+  bytes: number | null;
+  changes: string[];
+  unknown: { what: string; why: string }[];
 }
 
+export interface ReceiptCard {
+  kind: "receipt";
+  name: string;
+  receipt_sha256: string;
+  keyid: string | null;
+  ok: boolean;
+  problems: string[];
+  made: { at?: string; by?: string } | null;
+  run: { name?: string; started_at?: string; finished_at?: string } | null;
+  base: { name?: string } | null;
+  stages: { name: string; kind: string | null; quantities: Record<string, Quantity> }[];
+  totals: Record<string, Quantity>;
+  evaluations: { name: string; results: Record<string, Quantity> }[];
+  cannot_prove: string[];
+}
+
+export type ProofOf = OriginCard | ReceiptCard;
+
+/** `answered` is the digest of the weights that gave an answer. */
 export function ProofText({ proof, answered }: { proof: ProofOf; answered: string | null }) {
-  return <p>{proof.kind} {answered}</p>;
+  return proof.kind === "origin" ? <Origin card={proof} answered={answered} /> : <Made card={proof} />;
+}
+
+function Origin({ card, answered }: { card: OriginCard; answered: string | null }) {
+  const { served, fetched } = card.sha256;
+  const other = answered !== null && served !== null && answered !== served;
+  return (
+    <>
+      <p>{card.description}</p>
+      <p class="quiet">Others made this model, so it has no receipt. This card says what is known of it, and what is not.</p>
+      <dl class="facts">
+        <Fact name="From">{card.source_words}</Fact>
+        <Fact name="Revision">{card.revision}</Fact>
+        <Fact name="Licence">{card.licence}</Fact>
+        <Fact name="Architecture">{card.architecture}</Fact>
+        <Fact name="Parameters">{parameters(card.parameters)}</Fact>
+        <Fact name="Size">{card.bytes && [plainAmount(card.bytes, "B"), card.quantisation].filter(Boolean).join(", ")}</Fact>
+        <Fact name="SHA-256 as fetched">{fetched && <code class="hash">{fetched}</code>}</Fact>
+        <Fact name="SHA-256 as it answers">{served && <code class="hash">{served}</code>}</Fact>
+      </dl>
+      {other && (
+        <p role="alert">The answer was given by other weights, which are not installed now: {answered.slice(0, 16)}…</p>
+      )}
+      {card.changes.length > 0 && <h3>What was done to it here</h3>}
+      <Texts list={card.changes} />
+      <h3>What is unknown</h3>
+      <dl class="facts">
+        {card.unknown.map(({ what, why }) => (
+          <Fact key={what} name={what}>
+            {why}
+          </Fact>
+        ))}
+      </dl>
+    </>
+  );
+}
+
+const NAMES: Record<string, string> = {
+  wall: "Time", cpu: "Processor time", gpu: "GPU time", energy: "Energy", prompt_tokens: "Tokens read", cached_tokens: "Tokens reused",
+  completion_tokens: "Tokens written", reasoning_tokens: "Tokens of thinking", flops: "Work", bytes: "Bytes", money: "Money",
+};
+
+function Made({ card }: { card: ReceiptCard }) {
+  return (
+    <>
+      <p>
+        {card.ok ? (
+          <>
+            <strong class="good">The receipt is in order</strong>: its signature, its form and its sums hold, and it is about these
+            weights.
+          </>
+        ) : (
+          <strong class="bad">The receipt is not in order.</strong>
+        )}
+      </p>
+      <Texts list={card.problems} />
+      <dl class="facts">
+        <Fact name="Run">{card.run?.name}</Fact>
+        <Fact name="Began">{card.run?.started_at}</Fact>
+        <Fact name="Ended">{card.run?.finished_at}</Fact>
+        <Fact name="From">{card.base?.name}</Fact>
+        <Fact name="Made by">{card.made?.by}</Fact>
+        {Object.entries(card.totals).map(([name, quantity]) => (
+          <Fact key={name} name={NAMES[name] ?? name}>
+            <Amount of={quantity} />
+          </Fact>
+        ))}
+      </dl>
+      {card.stages.length > 0 && (
+        <>
+          <h3>{plural(card.stages.length, "stage")}</h3>
+          <dl class="facts">
+            {card.stages.map(({ name, kind, quantities }) => (
+              <Fact key={name} name={kind && kind !== name ? `${name} (${kind})` : name}>
+                {["wall", "energy", "money"].map((key) => quantities[key] && <Amount key={key} of={quantities[key]} />)}
+              </Fact>
+            ))}
+          </dl>
+        </>
+      )}
+      {card.evaluations.map(({ name, results }) => (
+        <dl key={name} class="facts" aria-label={name}>
+          {Object.entries(results).map(([what, quantity]) => (
+            <Fact key={what} name={`${name}: ${what}`}>
+              <Amount of={quantity} />
+            </Fact>
+          ))}
+        </dl>
+      ))}
+      <dl class="facts">
+        <Fact name="Receipt, SHA-256"><code class="hash">{card.receipt_sha256}</code></Fact>
+        <Fact name="Signed with key">{card.keyid && <code class="hash">{card.keyid}</code>}</Fact>
+      </dl>
+      <h3>What a receipt cannot prove</h3>
+      <Texts list={card.cannot_prove} />
+      <p class="quiet">
+        <code>clearseek receipt verify</code> checks every digest and the chain as well.
+      </p>
+    </>
+  );
+}
+
+function Fact({ name, children }: { name: string; children?: ComponentChildren }) {
+  if (children === null || children === undefined || children === "" || children === 0) return null;
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+function Texts({ list }: { list: readonly string[] }) {
+  return list.length === 0 ? null : (
+    <ul class="texts">
+      {list.map((line) => (
+        <li key={line}>{line}</li>
+      ))}
+    </ul>
+  );
 }
