@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from clearseek import __version__
-from clearseek.errors import UsageError, UserError
+from clearseek.errors import CheckFailed, UsageError, UserError
 from clearseek.ledger.book import Book
 from clearseek.ledger.canonical import canonical
 from clearseek.ledger.check import check
@@ -83,12 +83,29 @@ def make_receipt(run: Path | str, *, key: SigningKey | None = None) -> Path:
     """Make the receipt of a run folder and write it to RUN/receipt.json; returns where it is.
 
     `key` is the home's own by default. Raises UserError, in one sentence, for a folder that holds no run, a ledger
-    that is not intact, or notes that are not in order.
+    that is not intact, or notes that are not in order; CheckFailed where its own sums contradict each other.
     """
     folder = Path(run).expanduser()
     key = key or signing_key()
-    payload = canonical(build_statement(folder, key.public))
+    statement = build_statement(folder, key.public)
+    _fits(statement)
+    payload = canonical(statement)
     return write_receipt(folder / RECEIPT, payload, key)
+
+
+def _fits(statement: dict[str, Any]) -> None:
+    """No receipt is signed that would not verify."""
+    from clearseek.receipts.check_books import sums
+    from clearseek.receipts.form import quantity_error, schema_error
+    from clearseek.receipts.outcome import Found
+
+    wrong = schema_error(statement) or quantity_error(statement["predicate"])
+    if wrong is not None:
+        raise UserError(f"No receipt can be made of this run: {wrong[1]}")
+    found = Found()
+    sums(statement["predicate"], found)
+    if failed := found.failed_ones():
+        raise CheckFailed(f"No receipt is made of sums that do not fit, at `{failed[0].field}`: {failed[0].said}")
 
 
 def write_receipt(path: Path, payload: bytes, key: SigningKey) -> Path:
@@ -251,6 +268,11 @@ def _notes(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not JSON: {error}.") from None
     if not isinstance(notes, dict):
         raise UserError(f"{path} must be a JSON object.")
+    for name, kind in (("stages", dict), ("attempts", list)):
+        inner = notes.get(name, kind())
+        parts = inner.values() if isinstance(inner, dict) else inner
+        if not isinstance(inner, kind) or not all(isinstance(part, dict) for part in parts):
+            raise UsageError(f"`{name}` in {path} does not have its form; see docs/receipts.md.")
     if strange := sorted(set(notes) - _NOTES):
         raise UsageError(f"{path} has an unknown key `{strange[0]}`; known ones are {', '.join(sorted(_NOTES))}.")
     return notes

@@ -6,17 +6,14 @@ verification.ok, verification.failed, verification.cannot_prove
 
 from __future__ import annotations
 
-import functools
-import json
 from datetime import UTC, datetime, timedelta
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from clearseek.errors import UsageError, UserError
-from clearseek.ledger.quantity import Quantity
+from clearseek.errors import UserError
 from clearseek.receipts import check_books, check_files
 from clearseek.receipts.envelope import BadReceipt, Envelope, read_envelope, read_file
+from clearseek.receipts.form import quantity_error, schema_error
 from clearseek.receipts.outcome import Check, Found, Verification
 from clearseek.receipts.signing import TrustedKey, keyid_of, own_public_key, signature_fits, trusted_key
 from clearseek.receipts.statement import CANNOT_PROVE, PREDICATE_FAMILY, PREDICATE_TYPE, RECEIPT, STATEMENT_TYPE
@@ -79,14 +76,6 @@ def _verify(path: Path, trusted: TrustedKey | None, places: check_files.Places |
     return Verification(found.checks, limits, envelope.statement if whole else None, keyid)
 
 
-@functools.cache
-def schema() -> dict[str, Any]:
-    """The published JSON Schema of a statement."""
-    text = resources.files("clearseek.receipts").joinpath("training-receipt-v1.schema.json").read_text("utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
-
-
 def _form(statement: dict[str, Any], found: Found) -> bool:
     """Whether this is a statement that the checks below understand."""
     if statement.get("_type") != STATEMENT_TYPE:
@@ -106,11 +95,11 @@ def _form(statement: dict[str, Any], found: Found) -> bool:
     predicate = statement.get("predicate")
     version = predicate.get("version") if isinstance(predicate, dict) else None
     newer = isinstance(version, str) and version.startswith("1.") and version != "1.0"
-    wrong = _schema_error(statement, newer)
+    wrong = schema_error(statement, newer=newer)
     if wrong is not None:
         found.failed("form", *wrong)
         return False
-    wrong = _quantity_error(statement["predicate"])
+    wrong = quantity_error(statement["predicate"])
     if wrong is not None:
         found.failed("form", *wrong)
         return False
@@ -123,55 +112,6 @@ def _form(statement: dict[str, Any], found: Found) -> bool:
     else:
         found.ok("form", "predicateType", "It has the form of a training receipt, version 1.0.")
     return True
-
-
-def _schema_error(statement: dict[str, Any], newer: bool) -> tuple[str, str] | None:
-    from jsonschema import Draft202012Validator
-
-    rules = _open(schema()) if newer else schema()
-    error = next(iter(sorted(Draft202012Validator(rules).iter_errors(statement), key=_depth)), None)
-    if error is None:
-        return None
-    field = field_path(error.absolute_path)
-    said = error.message if len(error.message) <= 200 else f"{error.message[:120]} ... {error.message[-60:]}"
-    return field, f"`{field}` does not have the form of a training receipt: {said.rstrip('.')}."
-
-
-def _quantity_error(part: Any, field: str = "predicate") -> tuple[str, str] | None:
-    """The first quantity, wherever it stands, that is none: a value outside its interval, a unit that does not fit."""
-    if isinstance(part, dict) and "basis" in part and "unit" in part:
-        try:
-            Quantity.from_json(part)
-        except UsageError as error:
-            return field, f"`{field}` is no quantity: {error}"
-        return None
-    pairs = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
-    for name, inner in pairs:
-        if name not in ("resolved", "data"):  # what others wrote, in a form of their own
-            wrong = _quantity_error(inner, f"{field}[{name}]" if isinstance(name, int) else f"{field}.{name}")
-            if wrong is not None:
-                return wrong
-    return None
-
-
-def _depth(error: Any) -> int:
-    return -len(error.absolute_path)
-
-
-def _open(rules: Any) -> Any:
-    """The schema with room for fields that a newer minor version added."""
-    if isinstance(rules, dict):
-        return {
-            name: True if name == "additionalProperties" and rule is False else _open(rule)
-            for name, rule in rules.items()
-        }
-    return [_open(rule) for rule in rules] if isinstance(rules, list) else rules
-
-
-def field_path(parts: Any) -> str:
-    """`["predicate", "stages", 1]` as `predicate.stages[1]`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-    return text.removeprefix(".") or "the statement"
 
 
 def _signature(envelope: Envelope, trusted: TrustedKey | None, found: Found) -> str | None:
