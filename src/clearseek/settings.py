@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -31,7 +32,7 @@ def home() -> Path:
     return Path(platformdirs.user_data_dir("clearseek", appauthor=False))
 
 
-def _numbers(given: object) -> object:
+def _amount(given: Any) -> Any:
     """A number, or [low, high]. In an environment variable: `0.05`, or `0.04,0.06` with or without the brackets."""
     if isinstance(given, str):
         parts = given.strip().removeprefix("[").removesuffix("]").split(",")
@@ -39,21 +40,20 @@ def _numbers(given: object) -> object:
             given = [float(part) for part in parts] if len(parts) > 1 else float(parts[0])
         except ValueError:
             raise ValueError("it must be a number, or two: low,high") from None
-    if isinstance(given, bool):
-        raise ValueError("it must be a number")
-    if isinstance(given, (list, tuple)) and len(given) != 2:
-        raise ValueError("an interval has two numbers, [low, high]")
+    numbers = given if isinstance(given, (list, tuple)) else [given]
+    if any(isinstance(number, bool) or not isinstance(number, (int, float)) for number in numbers):
+        raise ValueError("it must be a number, or an interval [low, high]")
+    if any(not 0 <= number < math.inf for number in numbers):
+        raise ValueError("it must be finite, and 0 or more")
+    if isinstance(given, (list, tuple)):
+        if len(given) != 2:
+            raise ValueError("an interval has two numbers, [low, high]")
+        if given[0] > given[1]:
+            raise ValueError("the first number of an interval must not be above the second")
     return given
 
 
-def _in_order(amount: float | tuple[float, float]) -> float | tuple[float, float]:
-    if isinstance(amount, tuple) and amount[0] > amount[1]:
-        raise ValueError("the first number of an interval must not be above the second")
-    return amount
-
-
-_Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Amount = Annotated[_Positive | tuple[_Positive, _Positive], BeforeValidator(_numbers), AfterValidator(_in_order)]
+Amount = Annotated[float | tuple[float, float], BeforeValidator(_amount)]
 """What someone declares: a number, or an interval (low, high) that it lies in."""
 
 

@@ -119,7 +119,7 @@ class ChatStore:
         wanted = select(conversations.c.id, conversations.c.title)
         wanted = wanted.where(conversations.c.owner == owner, conversations.c.id.in_(ids))
         with telling(self.path), self._engine.begin() as db:
-            return dict(db.execute(wanted).tuples().all())
+            return {row.id: row.title for row in db.execute(wanted)}
 
     def rename(self, owner: str, id: str, title: str) -> None:
         with telling(self.path), self._writer.begin() as db:
