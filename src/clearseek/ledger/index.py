@@ -255,7 +255,7 @@ def _make(db: sqlite3.Connection, book: Path, lost: str | None) -> None:
 
 
 def _meta(db: sqlite3.Connection) -> dict[str, str]:
-    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+    if len(db.execute("SELECT 1 FROM sqlite_master WHERE name IN ('meta', 'entry')").fetchall()) < 2:
         return {}
     return dict(db.execute("SELECT key, value FROM meta"))
 
