@@ -27,8 +27,11 @@ _NAMELESS = """() => {
       for (const id of (element.getAttribute(name) || '').split(/\\s+/).filter(Boolean))
         if (!document.getElementById(id)) say(`${name} leads nowhere`, element);
   }
-  const levels = [...document.querySelectorAll('main :is(h1, h2, h3, h4)')].map((heading) => Number(heading.tagName[1]));
-  levels.forEach((level, at) => { if (level > (levels[at - 1] ?? 0) + 1) wrong.push(`a heading skips a level: h${level}`); });
+  const headings = [...document.querySelectorAll('main :is(h1, h2, h3, h4)')];
+  const levels = headings.filter((heading) => !heading.closest('dialog')).map((heading) => Number(heading.tagName[1]));
+  levels.forEach((level, at) => {
+    if (level > (levels[at - 1] ?? 0) + 1) wrong.push(`a heading skips a level: h${level}`);
+  });
   return wrong;
 }"""
 

@@ -69,11 +69,15 @@ export function Books() {
               <h2 id="take">Take them with you</h2>
               <p class="acts">
                 <button type="button" class="act" onClick={() => void download(`/api/books.csv?days=${days}`, "books.csv")}>
-                  Every entry as CSV
+                  By day as CSV
                 </button>
                 <button type="button" class="act" onClick={() => void download(`/api/books.json?days=${days}`, "books.json")}>
-                  Every entry as JSON
+                  By day as JSON
                 </button>
+              </p>
+              <p class="quiet">
+                The ledger itself is <code>ledger.jsonl</code> in ClearSeek's folder, one entry a line;{" "}
+                <code>clearseek ledger --csv</code> sums it by whatever you ask for.
               </p>
             </section>
           </>

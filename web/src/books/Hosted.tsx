@@ -3,6 +3,15 @@
 import { Amount } from "../ui/Mark";
 import type { Hosted, Totals } from "./shape";
 
+/** How the source was read, where it was not the original itself. */
+const PROVENANCE: Record<string, string> = {
+  C: "from a verbatim copy",
+  S: "from press or an analyst",
+  E: "an estimate",
+  D: "derived",
+  R: "recalled, not checked",
+};
+
 export function HostedOffers({ hosted, total }: { hosted: Hosted[]; total: Totals }) {
   if (hosted.length === 0 || total.answers === 0) return null;
   return (
@@ -33,7 +42,9 @@ export function HostedOffers({ hosted, total }: { hosted: Hosted[]; total: Total
                 <td class="n"><Amount of={offer.money} /></td>
                 <td>
                   {offer.source}
-                  {offer.as_of && <small>as of {offer.as_of}</small>}
+                  <small>
+                    {[offer.as_of && `as of ${offer.as_of}`, PROVENANCE[offer.provenance ?? ""]].filter(Boolean).join(", ")}
+                  </small>
                 </td>
               </tr>
             ))}

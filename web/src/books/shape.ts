@@ -31,6 +31,8 @@ export interface Hosted {
   source: string;
   as_of: string;
   note: string | null;
+  /** A letter: P the original was read, C a copy, S press, E an estimate, D derived, R recalled. */
+  provenance?: string;
 }
 
 export interface Rates {

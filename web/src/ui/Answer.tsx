@@ -38,7 +38,7 @@ export function Answer({ entry, last, visible }: AnswerProps) {
       {message.content &&
         (near ? <Prose text={message.content} growing={growing} /> : <div class="prose plain">{message.content}</div>)}
       {noAnswer && <p class="waiting">The model gave no answer.</p>}
-      {message.status === "failed" && <Trouble message={message} />}
+      {(message.status === "failed" || message.error?.code === "budget") && <Trouble message={message} />}
       {!growing && (
         <footer class="under">
           {message.status !== "failed" && <Receipt message={message} />}

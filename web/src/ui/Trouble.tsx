@@ -1,4 +1,4 @@
-/** An answer that failed: what happened, in words, and the ways on. */
+/** An answer that failed, or was ended by the budget: what happened, in words, and the ways on. */
 
 import { regenerate } from "../actions";
 import { plural } from "../format";
@@ -44,11 +44,13 @@ export function Trouble({ message }: { message: Message }) {
                 See the books
               </a>
             )}
-            <button type="button" class="act" onClick={() => void regenerate(message)}>
-              {error.code === "model_not_found" && state.model.value
-                ? `Try again with ${state.model.value.name}`
-                : "Try again"}
-            </button>
+            {message.status === "failed" && (
+              <button type="button" class="act" onClick={() => void regenerate(message)}>
+                {error.code === "model_not_found" && state.model.value
+                  ? `Try again with ${state.model.value.name}`
+                  : "Try again"}
+              </button>
+            )}
           </>
         )}
       </p>
