@@ -56,7 +56,8 @@ def test_wrong_numbers_of_users_are_refused(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_a_small_run_of_the_whole(real_home: Path) -> None:
     """That it measures, not what: times of a busy machine mean nothing."""
-    done = clearseek("bench", "serve", "--users", "2", "--rounds", "1", "--json", home=real_home, timeout=580)
+    flags = ("--users", "2", "--rounds", "1", "--metering", "--json")
+    done = clearseek("bench", "serve", *flags, home=real_home, timeout=580)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert [level["users"] for level in report["levels"]] == [2]
@@ -65,6 +66,11 @@ def test_a_small_run_of_the_whole(real_home: Path) -> None:
         assert bare["same_prompt_tokens"]
         assert bare["tokens"] == level["clearseek"]["tokens"] == 8 * bench_serve.TOKENS
         assert bare["ratio"]["median"] > 0
+        assert level["against"]["unmetered"]["ratio"]["median"] > 0
+        assert "2 users: metering costs at most 1%" in report["met"]
+    booked = [json.loads(line) for line in (real_home / "ledger.jsonl").read_text().splitlines()]
+    answers = 2 + 8 + 20  # to warm up, at one level, in two conversations; and none by the arm that keeps no books
+    assert sum(entry["kind"] == "answer" for entry in booked) == answers
     assert report["memory_mb"] > 0
     turns = report["turns"]["disabled"]
     assert len(turns) == 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -59,6 +60,19 @@ def test_prompt_and_pipe_are_joined_and_a_seed_repeats(real_home: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_budget_holds_in_the_terminal_too(real_home: Path) -> None:
+    (real_home / "config.toml").write_text("[budget]\ntokens_per_day = 60\n")
+    cut = clearseek("chat", "--no-think", "Tell me a long story.", home=real_home)
+    assert cut.returncode == 0
+    assert "60 tokens, is used up" in cut.stderr
+    assert cut.stdout
+    refused = clearseek("chat", "--no-think", "Tell me a long story.", home=real_home)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "is used up" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
 def test_a_limit_is_said_on_stderr(real_home: Path) -> None:
     done = clearseek("chat", "--no-think", "--max-tokens", "5", "Tell me a long story.", home=real_home)
     assert done.returncode == 0
@@ -76,6 +90,7 @@ def test_a_question_that_is_too_long_says_by_how_much(real_home: Path) -> None:
 
 @pytest.mark.slow
 def test_thinking_is_dimmed_where_someone_can_see_it(real_home: Path) -> None:
+    (real_home / "config.toml").write_text("[prices]\nmachine_usd_per_hour = 5\n[machine]\nwatts = 65\n")
     mine, theirs = pty.openpty()
     command = [sys.executable, "-m", "clearseek.cli.main", "chat", "--max-tokens", "300", "What is 2 + 2?"]
     done = subprocess.run(
@@ -92,6 +107,8 @@ def test_thinking_is_dimmed_where_someone_can_see_it(real_home: Path) -> None:
     assert done.returncode == 0, seen
     assert "\x1b[2;3m" in seen  # dim and italic
     assert b"\x1b" not in done.stdout
+    assert "$0.0" in seen.splitlines()[-1], "what it cost, in the small print"
+    assert "J modelled" in seen.splitlines()[-1]
 
 
 @pytest.mark.slow
@@ -113,6 +130,7 @@ def test_a_conversation_on_a_terminal(real_home: Path, tmp_path: Path) -> None:
         chat.wait_for("›")
         chat.type("What is the capital of France?\r")
         assert "Paris" in chat.wait_for(r"tokens/s")
+        chat.wait_for("energy and money unknown")
         chat.wait_for("›")
 
         chat.type("/model\r")
@@ -136,6 +154,13 @@ def test_a_conversation_on_a_terminal(real_home: Path, tmp_path: Path) -> None:
         chat.type("\x04")
         assert chat.end() == 0
         assert "Traceback" not in chat.seen
+        entries = [json.loads(line) for line in (real_home / "ledger.jsonl").read_text().splitlines()]
+        assert [(entry["kind"], entry["labels"]["status"]) for entry in entries] == [
+            ("load", "complete"),
+            ("answer", "cancelled"),
+            ("answer", "complete"),
+        ]
+        assert entries[1]["labels"]["source"] == "terminal"
         history = real_home / "chat-history"
         assert "lighthouse" in history.read_text()
         assert history.stat().st_mode & 0o077 == 0

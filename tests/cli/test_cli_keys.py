@@ -36,6 +36,23 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:
     assert "no key named 'laptop'" in gone.stderr
 
 
+def test_a_budget_is_given_with_the_key_and_shown(tmp_path: Path) -> None:
+    made = clearseek("keys", "create", "ann", "--tokens-per-day", "1000", "--json", home=tmp_path)
+    assert json.loads(made.stdout)["tokens_per_day"] == 1000
+    refused = clearseek("keys", "create", "ben", "--usd-per-day", "0.5", home=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "machine_usd_per_hour" in refused.stderr, "it says what to declare"
+    (tmp_path / "config.toml").write_text("[prices]\nmachine_usd_per_hour = 0.05\n")
+    assert clearseek("keys", "create", "ben", "--usd-per-day", "0.5", home=tmp_path).returncode == 0
+    listed = clearseek("keys", "list", home=tmp_path).stdout
+    assert "1,000 tokens a day" in listed
+    assert "$0.5 a day" in listed
+    document = json.loads(clearseek("keys", "list", "--json", home=tmp_path).stdout)
+    assert [key["usd_per_day"] for key in document["keys"]] == [None, 0.5]
+    wrong = clearseek("keys", "create", "cleo", "--tokens-per-day", "-1", home=tmp_path)
+    assert wrong.returncode == 2
+
+
 def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
     made = clearseek("keys", "create", "phone", "--json", home=tmp_path)
     document = json.loads(made.stdout)

@@ -28,6 +28,9 @@ def serve(
     against: Annotated[Peer, typer.Option("--against", help="Which peer.")] = Peer.bare,
     users: Annotated[str, typer.Option("--users", help="How many people at once, one run each.")] = "1,4,16",
     rounds: Annotated[int, typer.Option("--rounds", min=1, max=100, help="Rounds; the arms take turns in each.")] = 5,
+    metering: Annotated[
+        bool, typer.Option("--metering", help="Also measure our own server with its books closed.")
+    ] = False,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Name of a model.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -41,7 +44,8 @@ def serve(
     if not levels or not all(1 <= level <= 64 for level in levels):
         raise UsageError(f"--users takes numbers from 1 to 64, such as 1,4,16; got {users!r}.")
     peers = [Peer.bare, Peer.llama_cpp_python] if against is Peer.all else [against]
-    report = bench_serve.measure([peer.value for peer in peers], levels, rounds, model)
+    names = [peer.value for peer in peers] + (["unmetered"] if metering else [])
+    report = bench_serve.measure(names, levels, rounds, model)
     if json_:
         import json
 

@@ -100,13 +100,20 @@ def ask_once(url: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def ours(model: str, plan: Plan) -> Iterator[Arm]:
+def ours(model: str, plan: Plan, *, metering: bool = True) -> Iterator[Arm]:
     """Our server, with the plan spelt out, so that memory used by a peer cannot change it."""
+    name = "clearseek" if metering else "unmetered"
     flags = ["--host", "127.0.0.1", "--port", "0", "--model", model, "--context", str(plan.context)]
     flags += ["--slots", str(plan.slots), "--threads", str(plan.threads)]
-    with _process("clearseek", [sys.executable, "-m", "clearseek.cli.main", "serve", *flags]) as (process, log):
+    command = [sys.executable, "-m", "clearseek.cli.main", "serve", *flags]
+    with _process(name, command, {"CLEARSEEK_METERING": "true" if metering else "false"}) as (process, log):
         url = _wait(process, log, lambda: _first_url(log))
-        yield Arm("clearseek", f"{url}/v1", process)
+        yield Arm(name, f"{url}/v1", process)
+
+
+def unmetered(model: Model, plan: Plan) -> AbstractContextManager[Arm]:
+    """Our server again, booking nothing: what keeping the books costs."""
+    return ours(model.name, plan, metering=False)
 
 
 @contextlib.contextmanager
@@ -147,14 +154,20 @@ def llama_cpp_python(model: Model, plan: Plan) -> Iterator[Arm]:
 PEERS: dict[str, Callable[[Model, Plan], AbstractContextManager[Arm]]] = {
     "bare": bare,
     "llama-cpp-python": llama_cpp_python,
+    "unmetered": unmetered,
 }
 
 
 @contextlib.contextmanager
-def _process(name: str, command: list[str]) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+def _process(
+    name: str, command: list[str], more: dict[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     """A server that writes to a file (a pipe that nobody empties would block it), ended when the block ends."""
     with tempfile.TemporaryFile("w+", prefix=f"bench-{name}-") as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, text=True)
+        env = {**os.environ, **(more or {})}
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, text=True, env=env
+        )
         try:
             yield process, log
         finally:
