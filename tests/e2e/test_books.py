@@ -160,6 +160,19 @@ def test_on_a_phone_and_with_the_keyboard(new_page: Pages, echo: Server) -> None
     expect(page.locator("#question")).to_be_focused()
 
 
+def test_the_look_for_names_sees_what_has_none(new_page: Pages, echo: Server) -> None:
+    page = new_page(echo.url)
+    expect(page.locator("#question")).to_be_focused()
+    assert nameless(page) == []
+    page.evaluate(
+        "() => document.querySelector('main').insertAdjacentHTML('beforeend',"
+        " '<button></button><h4>x</h4><input><table><tr><th>x</th></tr></table><i id=app></i><svg></svg>')"
+    )
+    found = nameless(page)
+    for what in ("no name: <button", "no name: <input", "skips a level", "no scope", "twice: #app", "a drawing"):
+        assert any(what in one for one in found), (what, found)
+
+
 def test_a_budget_that_is_used_up_says_so_where_the_answer_would_be(new_page: Pages, frugal: Server) -> None:
     page = new_page(frugal.url)
     for number in range(4):
