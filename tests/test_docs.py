@@ -139,7 +139,8 @@ def test_every_command_that_is_named_exists(page: Path) -> None:
     for command in commands_named(page):
         words = re.split(r"[;|>#]", command)[0].split()[1:]
         path = [word for word in words[:1] if re.fullmatch("[a-z]+", word)]
-        if path in (["models"], ["keys"], ["bench"]) and len(words) > 1 and re.fullmatch("[a-z]+", words[1]):
+        groups = (["models"], ["keys"], ["bench"], ["receipt"])
+        if path in groups and len(words) > 1 and re.fullmatch("[a-z]+", words[1]):
             path.append(words[1])
         said = help_of(*path)
         assert said is not None, f"{name(page)}: there is no `{command}`"

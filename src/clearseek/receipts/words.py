@@ -36,10 +36,9 @@ def cost_rows(predicate: dict[str, Any]) -> list[tuple[str, Quantity]]:
 def made_words(predicate: dict[str, Any]) -> str:
     """When the run was, in a sentence."""
     run, made = predicate["run"], predicate["made"]
-    return (
-        f"A training run from {day(run['started_at'])} to {day(run['finished_at'])}; "
-        f"receipt made by {made['by']} on {day(made['at'])}."
-    )
+    began, ended = day(run["started_at"]), day(run["finished_at"])
+    when = f"of {began}" if began == ended else f"from {began} to {ended}"
+    return f"A training run {when}; its receipt was made by {made['by']} on {day(made['at'])}."
 
 
 def day(text: str) -> str:
