@@ -32,6 +32,8 @@ def ensure_model(settings: Settings, store: Store) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+    from clearseek.cli.pulling import pull
+
     size = f", {entry.bytes / 1e6:.0f} MB" if entry.bytes else ""
     print(f"Fetching {entry.name}: {entry.description} ({entry.licence}{size}; once)", file=sys.stderr)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
@@ -42,4 +44,4 @@ def ensure_model(settings: Settings, store: Store) -> None:
         def progress(stage: str, done: int, total: int | None) -> None:
             bar.update(task, description=stage, completed=done, total=total)
 
-        store.pull(entry.name, progress=progress)
+        pull(store, entry.name, settings, quant=None, progress=progress)

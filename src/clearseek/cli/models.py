@@ -66,8 +66,8 @@ def list_models(as_json: Json = False) -> None:
             _entry(entry.name, facts, entry.description)
 
 
-@app.command()
-def pull(
+@app.command("pull")
+def pull_(
     name: Annotated[str, typer.Argument(help="A name or alias that `clearseek models list` shows.")],
     quant: Annotated[
         str | None, typer.Option(help="keep, q4_0 or q8_0; without it, what the catalogue recommends.")
@@ -75,9 +75,12 @@ def pull(
     as_json: Json = False,
 ) -> None:
     """Fetch a model. Go on with `pull` again if it is cut short."""
-    store = _store()
+    from clearseek.cli.pulling import pull
+    from clearseek.settings import load_settings
+
+    store, settings = _store(), load_settings()
     with progress_bar() as progress:
-        model = store.pull(name, quant=quant, progress=progress)
+        model = pull(store, name, settings, quant=quant, progress=progress)
     if as_json:
         _print_json(_model_json(model))
     else:
