@@ -46,7 +46,7 @@ class Deadline:
 
 def binds(claim: Claim, base: Base, known: Mapping[str, Known], goodput: Known | None) -> tuple[Bind, ...]:
     """What each resource asks for, as far as the claim lets it be reckoned."""
-    found = [_arithmetic(known, goodput), _bandwidth(claim, known), _network(claim, known)]
+    found = [_arithmetic(claim, known, goodput), _bandwidth(claim, known), _network(claim, known)]
     slowest = max((b.days.value for b in found if b.days.value is not None), default=None)
     if sum(b.days.known for b in found) < 2:
         slowest = None
@@ -56,7 +56,7 @@ def binds(claim: Claim, base: Base, known: Mapping[str, Known], goodput: Known |
 
 def deadlines(known: Mapping[str, Known]) -> tuple[Deadline, ...]:
     """Chips for a month, two and three, and for the claim's own time."""
-    if "gpu_hours" not in known:
+    if "gpu_hours" not in known or known["gpu_hours"].value < 1000:
         return ()
     hours = known["gpu_hours"]
     own = known["wall_time"].value / 24 if "wall_time" in known else None
@@ -68,18 +68,21 @@ def deadlines(known: Mapping[str, Known]) -> tuple[Deadline, ...]:
     return tuple(found)
 
 
-def _arithmetic(known: Mapping[str, Known], goodput: Known | None) -> Bind:
+def _arithmetic(claim: Claim, known: Mapping[str, Known], goodput: Known | None) -> Bind:
     if not {"flops", "count", "peak"} <= set(known):
         return Bind("arithmetic", unknown("d"), "needs FLOP, the number of chips and their peak")
     seconds = known["flops"].value / (known["count"].value * known["peak"].value)
-    low, high = PLAUSIBLE_MFU
-    middle = goodput.value if goodput else (low * high) ** 0.5
+    assumed = claim.assumed.get("mfu")
+    low, high = assumed.quantity.bounds if assumed else PLAUSIBLE_MFU
+    middle = goodput.value if goodput else (assumed.quantity.value or 1.0) if assumed else (low * high) ** 0.5
     if goodput and not low <= goodput.value <= high:
         low = high = goodput.value
     days = modelled(seconds / middle / 86400, "d", "FLOP / (chips x peak x goodput)", seconds / high / 86400,
                     seconds / low / 86400)  # fmt: skip
-    share = f"{middle:.0%} of the peak" + (", as claimed" if goodput and not goodput.assumed else "")
-    return Bind("arithmetic", days, f"at {share} (interval: {low:.0%} to {high:.0%})")
+    if goodput:
+        own = f"{seconds / goodput.value / 86400:,.3g} days at the claim's {goodput.value:.1%} of the peak"
+        return Bind("arithmetic", days, own if low == high else f"{own}; interval: at {low:.0%} to {high:.0%}")
+    return Bind("arithmetic", days, f"at {low:.0%} to {high:.0%} of the peak, {middle:.0%} in the middle")
 
 
 def _memory(claim: Claim, known: Mapping[str, Known]) -> Bind:
@@ -138,7 +141,7 @@ def _network(claim: Claim, known: Mapping[str, Known]) -> Bind:
         return Bind("network", unknown("d"), f"{size}; the network's rate is not stated")
     rate = known["network"]
     low, high = rate.value / each.bounds[1], rate.value / each.bounds[0]
-    words = f"{size} over {rate.value / 1e9:.3g} GB/s allow {low:,.0f} to {high:,.0f} tokens/s a chip"
+    words = f"{size} over {rate.value / 1e9:.4g} GB/s allow {low:,.0f} to {high:,.0f} tokens/s a chip"
     if "tokens_per_second_per_chip" in known:
         words += f" ({known['tokens_per_second_per_chip'].value:,.0f} claimed)"
     if not {"tokens", "count"} <= set(known):

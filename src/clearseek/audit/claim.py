@@ -30,7 +30,15 @@ MAX_PARTS = 64
 """Phases, kinds of chip in a fleet, pieces of evidence."""
 
 SCOPES = ("stage", "final-run", "programme", "fleet", "service")
-WORK = ("pretraining", "context-extension", "distillation", "reinforcement-learning", "data-generation", "serving")
+WORK = (
+    "pretraining",
+    "context-extension",
+    "distillation",
+    "reinforcement-learning",
+    "data-generation",
+    "serving",
+    "metered",
+)
 PRECISIONS = ("bf16", "fp16", "fp8")
 _TOP = ("title", "date", "scope", "summary", "notes", "against", "country", "sources")
 _WORDS = {

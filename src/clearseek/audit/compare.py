@@ -7,7 +7,7 @@ from typing import Any
 
 from clearseek.audit.claim import Claim
 from clearseek.audit.examine import Examination, examine
-from clearseek.audit.words import label, show, times
+from clearseek.audit.words import label, show
 from clearseek.errors import UsageError
 
 _SHOWN = (
@@ -70,14 +70,15 @@ def side_by_side(one: Claim, other: Claim) -> Comparison:
     for name in _SHOWN:
         if name in values[0] or name in values[1]:
             shown = [show(name, known[name]) if name in known else "unknown" for known in values]
-            ratio = times(values[1][name] / values[0][name]) if name in values[0] and name in values[1] else ""
-            rows.append(Row(name, label(name), shown[0], shown[1], "the same" if ratio == "nothing" else ratio))
+            both_known = name in values[0] and name in values[1]
+            ratio = _ratio(values[0][name], values[1][name]) if both_known else ""
+            rows.append(Row(name, label(name), shown[0], shown[1], ratio))
     warnings = []
     if one.scope != other.scope:
         warnings.append(f"Their scopes differ: {both[0].scope}; against {both[1].scope}.")
-    chips = {claim.chip.name for claim in (one, other) if claim.chip}
-    if len(chips) == 2:
-        warnings.append(f"An hour of a {' is not an hour of a '.join(sorted(chips))}; compare FLOP, not hours.")
+    peaks = {claim.chip.name: claim.chip.peak("bf16") for claim in (one, other) if claim.chip}
+    if len(set(peaks.values())) == 2:
+        warnings.append(f"An hour of a {' is not an hour of a '.join(sorted(peaks))}; compare FLOP, not hours.")
     return Comparison(one.name, other.name, tuple(rows), tuple(warnings))
 
 
@@ -96,6 +97,9 @@ def _fleets(both: list[Examination]) -> list[Row]:
     for what, name in (("claimed", "Chips claimed"), ("floor", "at least, by evidence")):
         values = [getattr(e.fleet, what).value if e.fleet else None for e in both]
         shown = ["unknown" if value is None else show("count", value) for value in values]
-        ratio = times(values[1] / values[0]) if all(values) else ""
-        rows.append(Row(what, name, shown[0], shown[1], "the same" if ratio == "nothing" else ratio))
+        rows.append(Row(what, name, shown[0], shown[1], _ratio(*values)))
     return rows
+
+
+def _ratio(one: float | None, other: float | None) -> str:
+    return f"x {other / one:.3g}" if one and other else ""

@@ -43,7 +43,10 @@ def fleet(claim: Claim) -> Fleet | None:
     high = sum(part.count.quantity.bounds[1] for part in claim.fleet)
     value = sum(part.count.quantity.value or 0 for part in claim.fleet)
     claimed = declared(value, "chip", "the sum of the kinds claimed", low, high) if claim.fleet else unknown("chip")
-    lines = [f"{piece.what}: {piece.count.text}{f' ({piece.at})' if piece.at else ''}" for piece in claim.evidence]
+    lines = [
+        f"{piece.what}: {piece.count.quantity.value:,.0f}{f' ({piece.at})' if piece.at else ''}"
+        for piece in claim.evidence
+    ]
     if claim.evidence:
         most = max(claim.evidence, key=lambda piece: piece.count.quantity.value or 0)
         floor = declared(
@@ -71,10 +74,10 @@ def legality(claim: Claim) -> tuple[str, ...]:
     for chip in chips.values():
         periods = []
         for period in chip.row.china:
-            words = _STATUS.get(period.status, period.status)
             start = f"from {period.start}" if period.start else ""
-            end = f"until {period.end}" if period.end else ""
-            periods.append(f"{words} {' '.join(part for part in (start, end) if part)}".strip())
+            end = f"until {period.end}" if period.end and not period.start else ""
+            when = f"{start}{end}" or "at all times"
+            periods.append(f"{when} it {_STATUS.get(period.status, period.status)}")
         at = f" On {claim.date} it {_STATUS[status]}." if claim.date and (
             status := chip.row.china_status(claim.date)) in _STATUS else ""  # fmt: skip
         lines.append(f"{chip.name}: {'; '.join(periods) or 'no rule is known here'}.{at}")

@@ -14,7 +14,7 @@ from clearseek.audit.known import PLAUSIBLE_MFU, Base, base_of, stated
 from clearseek.audit.relations import RELATIONS
 from clearseek.audit.solve import DIFFERS, Check, Knowledge, Known, compare, monomial, propagate, sample, ways
 from clearseek.audit.variables import SOLVABLE
-from clearseek.audit.words import label, show, span, times, unit_of
+from clearseek.audit.words import label, show, span, times, unit_of, within
 from clearseek.errors import UsageError
 from clearseek.ledger.quantity import Basis, Quantity, unknown
 
@@ -151,7 +151,8 @@ def examine(claim: Claim, *, seed: int = 0, draws: int = DRAWS) -> Examination:
     rows = conventions.conventions(claim, base, goodput.value if goodput else None)
     solutions = tuple(solve(claim, target, base=base) for target in SOLVABLE)
     needs = binding.binds(claim, base, whole.known, goodput)
-    shares = bands.shares(sample(held, "mfu", seed=seed, size=draws)) if goodput and draws else {}
+    banded = goodput is not None and draws and verdicts.bands_apply(claim)
+    shares = bands.shares(sample(held, "mfu", seed=seed, size=draws)) if banded else {}
     counted = {
         "causal": ", attention counted causally",
         "as stated": ", at the FLOP per token stated",
@@ -220,10 +221,10 @@ def solve(claim: Claim, target: str, *, base: Base | None = None) -> Solution:
             assumed = tuple(item.how for item in more if _rests_on(best, item.name, based))
             shown = f"{show(name, best.value)}"
             if best.spread > 1.002:
-                shown += f" ({span(name, best.low, best.high, 4)})"
+                shown = f"{span(name, best.low, best.high, 4 if best.spread < 1.1 else 3)}"
             return Solution(target, label(name), shown, _quantity(best), said, best.how, _sum(best, based), assumed)
     why = "nothing in the claim leads to it" + _missing(name, {item.name for item in known})
-    return Solution(target, label(name), "unknown", unknown(unit_of(name), why), said, "", why, ())
+    return Solution(target, label(name), "unknown", unknown(unit_of(name), why), said, why, "", ())
 
 
 def _assumptions(claim: Claim, target: str, known: set[str]) -> list[list[Known]]:
@@ -252,7 +253,7 @@ def _missing(target: str, known: set[str]) -> str:
         ([v for v in r.variables if v != target and v not in known] for r in RELATIONS if target in r.variables),
         key=len,
     )
-    wanted = [label(names[0]).lower() for names in lacking if len(names) == 1]
+    wanted = [within(names[0]) for names in lacking if len(names) == 1]
     return f"; {' or '.join(dict.fromkeys(wanted))} would" if wanted else ""
 
 
@@ -310,8 +311,12 @@ def _hint(
 ) -> str:
     slowest = next((need for need in needs if need.binds), None)
     if slowest and claim.first("wall_time") is None and claim.first("gpu_hours") is None:
-        low, high = slowest.days.bounds
-        return f"It takes {low:.0f} to {high:.0f} days by the {slowest.resource}, which binds."
+        ends = [
+            f"{need.days.bounds[0]:.0f} to {need.days.bounds[1]:.0f} days by {need.resource}"
+            for need in needs
+            if need.days.value is not None and need.days.bounds[1] >= 1
+        ]
+        return f"It takes {', '.join(ends)}; the {slowest.resource} binds."
     for solution in solutions:
         if solution.assumed and solution.target in ("tokens", "gpu_hours") and not solution.stated:
             assumed = solution.assumed[0].removeprefix("assumed: ")
@@ -337,7 +342,7 @@ def _warnings(claim: Claim, checks: list[Check], goodput: Known | None) -> list[
     ]
     if goodput and claim.work == "distillation":
         found.append("Distilled: the teacher's work is not in 6 FLOP per parameter and token; read goodput as a floor.")
-    recalled = [label(n).lower() for n, r in claim.stated.items() if r[0].provenance == "recalled"]
+    recalled = [within(n) for n, r in claim.stated.items() if r[0].provenance == "recalled"]
     if recalled:
         found.append(f"Written from memory and not checked against the source: {', '.join(recalled)}.")
     return found

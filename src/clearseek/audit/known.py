@@ -63,6 +63,8 @@ def stated(reported: Reported, *, assumed: bool = False) -> Known:
     assert quantity.value is not None
     low, high = quantity.bounds
     how = f"{reported.text}" + (f" ({reported.source})" if reported.source else "")
+    if reported.provenance == "derived" and reported.source:
+        how = reported.source
     if assumed:
         how = f"assumed: {reported.variable.label} of {how}"
     return Known(
@@ -254,7 +256,7 @@ def other_peaks(claim: Claim) -> list[tuple[str, float]]:
 
 def _energy(claim: Claim, known: dict[str, Known]) -> None:
     """Where energy or carbon is claimed: what a chip draws and what its hall adds, assumed where it is not said."""
-    if not {"energy", "co2"} & set(known):
+    if not {"energy", "co2"} & set(known) or claim.work == "metered":
         return
     if "power" not in known and claim.chip and claim.chip.power:
         low, middle, high = (claim.chip.power * share for share in _POWER)

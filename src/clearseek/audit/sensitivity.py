@@ -47,13 +47,13 @@ def swings(knowledge: Knowledge, target: str, conventions: Iterable[Convention] 
     named = next((c for c in conventions if c.named), None)
     if named and target == "mfu":
         for what, words, group in (
-            ("counting", "how FLOP are counted", [c for c in conventions if c.peak == named.peak]),
-            ("peak", "which peak is meant", [c for c in conventions if c.counting == named.counting]),
+            ("counting", "How FLOP are counted", [c for c in conventions if c.peak == named.peak]),
+            ("peak", "Which peak is meant", [c for c in conventions if c.counting == named.counting]),
         ):
             ends = [min(c.goodput for c in group), max(c.goodput for c in group)]
             if ends[0] < ends[1]:
                 told = " or ".join(dict.fromkeys((c.counting if what == "counting" else _short(c)) for c in group))
-                found.append(Swing(what, words.capitalize(), told, ends[0], ends[1], _crosses(target, ends)))
+                found.append(Swing(what, words, told, ends[0], ends[1], _crosses(target, ends)))
     return tuple(sorted(found, key=lambda swing: -swing.width))
 
 

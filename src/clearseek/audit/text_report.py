@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -12,10 +12,10 @@ from rich.text import Text
 from clearseek.audit.bands import BANDS
 from clearseek.audit.claim import Claim
 from clearseek.audit.compare import Comparison
-from clearseek.audit.examine import Examination, Solution
+from clearseek.audit.examine import Examination, Line, Solution
 from clearseek.audit.summary import Summary
 from clearseek.audit.verdict import STATUS_TITLES
-from clearseek.audit.words import amount, say, show
+from clearseek.audit.words import amount, between, say, show, within
 from clearseek.report.figures import MARKS
 
 STYLES = {
@@ -28,7 +28,7 @@ STYLES = {
     "plausible": "bold green",
     "consistent": "bold green",
 }
-_STATES = {"agrees": "green", "differs": "yellow", "contradicts": "red"}
+STATES = {"agrees": "green", "differs": "yellow", "contradicts": "red"}
 _PROVENANCE = {
     "primary": "",
     "copy": "a copy of it",
@@ -68,9 +68,9 @@ def _title(text: str) -> Text:
     return Text(f"\n{text}", style="bold")
 
 
-def _says(lines: Iterable[str], style: str = "") -> RenderResult:
+def _says(lines: Iterable[str], style: str = "") -> Iterable[RenderableType]:
     for line in lines:
-        yield Padding(Text(line, style=style), (0, 0, 0, 2))
+        yield Padding(Text(line, style=style), (0, 0, 0, 2), expand=False)
 
 
 def _grid(rows: Iterable[Sequence[Text | str]], right: Sequence[int] = (), fixed: Sequence[int] = ()) -> Padding:
@@ -82,7 +82,7 @@ def _grid(rows: Iterable[Sequence[Text | str]], right: Sequence[int] = (), fixed
         )
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
-    return Padding(table, (0, 0, 0, 2))
+    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def _dim(text: str) -> Text:
@@ -93,7 +93,7 @@ def _mark(basis: object) -> Text:
     return Text(MARKS.get(str(basis), "?"), style="dim")
 
 
-def _head(e: Examination) -> RenderResult:
+def _head(e: Examination) -> Iterable[RenderableType]:
     claim = e.claim
     yield Text(claim.title, style="bold")
     facts = [claim.date.isoformat() if claim.date else "undated", f"scope: {claim.scope}", claim.name]
@@ -102,19 +102,19 @@ def _head(e: Examination) -> RenderResult:
         yield Text(claim.summary)
 
 
-def _verdict(e: Examination, width: int) -> RenderResult:
+def _verdict(e: Examination, width: int) -> Iterable[RenderableType]:
     verdict = e.verdict
     title, _, rest = verdict.headline.partition(": ")
     yield Text()
-    yield Padding(Text.assemble((title.upper(), STYLES[verdict.status]), f"  {rest}"), (0, 0, 0, 2))
+    yield Padding(Text.assemble((title.upper(), STYLES[verdict.status]), f"  {rest}"), (0, 0, 0, 2), expand=False)
     yield from _says([verdict.why] if verdict.why else [])
     if verdict.goodput.value is not None:
-        yield Padding(_scale(verdict.goodput.value, min(width, 80) - 4), (1, 0, 0, 2))
+        yield Padding(_scale(verdict.goodput.value, min(width, 80) - 4), (1, 0, 0, 2), expand=False)
     if verdict.shares:
         told = [f"{STATUS_TITLES[s].lower()} {share:.0%}" for s, share in verdict.shares.items() if share >= 0.005]
         yield from _says([f"Of {e.draws:,} draws from the stated intervals: {', '.join(told)}."], "dim")
     for warning in e.warnings:
-        yield Padding(Text.assemble(("! ", "yellow"), warning), (0, 0, 0, 2))
+        yield Padding(Text.assemble(("! ", "yellow"), warning), (0, 0, 0, 2), expand=False)
 
 
 def _scale(goodput: float, width: int) -> Text:
@@ -134,28 +134,41 @@ def _scale(goodput: float, width: int) -> Text:
     return Text.assemble("".join(labels).rstrip(), "\n", "".join(ruler), "\n", " " * start, (pointer, "bold"))
 
 
-def _arithmetic(e: Examination) -> RenderResult:
-    yield _title("The arithmetic")
-    rows = []
-    for line in e.lines:
-        if line.kind == "stated":
-            more = _PROVENANCE.get(line.provenance, "")
-            told = ", ".join(part for part in (line.source, more) if part) or "no source given"
-        elif line.kind == "computed" and line.sum:
-            told = f"= {line.sum}"
-        else:
-            told = line.formula
-        rows.append((_mark(line.quantity.basis), line.label, Text(line.shown), _dim(told)))
-    yield _grid(rows, fixed=(0, 1, 2))
+def _arithmetic(e: Examination) -> Iterable[RenderableType]:
+    notes = sources_of(e)
+    groups = (
+        ("What is stated", [line for line in e.lines if line.kind in ("stated", "data sheet", "assumed")]),
+        ("What follows", [line for line in e.lines if line.kind == "computed"]),
+    )
+    for title, lines in groups:
+        rows = []
+        for line in lines:
+            told = note_of(line, notes) if line.kind == "stated" else f"= {line.sum}" if line.sum else line.formula
+            rows.append((_mark(line.quantity.basis), line.label, Text(line.shown), _dim(told)))
+        if rows:
+            yield _title(title)
+            yield _grid(rows, fixed=(0, 1, 2))
 
 
-def _checks(e: Examination) -> RenderResult:
+def note_of(line: Line, notes: list[str]) -> str:
+    """The number of a stated line's source, and what kind of source it is where that is not the original."""
+    told = f"[{notes.index(line.source) + 1}]" if line.source in notes else "no source given"
+    more = _PROVENANCE.get(line.provenance, "")
+    return f"{told} {more}" if more else told
+
+
+def sources_of(e: Examination) -> list[str]:
+    """Where the stated numbers come from, each once: what the numbers in brackets mean."""
+    return list(dict.fromkeys(line.source for line in e.lines if line.kind == "stated" and line.source))
+
+
+def _checks(e: Examination) -> Iterable[RenderableType]:
     if not e.checks:
         return
     yield _title("What can be worked out a second way")
     rows = []
     for check in e.checks:
-        state = Text(check.state, style=_STATES[check.state])
+        state = Text(check.state, style=STATES[check.state])
         off = "" if check.off == "nothing" else check.off
         rows.append((check.label, check.stated, check.follows, off, state))
     head = tuple(_dim(text) for text in ("", "given", "follows", "off", ""))
@@ -163,7 +176,7 @@ def _checks(e: Examination) -> RenderResult:
     yield from _says((f"{check.label}: {check.how}" for check in e.checks if check.how), "dim")
 
 
-def _conventions(e: Examination) -> RenderResult:
+def _conventions(e: Examination) -> Iterable[RenderableType]:
     if not e.conventions:
         return
     yield _title("One claim, several ways to count")
@@ -197,29 +210,29 @@ def solution_rows(solutions: Iterable[Solution]) -> Iterable[tuple[Text | str, .
         yield _mark(solution.quantity.basis), solution.label, solution.shown, cell
 
 
-def _solved(e: Examination) -> RenderResult:
+def _solved(e: Examination) -> Iterable[RenderableType]:
     open_ones = [s for s in e.solved if s.quantity.value is not None]
     if open_ones:
         yield _title("Solved for each, the rest as given")
-        yield _grid(solution_rows(open_ones), fixed=(0, 1))
+        yield _grid(solution_rows(open_ones), fixed=(0, 1, 2))
 
 
-def _binds(e: Examination) -> RenderResult:
+def _binds(e: Examination) -> Iterable[RenderableType]:
     told = [b for b in e.binds if b.days.value is not None or b.resource in ("memory", "network")]
     if not any(b.days.value is not None for b in told) and not e.deadlines:
         return
     yield _title("What binds")
     rows = []
     for bind in told:
-        days = say(bind.days, 2) if bind.days.value is not None else ""
+        days = say(bind.days, 3) if bind.days.value is not None else ""
         rows.append((Text(bind.resource, style="bold" if bind.binds else ""), days, _dim(bind.words)))
     yield _grid(rows, fixed=(0, 1))
     if e.deadlines:
-        parts = [f"{amount(d.chips.value or 0, 'chip', 4)} in {d.days:,.4g} days" for d in e.deadlines]
-        yield from _says([f"These chip-hours take {', '.join(parts)}."])
+        parts = [f"{d.chips.value:,.0f} for {d.days:,.4g}" for d in e.deadlines]
+        yield from _says([f"Chips for days, at these chip-hours: {', '.join(parts)}."])
 
 
-def _scope(e: Examination) -> RenderResult:
+def _scope(e: Examination) -> Iterable[RenderableType]:
     yield _title("Scope")
     yield from _says([f"{e.claim.scope}: {e.scope}."])
     fleet = e.fleet
@@ -231,10 +244,12 @@ def _scope(e: Examination) -> RenderResult:
         ("at most", say(fleet.ceiling), _dim(fleet.ceiling.how)),
     ]
     yield _grid(rows if e.claim.fleet else rows[1:], fixed=(0, 1))
+    kinds = (f"{p.count.quantity.value:,.0f} {p.chip.name} ({p.count.source})" for p in e.claim.fleet)
+    yield from _says((f"claimed: {kind}" for kind in kinds), "dim")
     yield from _says((f"in evidence: {line}" for line in fleet.lines), "dim")
 
 
-def _scenarios(e: Examination) -> RenderResult:
+def _scenarios(e: Examination) -> Iterable[RenderableType]:
     if not e.scenarios:
         return
     yield _title("What if")
@@ -242,7 +257,7 @@ def _scenarios(e: Examination) -> RenderResult:
     yield _grid(rows, fixed=(1,))
 
 
-def _costs(e: Examination) -> RenderResult:
+def _costs(e: Examination) -> Iterable[RenderableType]:
     if not e.costs:
         return
     yield _title("Money")
@@ -251,53 +266,50 @@ def _costs(e: Examination) -> RenderResult:
         each = say(cost.each) if cost.each.known else ""
         rows.append((_mark(cost.whole.basis), cost.what, each, say(cost.whole), _dim(cost.whole.how)))
     yield _grid([row[:4] for row in rows], fixed=(0, 2, 3))
-    hows = dict.fromkeys(c.each.how or c.whole.how for c in e.costs)
-    yield from _says((how for how in hows if how), "dim")
+    yield from _says((f"{c.what}: {c.each.how or c.whole.how}" for c in e.costs if c.each.how or c.whole.how), "dim")
 
 
-def _legality(e: Examination) -> RenderResult:
+def _legality(e: Examination) -> Iterable[RenderableType]:
     if e.legality:
         yield _title("What could be bought there, as context")
         yield from _says(e.legality, "dim")
 
 
-def _swings(e: Examination, width: int) -> RenderResult:
+def _swings(e: Examination, width: int) -> Iterable[RenderableType]:
     if not e.swings:
         return
-    name = "the goodput" if e.swing_target == "mfu" else show_name(e.swing_target)
+    name = "the goodput" if e.swing_target == "mfu" else within(e.swing_target)
     yield _title(f"What moves {name} most")
+    shown = [
+        between(*(show(e.swing_target, end, 3) for end in sorted((swing.at_low, swing.at_high)))) for swing in e.swings
+    ]
     top = max(max(s.at_low, s.at_high) for s in e.swings[:8])
-    bar = max(10, min(width, 80) - 46)
+    bar = min(width, 80) - 8 - max(map(len, shown)) - max(len(s.label) for s in e.swings)
     rows = []
-    for swing in e.swings[:8]:
+    for swing, told in list(zip(e.swings, shown, strict=True))[:8]:
         low, high = sorted((swing.at_low, swing.at_high))
         start, end = round(low / top * bar), max(round(high / top * bar), round(low / top * bar) + 1)
         line = Text(" " * start + "█" * (end - start), style="yellow" if swing.crosses else "")
-        rows.append((swing.label, Text(f"{show(e.swing_target, low, 3)} to {show(e.swing_target, high, 3)}"), line))
-    yield _grid(rows, fixed=(1, 2))
+        rows.append((swing.label, told, line if bar >= 10 else ""))
+    yield _grid(rows, fixed=(0, 1, 2))
     if any(s.crosses for s in e.swings):
         yield from _says(["coloured: the verdict changes between its ends"], "dim")
 
 
-def show_name(name: str) -> str:
-    """A variable in the middle of a sentence."""
-    from clearseek.audit.words import label
-
-    return label(name).lower()
-
-
-def _foot(e: Examination) -> RenderResult:
+def _foot(e: Examination) -> Iterable[RenderableType]:
     if e.claim.notes:
         yield _title("Notes")
         yield from _says(e.claim.notes)
-    if e.claim.sources:
+    notes = sources_of(e)
+    if notes or e.claim.sources:
         yield _title("Sources")
-        yield from _says(e.claim.sources, "dim")
+        yield _grid([(_dim(f"[{index}]"), _dim(note)) for index, note in enumerate(notes, 1)], fixed=(0,))
+        yield from _says((source for source in e.claim.sources if source not in notes), "dim")
     words = "  ".join(f"{mark} {basis}" for basis, mark in MARKS.items())
     yield Text(f"\n{words}", style="dim")
 
 
-def listing(summaries: Iterable[Summary]) -> RenderResult:
+def listing(summaries: Iterable[Summary]) -> Iterable[RenderableType]:
     """Every claim in two lines: its name and title, and its verdict."""
     for summary in summaries:
         title, _, rest = summary.headline.partition(": ")
@@ -305,8 +317,17 @@ def listing(summaries: Iterable[Summary]) -> RenderResult:
         yield Padding(Text.assemble((title, STYLES[summary.status]), f": {rest}"), (0, 0, 0, 2))
 
 
-def solution_report(claim: Claim, solution: Solution) -> RenderResult:
+def solution_report(claim: Claim, solution: Solution) -> Group:
     """One number, what it must be, and from what."""
+    return Group(*_solution(claim, solution))
+
+
+def comparison_report(comparison: Comparison) -> Group:
+    """Two claims side by side."""
+    return Group(*_comparison(comparison))
+
+
+def _solution(claim: Claim, solution: Solution) -> Iterable[RenderableType]:
     yield Text(claim.title, style="bold")
     if solution.quantity.value is None:
         yield from _says([f"{solution.label}: unknown; {solution.formula}."])
@@ -317,10 +338,9 @@ def solution_report(claim: Claim, solution: Solution) -> RenderResult:
         yield from _says([f"The claim says {solution.stated}; that was set aside."])
 
 
-def comparison_report(comparison: Comparison) -> RenderResult:
-    """Two claims side by side."""
+def _comparison(comparison: Comparison) -> Iterable[RenderableType]:
     head = tuple(Text(text, style="bold") for text in ("", comparison.one, comparison.other))
     rows = [(row.label, row.one, row.other, row.ratio) for row in comparison.rows]
     yield _grid([(*head, _dim("ratio")), *rows], right=(3,), fixed=(3,))
     for warning in comparison.warnings:
-        yield Padding(Text.assemble(("! ", "yellow"), warning), (0, 0, 0, 2))
+        yield Padding(Text.assemble(("! ", "yellow"), warning), (0, 0, 0, 2), expand=False)

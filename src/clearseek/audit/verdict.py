@@ -13,7 +13,14 @@ from clearseek.ledger.quantity import Quantity
 
 _ABOUT_THE_MODEL = ("parameters", "active_parameters", "flops_per_token", "mfu_non_causal", "tokens")
 """Checks of these say that a model is described well, not that a run is."""
-_NOT_TRAINING = ("reinforcement-learning", "data-generation", "serving")
+_NOT_TRAINING = ("reinforcement-learning", "data-generation", "serving", "metered")
+_WHY = {
+    "reinforcement-learning": "Most of the work is generating text, which memory binds: the bands of training do not "
+    "hold for it.",
+    "data-generation": "Generating text is bound by memory: the bands of training do not hold for it.",
+    "serving": "Serving is bound by memory and by demand: the bands of training do not hold for it.",
+    "metered": "It was metered while it ran, at whatever pace; only what no chip could do would be held against it.",
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,11 @@ class Verdict:
     shares: Mapping[str, float]
 
 
+def bands_apply(claim: Claim) -> bool:
+    """Whether the bands of training say something about this kind of work."""
+    return claim.work not in _NOT_TRAINING
+
+
 def decide(
     claim: Claim,
     goodput: Known | None,
@@ -46,7 +58,7 @@ def decide(
     worst = max(
         (check for check in checks if check.state == CONTRADICTS), key=lambda c: max(c.off, 1 / c.off), default=None
     )
-    trained = claim.work not in _NOT_TRAINING
+    trained = bands_apply(claim)
 
     def verdict(status: str, headline: str, why: str) -> Verdict:
         words = f"{STATUS_TITLES[status]}: {headline}"
@@ -61,7 +73,7 @@ def decide(
                 "took. Both can be true, and neither refutes the other. " + hint,
             )
         return verdict("underdetermined", "what a fleet was used for cannot be seen in its size.", hint)
-    if band and goodput and trained and band.status == "impossible":
+    if band and goodput and (trained or claim.work == "metered") and band.status == "impossible":
         return verdict("impossible", f"{show('mfu', goodput.value)} of {against}.", f"{_cap(band.words)}.")
     if worst:
         return verdict("inconsistent", _contradiction(worst), "Two of its numbers cannot both be right.")
@@ -79,8 +91,7 @@ def decide(
         agree = sum(check.state == "agrees" for check in firm)
         headline = f"{agree} of {len(firm)} figures that can be worked out a second way agree."
         why = "None of its numbers says how much work was done, so the work itself is not held by them."
-        if not trained:
-            why = "The bands are for training; generating text is bound by memory, and far lower in FLOP by nature."
+        why = _WHY.get(claim.work, why)
         return verdict("consistent", headline, f"{why} {hint}".strip())
     lacking = "tokens" if "tokens" not in claim.stated and not claim.phases else "hours, days or money"
     headline = f"it states no {lacking}, so there is nothing to hold the rest against."

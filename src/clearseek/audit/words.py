@@ -24,6 +24,12 @@ def label(name: str) -> str:
     return VARIABLES[name].label if name in VARIABLES else name.replace("_", " ")
 
 
+def within(name: str) -> str:
+    """A variable in the middle of a sentence: chip-hours, but FLOP and CO2."""
+    text = label(name)
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
 def unit_of(name: str) -> str:
     """The unit a variable is reckoned in."""
     if name == "flops_per_token_full":
@@ -56,14 +62,18 @@ def _digits(value: float, digits: int) -> str:
 _SCALED = {
     "FLOP/s": ((1e15, "PFLOP/s"), (1e12, "TFLOP/s"), (1e9, "GFLOP/s")),
     "FLOP/token": ((1e12, "TFLOP/token"), (1e9, "GFLOP/token"), (1e6, "MFLOP/token")),
-    "kWh": ((1e6, "GWh"), (1e3, "MWh"), (1, "kWh")),
-    "kg": ((1e3, "t"), (1, "kg")),
+    "kWh": ((1e6, "GWh"), (1e3, "MWh"), (0.1, "kWh"), (0, "J")),
+    "kg": ((1e3, "t"), (1, "kg"), (0, "g")),
     "B/s": ((1e9, "GB/s"), (1e6, "MB/s")),
     "B/token": ((1e6, "MB/token"), (1e3, "kB/token")),
-    "h": ((100, "days"), (0, "h")),
+    "h": ((100, "days"), (1, "h"), (1 / 60, "min"), (0, "s")),
+    "chip*h": ((0.1, "chip-hours"), (0, "chip-seconds")),
     "W": ((1e6, "MW"), (1e4, "kW"), (1, "W")),
 }
-_FACTOR = {"days": 24.0, "kW": 1e3}
+_FACTOR = {
+    "days": 24.0, "kW": 1e3, "h": 1.0, "min": 1 / 60, "s": 1 / 3600, "chip-hours": 1.0, "chip-seconds": 1 / 3600,
+    "kWh": 1.0, "J": 1 / 3.6e6, "g": 1e-3,
+}  # fmt: skip
 _NAMES = {
     "chip*h": "chip-hours",
     "token": "tokens",
@@ -80,7 +90,13 @@ _NAMES = {
 def amount(value: float, unit: str, digits: int = 4) -> str:
     """A number with its unit, at a size that reads well."""
     if unit == "USD":
-        return f"${value:,.2f}" if 0.01 <= abs(value) < 1e5 else f"${number(value, digits)}"
+        return (
+            f"${value:,.2f}"
+            if 0.01 <= abs(value) < 1e4
+            else f"${value:,.0f}"
+            if 1e4 <= abs(value) < 1e6
+            else f"${number(value, digits)}"
+        )
     if unit in ("USD/(chip*h)", "USD/h"):
         return f"${value:,.2f}/h"
     if unit == "USD/token":
@@ -89,9 +105,10 @@ def amount(value: float, unit: str, digits: int = 4) -> str:
         return f"{number(value / 1e12, digits)} TFLOP/s"
     for step, name in _SCALED.get(unit, ()):
         if abs(value) >= step:
-            step = step or 1
             return f"{number(value / _FACTOR.get(name, step), digits)} {name}"
     name = _NAMES.get(unit, unit.replace("*", "·"))
+    if value == 1 and unit in ("chip", "token", "parameter"):
+        name = unit
     return f"{number(value, digits)} {name}".strip()
 
 
@@ -104,8 +121,15 @@ def show(name: str, value: float, digits: int = 4) -> str:
 
 def span(name: str, low: float, high: float, digits: int = 3) -> str:
     """An interval; one number where its ends read the same."""
-    one, other = show(name, low, digits), show(name, high, digits)
-    return one if one == other else f"{one} to {other}"
+    return between(show(name, low, digits), show(name, high, digits))
+
+
+def between(one: str, other: str) -> str:
+    """ "38.5 to 106 days": two numbers with their unit said once; one of them where they read the same."""
+    if one == other:
+        return one
+    first, _, unit = one.partition(" ")
+    return f"{first if unit and other.endswith(f' {unit}') else one} to {other}"
 
 
 def say(quantity: Quantity, digits: int = 3) -> str:
@@ -116,7 +140,7 @@ def say(quantity: Quantity, digits: int = 3) -> str:
     middle = amount(quantity.value, quantity.unit, digits)
     if low == high or amount(low, quantity.unit, 2) == amount(high, quantity.unit, 2):
         return middle
-    return f"{amount(low, quantity.unit, digits)} to {amount(high, quantity.unit, digits)}"
+    return between(amount(low, quantity.unit, digits), amount(high, quantity.unit, digits))
 
 
 def times(off: float) -> str:

@@ -67,11 +67,9 @@ def _load(name: str, changes: dict[str, str]) -> Claim:
     from clearseek.audit import load_claim
 
     if name.endswith(".json"):
-        if changes:
-            raise UsageError("A receipt is examined as it is; --set is for claims.")
-        from clearseek.audit import receipt
+        from clearseek.audit.receipt import load
 
-        return receipt.load(Path(name))
+        return load(Path(name), changes)
     return load_claim(name, changes=changes)
 
 
