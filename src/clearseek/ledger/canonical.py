@@ -49,7 +49,11 @@ def _plain(value: Any) -> Any:
     if kind is int:
         return value if -MAX_INTEGER < value < MAX_INTEGER else _by_the_reference(_double(value))
     if kind is dict:
-        if not all(type(key) is str and key.isascii() for key in value):
+        try:
+            ascii_keys = "".join(value).isascii()
+        except TypeError:
+            ascii_keys = False
+        if not ascii_keys:
             raise _NeedsTheSlowWay
         return {key: _plain(part) for key, part in value.items()}
     if kind is list or kind is tuple:

@@ -16,6 +16,7 @@ from clearseek.errors import UsageError
 from clearseek.ledger import units
 
 _MAX_HOW = 240
+_FIELDS = frozenset({"value", "unit", "basis", "how", "low", "high"})
 
 
 class Basis(StrEnum):
@@ -135,17 +136,17 @@ class Quantity:
     def from_json(cls, json: Any) -> Quantity:
         """What `as_json` gave. Raises UsageError for anything else."""
         try:
-            unknown = set(json) - {"value", "unit", "basis", "how", "low", "high"}
-            if unknown:
-                raise UsageError(f"A quantity has no `{min(unknown)}`.")
-            numbers = [json.get(name) for name in ("value", "low", "high")]
-            if any(isinstance(n, bool) or not isinstance(n, (int, float, type(None))) for n in numbers):
-                raise UsageError("A quantity's value must be a number.")
+            if not json.keys() <= _FIELDS:
+                raise UsageError(f"A quantity has no `{min(json.keys() - _FIELDS)}`.")
+            value, low, high = json.get("value"), json.get("low"), json.get("high")
+            for number in (value, low, high):
+                if number is not None and type(number) is not float and type(number) is not int:
+                    raise UsageError("A quantity's value must be a number.")
             if not isinstance(json["unit"], str) or not isinstance(json.get("how", ""), str):
                 raise UsageError("A quantity's unit and account must be text.")
-            value, low, high = (None if n is None else float(n) for n in numbers)
+            value, low, high = (None if number is None else float(number) for number in (value, low, high))
             return cls(value, json["unit"], Basis(json["basis"]), json.get("how", ""), low, high)
-        except (TypeError, KeyError, ValueError, AttributeError):
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
             raise UsageError("This is not a quantity: it needs a value, a unit and a basis.") from None
 
 
