@@ -112,6 +112,7 @@ function dollars(value: number): string {
   if (size === 0) return "0";
   if (size >= 999.5) return count(value);
   if (size >= 0.0995) return value.toFixed(2);
+  if (size >= 0.00995) return value.toFixed(3).replace(/0$/, "");
   if (size < 5e-9) return significant(value);
   return value.toFixed(Math.min(10, 1 - Math.floor(Math.log10(size))));
 }

@@ -116,7 +116,7 @@ export function Solved({ solved: all }: { solved: readonly Solution[] }) {
             <span class="by">
               {one.sum ? `${one.formula}: ${one.sum}` : one.formula || one.quantity.how}
               {one.assumed.map((line) => (
-                <small key={line}>assumed: {line}</small>
+                <small key={line}>{line.startsWith("assumed") ? line : `assumed: ${line}`}</small>
               ))}
             </span>
             <span class="n">

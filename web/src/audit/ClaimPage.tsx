@@ -1,4 +1,4 @@
-/** One claim, examined: the verdict stays in sight while its inputs are moved. */
+/** One claim, examined: the verdict stays in sight while its inputs, and what follows from them, are looked at. */
 
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { significant } from "../quantity";
@@ -12,7 +12,7 @@ import type { Examination } from "./shape";
 import { Sliders } from "./Sliders";
 import { Tornado } from "./Tornado";
 import { useExamination } from "./useExamination";
-import { capital, commandFor, headlineWords, SCOPES, statusWords, targetWords } from "./words";
+import { capital, commandFor, headlineWords, SCOPES, solvedAs, statusWords, swingWords, targetName } from "./words";
 
 export function ClaimPage({ name }: { name: string }) {
   const { shown, base, changes, change, busy, trouble, refused } = useExamination(name);
@@ -38,34 +38,36 @@ export function ClaimPage({ name }: { name: string }) {
         <>
           <p class="quiet num">{[base.claim.date, SCOPES[base.claim.scope] ?? base.claim.scope, base.claim.chip].filter(Boolean).join(" · ")}</p>
           {base.claim.summary && <p class="summary">{base.claim.summary}</p>}
-          <Verdict examination={shown} changed={changes.size} busy={busy} />
-          {refused && (
-            <p class="refused" role="alert">
-              {refused}
-            </p>
-          )}
-          {shown.warnings.length > 0 && (
-            <ul class="warnings" aria-label="Warnings">
-              {shown.warnings.map((warning) => (
-                <li key={warning}>{warning}</li>
-              ))}
-            </ul>
-          )}
-          {base.inputs.length > 0 && (
-            <section aria-labelledby="move">
-              <header class="head">
-                <h2 id="move">What if its numbers were other?</h2>
-                {changes.size > 0 && (
-                  <button type="button" class="act" onClick={() => change(new Map())}>
-                    Back to the claim as it stands
-                  </button>
-                )}
-              </header>
-              <Sliders inputs={base.inputs} changes={changes} change={change} />
-            </section>
-          )}
-          <Conventions examination={shown} />
-          <Checks checks={shown.checks} />
+          <div class="moved">
+            <Verdict examination={shown} changed={changes.size} busy={busy} />
+            {refused && (
+              <p class="refused" role="alert">
+                {refused}
+              </p>
+            )}
+            {shown.warnings.length > 0 && (
+              <ul class="warnings" aria-label="Warnings">
+                {shown.warnings.map((warning) => (
+                  <li key={warning}>{warning}</li>
+                ))}
+              </ul>
+            )}
+            {base.inputs.length > 0 && (
+              <section aria-labelledby="move">
+                <header class="head">
+                  <h2 id="move">What if its numbers were other?</h2>
+                  {changes.size > 0 && (
+                    <button type="button" class="act" onClick={() => change(new Map())}>
+                      Back to the claim as it stands
+                    </button>
+                  )}
+                </header>
+                <Sliders inputs={base.inputs} changes={changes} change={change} />
+              </section>
+            )}
+            <Conventions examination={shown} />
+            <Checks checks={shown.checks} />
+          </div>
           <Swings examination={shown} />
           <Arithmetic lines={shown.lines} />
           <Solved solved={shown.solved} />
@@ -97,8 +99,8 @@ function Verdict({ examination, changed, busy }: { examination: Examination; cha
   const [, rest = "", last = ""] = /^(.*?)(\S*)$/s.exec(headlineWords(headline)) ?? [];
   const likely = Object.entries(shares).filter(([, share]) => share >= 0.0005 && share < 0.9995);
   return (
-    <div class="verdict" aria-busy={busy}>
-      <div aria-live="polite" aria-atomic="true">
+    <>
+      <div class="verdict" aria-live="polite" aria-atomic="true" aria-busy={busy}>
         <p class="status" data-status={status}>
           {capital(statusWords(status))}
         </p>
@@ -110,7 +112,7 @@ function Verdict({ examination, changed, busy }: { examination: Examination; cha
           </span>
         </p>
       </div>
-      <p class="quiet">
+      <p class="quiet why">
         {why}
         {likely.length > 0 &&
           ` Of ${examination.draws.toLocaleString("en-US")} draws from its intervals: ${likely
@@ -118,26 +120,26 @@ function Verdict({ examination, changed, busy }: { examination: Examination; cha
             .join(", ")}.`}
         {changed > 0 && ` This is not the claim as it stands: ${changed === 1 ? "one number was" : `${changed} numbers were`} moved.`}
       </p>
-    </div>
+    </>
   );
 }
 
 function Swings({ examination }: { examination: Examination }) {
   const { swings, swing_target: target, solved, verdict } = examination;
   if (swings.length === 0) return null;
-  const found = target === "mfu" ? verdict.goodput.value : solved.find((one) => one.target === target)?.quantity.value;
+  const found = target === "mfu" ? verdict.goodput.value : solved.find((one) => one.target === solvedAs(target))?.quantity.value;
   const crossing = swings.filter(({ crosses }) => crosses).map(({ label }) => label);
   return (
     <section aria-labelledby="swings">
       <h2 id="swings">What moves it most</h2>
       <p class="quiet">
-        {target === "mfu" ? "Goodput" : capital(statusWords(target).replaceAll("_", " "))} at both ends of each input, the others kept.
+        {targetName(target)} at both ends of each input, the others kept.
         {crossing.length > 0 ? ` The verdict changes with: ${crossing.join(", ")}.` : " None of them changes the verdict."}
       </p>
       <Tornado
         swings={swings.map(({ label, words, at_low: low, at_high: high }) => ({ label, low, high, range: words }))}
         centre={found ?? (swings[0]!.at_low + swings[0]!.at_high) / 2}
-        format={targetWords(target)}
+        format={(low, high) => swingWords(target, low, high)}
       />
     </section>
   );

@@ -12,7 +12,8 @@ export interface Swing {
 interface TornadoProps {
   swings: readonly Swing[];
   centre: number;
-  format: (value: number) => string;
+  /** Both ends of a swing, in words. */
+  format: (low: number, high: number) => string;
 }
 
 export function Tornado({ swings, centre, format }: TornadoProps) {
@@ -34,9 +35,7 @@ export function Tornado({ swings, centre, format }: TornadoProps) {
               <i class="centre" style={{ left: place(centre) }} />
               <i class="swing" style={{ left: place(from), right: `calc(100% - ${place(to)})` }} />
             </span>
-            <span class="n">
-              {format(from)} to {format(to)}
-            </span>
+            <span class="n">{format(from, to)}</span>
           </li>
         );
       })}

@@ -1,6 +1,6 @@
 /** Words of the audit that are the page's own. Pure. */
 
-import { plainAmount, significant } from "../quantity";
+import { amount, plainAmount, significant } from "../quantity";
 import type { Changes } from "./changes";
 import { written } from "./changes";
 import type { Input } from "./shape";
@@ -37,13 +37,31 @@ function isShare({ name, quantity }: Input): boolean {
   return quantity.unit === "" && /^mfu|margin$/.test(name);
 }
 
-/** A number at either end of a swing: percent for a utilisation. */
-export function targetWords(target: string): (value: number) => string {
-  if (target === "mfu") return (value) => `${significant(100 * value)}%`;
-  const units: Record<string, string> = {
-    gpu_hours: "chip*h", tokens: "token", count: "chip", wall_time: "h", usd: "USD", price: "USD/(chip*h)", energy: "kWh", co2: "kg",
-  };
-  return (value) => plainAmount(value, units[target] ?? "");
+/** What the swings are swings of, its unit, and the name under which it is solved for. */
+const TARGETS: Record<string, readonly [words: string, unit: string, solved: string]> = {
+  mfu: ["Goodput", "percent", "mfu"],
+  gpu_hours: ["Chip-hours", "chip*h", "gpu_hours"],
+  tokens: ["Tokens", "token", "tokens"],
+  count: ["Chips", "chip", "count"],
+  wall_time: ["Wall time", "h", "days"],
+  usd: ["Money", "USD", "usd"],
+  price: ["The price of a chip-hour", "USD/(chip*h)", "price"],
+  energy: ["Energy", "kWh", ""],
+  co2: ["CO2", "kg", ""],
+};
+
+export function targetName(target: string): string {
+  return TARGETS[target]?.[0] ?? capital(target.replaceAll("_", " "));
+}
+
+export function solvedAs(target: string): string {
+  return TARGETS[target]?.[2] ?? target;
+}
+
+/** From one end of a swing to the other. */
+export function swingWords(target: string, low: number, high: number): string {
+  const [unit, factor] = target === "mfu" ? ["percent", 100] : [TARGETS[target]?.[1] ?? "", 1];
+  return amount({ value: low * factor, low: low * factor, high: high * factor, unit, basis: "modelled", how: "" });
 }
 
 /** The same in a terminal. Only words that need no quoting but for the space in a unit. */
