@@ -106,6 +106,11 @@ def test_models_show_and_receipt_show(
     assert clearseek(["receipt", "show", "smollm2", "--html", str(tmp_path / "card.html")]) == 0
     assert "What is unknown" in (tmp_path / "card.html").read_text()
     assert clearseek(["receipt", "show", "smollm2", "--json"]) == 0
+    capsys.readouterr()
+    assert clearseek(["receipt", "verify", "smollm2"]) == 1
+    assert "no receipt, because others made it" in capsys.readouterr().err
+    assert clearseek(["receipt", "verify", "no-such-model"]) == 1
+    assert "no model `no-such-model`" in capsys.readouterr().err
     give_receipt(Store(real_home / "models").find("smollm2"), trained, key)
     capsys.readouterr()
     assert clearseek(["models", "show", "smollm2"]) == 0

@@ -167,3 +167,21 @@ def test_a_run_without_notes_has_a_receipt_too(run: Path, key: SigningKey, monke
     assert verification.ok, verification.failed
     assert verification.statement is not None
     assert verification.statement["predicate"]["run"]["name"] == "small"
+
+
+def test_a_ledger_that_was_healed_says_so(run: Path, key: SigningKey) -> None:
+    from clearseek.ledger.book import Book
+    from clearseek.ledger.entry import Draft
+
+    with (run / "ledger.jsonl").open("ab") as file:
+        file.write(b'{"at":"2026-')
+    with pytest.raises(UserError, match="torn"):
+        make_receipt(run, key=key)
+    book = Book(run / "ledger.jsonl")
+    book.append(Draft("train", labels={"stage": "main", "attempt": "2"}))
+    book.close()
+    make_receipt(run, key=key)
+    verification = verify(run)
+    assert verification.ok, verification.failed
+    assert verification.statement is not None
+    assert verification.statement["predicate"]["ledger"]["healed"] == 1

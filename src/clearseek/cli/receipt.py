@@ -69,7 +69,7 @@ def verify(
 
     if (timestamp is None) != (authority is None):
         raise UsageError("A timestamp is checked against an authority: give both --timestamp and --authority.")
-    path = _receipt_path(str(file)) or file
+    path = _needed(file)
     verification = check(path, models=models, key=key)
     if timestamp is not None and authority is not None:
         from clearseek.receipts.timestamp import check_timestamp
@@ -125,7 +125,7 @@ def timestamp(
     """Have an authority confirm that a receipt exists now; only the receipt's hash is sent."""
     from clearseek.receipts.timestamp import request_timestamp
 
-    path = _receipt_path(str(file)) or file
+    path = _needed(file)
     token, moment = request_timestamp(path, url)
     if as_json:
         _print_json({"file": str(token), "at": moment})
@@ -143,7 +143,7 @@ def export(
     """Sign the same weights or the same receipt in the form that other tools check."""
     from clearseek.receipts.export import export_receipt
 
-    path = _receipt_path(str(file)) or file
+    path = _needed(file)
     said = export_receipt(path, kind, out)
     if as_json:
         _print_json({"file": str(out), "as": kind})
@@ -166,6 +166,22 @@ def _receipt_path(what: str) -> Path | None:
         if what not in ("", ".", "..") and known.is_file():
             return known
     return None
+
+
+def _needed(file: Path) -> Path:
+    """The receipt that is meant, where there must be one. Raises UserError for a model that others made."""
+    path = _receipt_path(str(file))
+    if path is None:
+        from clearseek.errors import UserError
+        from clearseek.receipts.origin import OriginCard, installed_proof
+
+        proof = installed_proof(str(file))
+        if isinstance(proof, OriginCard):
+            raise UserError(
+                f"{proof.name} has no receipt, because others made it; `clearseek receipt show {proof.name}` tells "
+                "where it comes from."
+            )
+    return path or file
 
 
 def _show_origin(name: str, html: Path | None, as_json: bool) -> None:
