@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,18 @@ def test_labels_cannot_drive_the_terminal(book: Book, capsys: pytest.CaptureFixt
     assert "\x1b[2J" not in out
     assert "\x07" not in out
     assert "[bold]x" in out
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_narrow_terminal_keeps_the_days_and_the_money(
+    book: Book, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    assert run(["ledger", "--by", "model"]) == 0
+    table = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out.split("\n\n")[0])
+    assert "m0" in table
+    assert "in all" in table
+    assert "$" in table
+    assert max(len(line) for line in table.splitlines()) <= width

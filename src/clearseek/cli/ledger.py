@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from clearseek.ledger.check import BookCheck
     from clearseek.ledger.index import Index, Row
 
@@ -205,13 +208,15 @@ def _cell(text: str) -> str:
 
 
 _COLUMNS = (
-    ("prompt_tokens", "read"),
-    ("cached_tokens", "of it cached"),
-    ("completion_tokens", "written"),
+    ("prompt_tokens", "tokens read"),
+    ("cached_tokens", "of them cached"),
+    ("completion_tokens", "tokens written"),
     ("wall", "time"),
     ("energy", "energy"),
     ("money", "money"),
 )
+_LESSER = ("cached_tokens", "prompt_tokens", "energy", "completion_tokens", "wall")
+"""What is left out first where there is no room."""
 
 
 def _show(by: str, rows: list[Row], total: list[Row], path: Path, state: dict[str, Any], lost: str | None) -> None:
@@ -224,23 +229,33 @@ def _show(by: str, rows: list[Row], total: list[Row], path: Path, state: dict[st
 
         # a pipe has no width of its own: nothing is cut off there
         console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-        console.print(_table(by, rows, total[0]))
+        console.print(_fitting(console, by, rows, total[0]))
         console.print(_legend(total[0]))
-        money = _about_money(total[0])
-        if money:
-            console.print(f"\n{money}", soft_wrap=True, markup=False)
+        hint = _about_unknown(total[0])
+        if hint:
+            print(f"\n{hint}")
     for line in (_about_chain(path, state), lost):
         if line:
             print(f"\n{line}")
 
 
-def _table(by: str, rows: list[Row], total: Row) -> Any:
+def _fitting(console: Console, by: str, rows: list[Row], total: Row) -> Table:
+    """The table, without its lesser columns where the terminal is too narrow for all."""
+    shown = [name for name, _ in _COLUMNS if name in total.totals]
+    lesser = [name for name in _LESSER if name in shown]
+    endless = console.options.update(max_width=1000)
+    while console.measure(_table(by, rows, total, shown), options=endless).maximum > console.width and lesser:
+        shown.remove(lesser.pop(0))
+    return _table(by, rows, total, shown)
+
+
+def _table(by: str, rows: list[Row], total: Row, shown: list[str]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     from clearseek.cli.render import plain
 
-    used = [(name, title) for name, title in _COLUMNS if name in total.totals]
+    used = [(name, title) for name, title in _COLUMNS if name in shown]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_footer=True)
     table.add_column(by, footer="in all", overflow="fold")
     table.add_column("entries", footer=f"{total.entries:,}", justify="right")
@@ -267,27 +282,41 @@ def _said(row: Row, name: str) -> str:
 def _legend(total: Row) -> str:
     from clearseek.report.figures import MARKS, say
 
-    bases = {str(known.basis) for known in total.known.values()}
-    if any(total.missing.values()):
+    shown = [name for name, _ in _COLUMNS if name in total.totals]
+    bases = {str(total.known[name].basis) for name in shown if name in total.known}
+    if any(total.missing.get(name) for name in shown):
         bases.add("unknown")
     legend = "   ".join(f"{mark} {basis}" for basis, mark in MARKS.items() if basis in bases)
+    if any(0 < total.missing.get(name, 0) < total.entries for name in shown):
+        legend += f"   (+ 2 {MARKS['unknown']}: and 2 more entries, unknown)"
     wide = [f"{title} {say(total.known[name])}" for name, title in _COLUMNS if name in total.known]
     spans = [text for text in wide if " to " in text]
     return f"\n{legend}" + "".join(f"\nIn all: {text}" for text in spans)
 
 
-def _about_money(total: Row) -> str | None:
-    missing = total.missing.get("money", 0)
-    if not missing:
-        return None
+def _about_unknown(total: Row) -> str | None:
+    """How to declare what would make money, and energy, known."""
     from clearseek.settings import home
 
-    which = "What this cost" if missing == total.entries else f"What {missing:,} of {total.entries:,} entries cost"
-    return (
-        f"{which} is unknown: no price was declared. What is booked from now on will have one, with this in\n"
-        f"{home() / 'config.toml'} (what an hour of this machine costs you, by your own reckoning):\n\n"
-        "    [prices]\n    machine_usd_per_hour = ..."
-    )
+    lacking = {name: total.missing.get(name, 0) for name in ("money", "energy")}
+    if not any(lacking.values()):
+        return None
+    words = {"money": "what it cost", "energy": "what it drew"}
+    parts = [
+        f"{words[name]}{'' if count == total.entries else f' in {count:,} of {total.entries:,} entries'}"
+        for name, count in lacking.items()
+        if count
+    ]
+    lines = [
+        f"Unknown: {', and '.join(parts)}. What is booked from now on will be known, with this in",
+        f"{home() / 'config.toml'}, each figure by your own reckoning:",
+        "",
+    ]
+    if lacking["money"]:
+        lines += ["    [prices]", "    machine_usd_per_hour = ...   # what an hour of this machine costs you"]
+    if lacking["energy"]:
+        lines += ["    [machine]", "    watts = ...                  # what it draws at full load"]
+    return "\n".join(lines)
 
 
 def _about_chain(path: Path, state: dict[str, Any]) -> str | None:
