@@ -272,6 +272,11 @@ def test_without_the_run_folder_the_rest_is_still_checked(trained: Path, tmp_pat
     verification = verify(alone, models=there)
     assert verification.ok
     assert any("model/weights.bin is what the receipt says" in check.said for check in verification.checks)
+    # the folder that was named is what is asked about, however good the files beside the receipt are
+    (there / "renamed.bin").write_bytes(b"?" * 256)
+    assert failed_fields(verify(trained, models=there)) == {"subject"}
+    (there / "renamed.bin").rename(there / "weights.bin")
+    assert failed_fields(verify(trained, models=there)) == {"subject[1].digest.sha256"}
     with pytest.raises(UserError, match="not a folder"):
         verify(alone, models=tmp_path / "nowhere")
 
@@ -332,6 +337,8 @@ def hostile() -> dict[str, bytes]:
         "bytes": bytes(range(256)),
         "a list": b"[]",
         "deep": deep,
+        "rather deep": b"[" * 500 + b"]" * 500,
+        "a text without end": b'"' + b'\\"' * (MAX_BYTES // 2 - 1),
         "deep payload": (envelope % base64.b64encode(deep).decode()).encode(),
         "NaN": (envelope % nan).encode(),
         "huge number": (envelope % huge).encode(),

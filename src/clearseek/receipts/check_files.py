@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,39 +34,49 @@ class Places:
             self._digests[path] = gather.sha256_of(path)
         return self._digests[path]
 
-    def named(self, name: str) -> Path | None:
-        """The file of that name beside the receipt, or in the named folder (there also by its last part alone)."""
-        here = gather.inside(self.run, name)
-        if here is None and self.models is not None:
-            here = gather.inside(self.models, name) or gather.inside(self.models, name.rsplit("/", 1)[-1])
-        return here
-
-    def of_size(self, size: int) -> Iterator[Path]:
-        """Files in the named folder, beside the receipt and in the store that have so many bytes."""
+    def beside(self, file: dict[str, Any]) -> Path | None:
+        """The file of that name beside the receipt, or one with its content there or in the model store."""
         nearby = [path for path in _listed(self.run) if path != self.receipt]
-        inside = [] if self.models is None else list(_walked(self.models))
-        for path in dict.fromkeys([*inside, *nearby, *_walked(home() / "models", most=2000)]):
-            if path.is_file() and path.stat().st_size == size:
-                yield path
+        return gather.inside(self.run, file["name"]) or self._like(
+            file, [*nearby, *_walked(home() / "models", most=2000)]
+        )
+
+    def in_models(self, file: dict[str, Any]) -> Path | None:
+        """The file of that name in the named folder (by its last part alone, too), or one with its content there."""
+        if self.models is None:
+            return None
+        name = file["name"]
+        found = gather.inside(self.models, name) or gather.inside(self.models, name.rsplit("/", 1)[-1])
+        return found or self._like(file, _walked(self.models))
+
+    def _like(self, file: dict[str, Any], paths: Iterable[Path]) -> Path | None:
+        for path in paths:
+            if path.is_file() and _is_it(path, file, self):
+                return path
+        return None
 
 
 def weights(subject: list[dict[str, Any]], places: Places, found: Found) -> None:
     """The files that the receipt is about."""
-    good, missing, before = [], [], len(found.failed_ones())
+    good, missing, in_models = [], [], 0
     for index, file in enumerate(subject):
-        field, name = f"subject[{index}].digest.sha256", file["name"]
-        path = places.named(name) or _elsewhere(file, places)
-        if path is None:
+        name, wanted = file["name"], places.in_models(file)
+        in_models += wanted is not None
+        # the folder that was named is what is asked about; what lies beside the receipt is looked at all the same
+        paths = [path for path in (wanted, places.beside(file)) if path is not None]
+        wrong = [path for path in paths if not _is_it(path, file, places)]
+        for path in wrong:
+            said = f"{name} is not the file that the receipt is about: {_how(path, file)}."
+            found.failed("weights", f"subject[{index}].digest.sha256", said)
+        if not paths:
             missing.append(name)
-        elif _is_it(path, file, places):
+        elif not wrong:
             good.append(name)
-        else:
-            found.failed("weights", field, f"{name} is not the file that the receipt is about: {_how(path, file)}.")
+    if places.models is not None and not in_models:
+        found.failed("weights", "subject", f"{places.models} holds none of the files that the receipt is about.")
     if good:
         found.ok("weights", "subject", f"{_few(good)} {'is' if len(good) == 1 else 'are'} what the receipt says.")
-    if missing and places.models is not None and not good and len(found.failed_ones()) == before:
-        found.failed("weights", "subject", f"{places.models} holds none of the files that the receipt is about.")
-    elif missing:
+    if missing:
         found.skipped("weights", "subject", f"{_few(missing)} could not be found; say with --models where to look.")
     _record_beside(subject, places, found)
 
@@ -214,14 +224,6 @@ def _code(code: dict[str, Any], found: Found) -> None:
         if code["version"] == here["version"]:
             said = f"The run was made by a ClearSeek {code['version']} whose files differ from the one here"
         found.skipped("code", field, f"{said}, so its code cannot be compared.")
-
-
-def _elsewhere(file: dict[str, Any], places: Places) -> Path | None:
-    """A file under another name with the same content."""
-    for path in places.of_size(file["annotations"]["bytes"]):
-        if places.sha256(path) == file["digest"]["sha256"]:
-            return path
-    return None
 
 
 def _record_beside(subject: list[dict[str, Any]], places: Places, found: Found) -> None:
