@@ -23,7 +23,8 @@ function tell(error: unknown, retry?: () => void): void {
   if (error instanceof DOMException && error.name === "AbortError") return;
   if (error instanceof ApiError && error.code === "unreachable") lost();
   const again = retry ? { retry: { label: "Try again", run: retry } } : {};
-  state.notice.value = { text: sentence(error), ...again };
+  const budget = error instanceof ApiError && error.code === "budget" ? { budget: true } : {};
+  state.notice.value = { text: sentence(error), ...again, ...budget };
 }
 
 /** Shows a conversation by id; false when there is none. */

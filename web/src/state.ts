@@ -47,6 +47,8 @@ export const writing = computed<Message | null>(() => {
 /** Told above the composer; `retry` is a way on. */
 export interface Notice {
   text: string;
+  /** The day's budget refused the question: told where the answer would be. */
+  budget?: boolean;
   retry?: { label: string; run: () => void };
 }
 export const notice = signal<Notice | null>(null);

@@ -35,7 +35,7 @@ export function Prices({ rates }: { rates: Rates }) {
             Only you know what this machine costs you, so nothing is assumed: what is not declared stays unknown. What is declared
             counts from the next answer on.
           </p>
-          <p class="pre">{rates.how_to_declare}</p>
+          <pre tabIndex={0}>{rates.how_to_declare}</pre>
         </div>
       )}
     </section>

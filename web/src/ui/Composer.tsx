@@ -110,7 +110,7 @@ export function Composer() {
 /** What went wrong, with a way on. */
 export function NoticeLine() {
   const notice = state.notice.value;
-  if (!notice) return null;
+  if (!notice || notice.budget) return null;
   return (
     <div class="notice" role="alert">
       <span>{notice.text}</span>

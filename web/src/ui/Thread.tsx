@@ -5,6 +5,7 @@ import * as state from "../state";
 import { Answer } from "./Answer";
 import { FirstScreen } from "./FirstScreen";
 import { Question } from "./Question";
+import { Refused } from "./Trouble";
 
 const NEAR_END = 48;
 
@@ -68,6 +69,7 @@ export function Thread() {
             <Answer key={id} entry={entry} last={index === path.length - 1} visible={index >= path.length - 6} />
           );
         })}
+        <Refused />
       </div>
       {away && (
         <button

@@ -57,3 +57,23 @@ export function Trouble({ message }: { message: Message }) {
     </div>
   );
 }
+
+/** A question that the day's budget refused: told where its answer would be; the question stays in the box. */
+export function Refused() {
+  const notice = state.notice.value;
+  if (!notice?.budget) return null;
+  return (
+    <div class="trouble" role="alert">
+      <strong>{TITLES["budget"]}</strong>
+      <p>{notice.text}</p>
+      <p class="acts">
+        <a class="act" href="/books" onClick={onLink}>
+          See the books
+        </a>
+        <button type="button" class="act" onClick={() => (state.notice.value = null)}>
+          Dismiss
+        </button>
+      </p>
+    </div>
+  );
+}
