@@ -384,6 +384,48 @@ def test_any_signed_json_is_told_about(tmp_path: Path, key: SigningKey, payload:
     assert not verify(path, key=key.keyid).ok
 
 
+def leaves(part: Any, path: str = "") -> list[str]:
+    if isinstance(part, (dict, list)) and part:
+        pairs = part.items() if isinstance(part, dict) else enumerate(part)
+        return [leaf for name, inner in pairs for leaf in leaves(inner, f"{path}\0{name}")]
+    return [path]
+
+
+ODD = st.sampled_from(
+    [None, True, -1, 1e308, -1e308, 2**53 - 1, "", "\0", "../x", "9999-12-31T23:59:59Z", [], {}, [[]]]
+)
+# what a liar may say unpunished, because no file says otherwise: words, and what the run says of its surroundings
+FREE = ("how", "kind", "why", "state", "by", "description", "license", "encodingFormat", "what", "references")
+FREE_PLACES = ("machine", "environment", "code", "run", "base", "parents", "cannot_prove")
+
+
+@MANY
+@given(data=st.data())
+def test_no_signed_nonsense_breaks_it(trained: Path, run: Path, forge: Forge, data: st.DataObject) -> None:
+    """Any leaf of a statement replaced by something odd and signed again: an outcome, never an exception."""
+    shutil.copy(trained / "receipt.json", run / "receipt.json")
+    statement = read_envelope((run / "receipt.json").read_bytes()).statement
+    path = data.draw(st.sampled_from([leaf for leaf in leaves(statement) if "\0predicate\0" in leaf])).split("\0")[1:]
+
+    def spoil(there: Any) -> None:
+        for step in path[:-1]:
+            there = there[int(step) if isinstance(there, list) else step]
+        last: Any = int(path[-1]) if isinstance(there, list) else path[-1]
+        there[last] = data.draw(ODD)
+
+    forge(run, spoil)
+    verification = verify(run)
+    changed_nothing = read_envelope((run / "receipt.json").read_bytes()).statement == statement
+    free = path[-1] in FREE or path[1] in FREE_PLACES or path[1:3] == ["made", "at"] or "references" in path
+    # a file under another name is not there: what is out of reach is not checked
+    named = (
+        path[1:] in (["recipe", "path"], ["ledger", "path"])
+        or ((path[-1] in ("name", "contentUrl"))
+        and path[1] in ("data", "evaluations", "checkpoints"))
+    )
+    assert not verification.ok or changed_nothing or free or named, path
+
+
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         verify(tmp_path / "receipt.json")
