@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +14,7 @@ from booking_samples import sample
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clearseek.errors import UsageError
+from clearseek.errors import UsageError, UserError
 from clearseek.ledger.book import Book
 from clearseek.ledger.entry import UNITS, Draft
 from clearseek.ledger.index import Index, Row
@@ -179,3 +181,31 @@ def test_tokens_by_quarter_of_an_hour(book: Book, index: Index) -> None:
     quarter = NOON - NOON % 900
     book.append(answer(quarter, 10, 4, 3), answer(quarter + 899, 1, 0, 1), answer(quarter + 900, 5, 5, 2))
     assert index.tokens() == [(quarter, 7, 4, 4), (quarter + 900, 0, 5, 2)]
+
+
+def test_what_cannot_be_read_or_written_is_told_in_a_sentence(book: Book, index: Index, tmp_path: Path) -> None:
+    book.append(sample(0))
+    with pytest.raises(UserError, match="cannot be"):
+        Index(book.path, tmp_path / "ledger.jsonl" / "index.sqlite").spend()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "x").touch()
+    with pytest.raises(UserError, match="cannot be"):
+        Index(tmp_path / "folder", tmp_path / "i.sqlite").spend()
+
+
+def test_several_processes_read_while_one_writes(book: Book, index: Index, tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from clearseek.ledger.index import Index
+seen = 0
+while seen < 300:
+    [*rows] = Index(Path(sys.argv[1])).spend()
+    assert not rows or rows[0].entries >= seen
+    seen = rows[0].entries if rows else 0
+"""
+    readers = [subprocess.Popen([sys.executable, "-c", code, str(book.path)]) for _ in range(2)]
+    for i in range(300):
+        book.append(sample(i), sync=False)
+    assert [reader.wait(60) for reader in readers] == [0, 0]
+    assert index.lost() is None

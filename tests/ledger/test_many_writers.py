@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from booking_samples import sample
 
-from clearseek.ledger.book import check
+from clearseek.errors import UserError
+from clearseek.ledger.book import Book, check
 from clearseek.ledger.entry import read_entry
 from clearseek.ledger.lines import lines
 
@@ -75,7 +77,11 @@ def run_two(folder: Path, entries: int, pause: float, least_healed: int) -> None
     victim = Writer(path, "victim", entries - entries // 2, folder / "victim")
     chance = random.Random(7)
     while victim.process.poll() is None or steady.process.poll() is None:
-        time.sleep(chance.uniform(0.2, 1.0) * pause)
+        # not before it has written: a busy machine needs a second to start it
+        told = victim.acknowledged
+        while victim.process.poll() is None and victim.acknowledged == told:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.0, 1.0) * pause)
         if victim.process.poll() is None:
             victim.kill()
     assert steady.process.returncode == victim.process.returncode == 0
@@ -98,7 +104,37 @@ def run_two(folder: Path, entries: int, pause: float, least_healed: int) -> None
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 def test_two_writers_one_killed(tmp_path: Path) -> None:
-    run_two(tmp_path, 6_000, 0.4, least_healed=0)
+    run_two(tmp_path, 4_000, 0.1, least_healed=0)
+
+
+HOLDER = """
+import os, sys
+from pathlib import Path
+from clearseek.ledger.lock import locked
+fd = os.open(sys.argv[1], os.O_RDWR)
+with locked(fd, Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_a_lock_is_waited_for_with_patience_and_free_when_its_holder_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Book(tmp_path / "ledger.jsonl")
+    book.append(sample(0))
+    command = [sys.executable, "-c", HOLDER, str(book.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        monkeypatch.setattr("clearseek.ledger.lock.PATIENCE_S", 0.3)
+        with pytest.raises(UserError, match="held by another process"):
+            book.append(sample(1))
+        holder.kill()
+        holder.wait()
+        book.append(sample(2))
+    assert check(book.path).entries == 2
 
 
 @pytest.mark.slow

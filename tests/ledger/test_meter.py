@@ -246,6 +246,22 @@ def test_only_the_gpus_held_are_counted() -> None:
     assert "gpu" not in drafts[1].quantities
 
 
+def test_in_a_container_that_hides_who_holds_a_gpu_it_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = FakeNvml(os.getpid() + 1)
+    meter, drafts = metered()
+    meter.gpus = Gpus(nvml, [0, 1])
+    with meter.span("chat"):
+        pass
+    assert drafts[0].quantities["gpu"].value == 0
+    assert "energy" not in drafts[0].quantities
+    monkeypatch.setattr("clearseek.ledger.instruments._has_loaded_cuda", lambda pid: True)
+    meter.gpus = Gpus(nvml, [0, 1])
+    with meter.span("chat"):
+        pass
+    assert drafts[1].quantities["gpu"].basis is Basis.UNKNOWN
+    assert drafts[1].quantities["energy"].basis is Basis.UNKNOWN
+
+
 def test_a_machine_without_gpus_says_nothing_of_them() -> None:
     if Gpus.find() is not None:
         pytest.skip("there are GPUs here")

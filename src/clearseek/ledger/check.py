@@ -92,8 +92,11 @@ def _settled(path: Path) -> Iterator[tuple[int, bytes]]:
             if line.endswith(b"\n"):
                 yield number, line
                 continue
-            with path.open("rb") as file, locked(file.fileno(), path):
-                rest = list(lines(path, offset, number))
+            try:
+                with path.open("rb") as file, locked(file.fileno(), path):
+                    rest = list(lines(path, offset, number))
+            except (OSError, UserError):  # somebody else's file, on a disk that has no locks for us
+                rest = [(number, offset, line)]
             for late_number, _, late in rest:
                 yield late_number, late
             return

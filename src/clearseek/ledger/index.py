@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from clearseek.errors import UsageError
+from clearseek.errors import UsageError, UserError
 from clearseek.ledger.book import home_book, lines
 from clearseek.ledger.entry import MAX_LINE, UNITS, unix
 from clearseek.ledger.quantity import Basis, Quantity, unknown
@@ -70,14 +70,19 @@ class Index:
         self.path = path or self.book.with_suffix(".sqlite")
 
     def refresh(self) -> int:
-        """Read what is new in the book, or everything where the index does not fit it. Returns how many entries."""
-        try:
-            return self._refresh()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                raise
-            self.path.unlink(missing_ok=True)  # it is only an index
-            return self._refresh()
+        """Read what is new in the book, or everything where the index does not fit it. Returns how many entries.
+
+        Raises UserError where the book cannot be read or the index not be written.
+        """
+        with self._told():
+            try:
+                return self._refresh()
+            except sqlite3.DatabaseError as error:
+                # spoilt, or of another version; not: locked, read-only, or on a full disk
+                if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
+                    raise
+                self.path.unlink(missing_ok=True)  # it is only an index
+                return self._refresh()
 
     def spend(
         self,
@@ -100,7 +105,7 @@ class Index:
         order = "1" if by == "day" else "sum(wall) DESC, 1"
         sums = ", ".join(_sums(name) for name in UNITS)
         query = f"SELECT {key}, count(*), {sums} FROM entry WHERE {conditions} GROUP BY 1 ORDER BY {order}"
-        with self._open() as db:
+        with self._told(), self._open() as db:
             return [_row(found) for found in db.execute(query, values)]
 
     def tokens(
@@ -117,14 +122,24 @@ class Index:
             "coalesce(cached_tokens, 0))), sum(coalesce(cached_tokens, 0)), sum(coalesce(completion_tokens, 0)) "
             f"FROM entry WHERE {conditions} AND completion_tokens IS NOT NULL GROUP BY 1 ORDER BY 1"
         )
-        with self._open() as db:
+        with self._told(), self._open() as db:
             return [(at, int(miss), int(hit), int(out)) for at, miss, hit, out in db.execute(query, values)]
 
     def lost(self) -> str | None:
         """A sentence, if entries that this index once read are not in the book any more."""
         self.refresh()
-        with self._open() as db:
+        with self._told(), self._open() as db:
             return _meta(db).get("lost")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What goes wrong with the files, in a sentence."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"{error.filename or self.book} cannot be read: {error.strerror or error}.") from error
+        except sqlite3.Error as error:
+            raise UserError(f"The ledger's index {self.path} cannot be used: {error}.") from error
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -70,10 +70,13 @@ class Rapl:
 
 @dataclass(frozen=True, slots=True)
 class GpuReading:
-    """`joules` since the driver was loaded, `held` GPUs on which the processes asked about have memory."""
+    """How many GPUs the processes asked about hold, and the joules of those since the driver was loaded.
 
-    joules: float
-    held: int
+    Both are None where that cannot be known: in a container, NVML names processes by numbers that mean nothing there.
+    """
+
+    held: int | None
+    joules: float | None
 
 
 class Gpus:
@@ -81,7 +84,7 @@ class Gpus:
 
     def __init__(self, nvml: Any, handles: list[Any]) -> None:
         self._nvml, self._handles = nvml, handles
-        self._held: list[Any] = []
+        self._held: list[Any] | None = []
         self._held_until = 0.0
 
     @classmethod
@@ -103,19 +106,34 @@ class Gpus:
         return cls(pynvml, handles) if handles else None
 
     def read(self, pids: frozenset[int]) -> GpuReading | None:
-        """The energy of the GPUs on which these processes run, and how many those are; None where NVML fails.
+        """The GPUs on which these processes run, and their energy; None where NVML fails.
 
         Who runs where is asked at most once a second, because it takes a millisecond.
         """
         try:
             now = time.monotonic()
             if now >= self._held_until:
-                self._held = [handle for handle in self._handles if self._runs_on(handle, pids)]
+                self._held = self._held_by(pids)
                 self._held_until = now + _HOLDERS_LAST_S
+            if self._held is None:
+                return GpuReading(None, None)
             joules = sum(self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in self._held) / 1e3
-            return GpuReading(joules, len(self._held))
+            return GpuReading(len(self._held), joules)
         except self._nvml.NVMLError:
             return None
 
-    def _runs_on(self, handle: Any, pids: frozenset[int]) -> bool:
-        return any(process.pid in pids for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(handle))
+    def _held_by(self, pids: frozenset[int]) -> list[Any] | None:
+        held = [
+            handle
+            for handle in self._handles
+            if any(process.pid in pids for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(handle))
+        ]
+        return held if held or not any(_has_loaded_cuda(pid) for pid in pids) else None
+
+
+def _has_loaded_cuda(pid: int) -> bool:
+    """Whether the process has the driver's library in its memory; False where that cannot be seen."""
+    try:
+        return "libcuda.so" in Path(f"/proc/{pid}/maps").read_text("utf-8", "replace")
+    except OSError:
+        return False

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MachineRates = Rates
 
 _COUNTED = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "flops", "bytes")
+_NO_GPU = "NVML does not show which GPUs this process holds"
 _open_span: ContextVar[Span | None] = ContextVar("clearseek_open_span", default=None)
 
 
@@ -154,8 +155,11 @@ class Span:
             energy = energy_of(meter.machine, wall_s=wall, cpu_s=cpu, cores=meter.cores)
         gpu = meter.gpus.read(meter.pids) if meter.gpus is not None else None
         if gpu is not None:
-            quantities["gpu"] = measured(wall * gpu.held, "s", f"{gpu.held} GPUs held")
-            if gpu.held:
+            if gpu.held is None:
+                quantities["gpu"] = unknown("s", _NO_GPU)
+            else:
+                quantities["gpu"] = measured(wall * gpu.held, "s", f"{gpu.held} GPUs held")
+            if gpu.held != 0:
                 drawn = _gpu_joules(self._gpu, gpu)
                 energy = drawn if energy is None else energy + drawn
         if energy is not None:
@@ -166,7 +170,9 @@ class Span:
 
 def _gpu_joules(before: GpuReading | None, after: GpuReading) -> Quantity:
     """What the GPUs drew between two readings; unknown where other GPUs were held at the second than at the first."""
-    if before is None or before.held != after.held:
+    if after.joules is None:
+        return unknown("J", _NO_GPU)
+    if before is None or before.joules is None or before.held != after.held:
         return unknown("J", "GPUs were taken or given back while they were metered")
     return measured(max(after.joules - before.joules, 0.0), "J", "NVML, the GPUs held")
 
