@@ -11,7 +11,7 @@ UNIT = "g/kWh"
 
 
 def regions() -> dict[str, str]:
-    """The codes of the regions that are known (ISO 3166, three letters), with their names."""
+    """The codes of the regions that are known (ISO 3166, three letters, and WORLD), with their names."""
     return {code: row["name"] for code, row in read_table("grid")["region"].items()}
 
 
@@ -27,4 +27,6 @@ def carbon_intensity(region: str | None) -> Quantity:
         near = difflib.get_close_matches(region.lower(), names, n=1)
         hint = f"did you mean {names[near[0]]}?" if near else f"there are {', '.join(table['region'])}"
         return unknown(UNIT, f"no figure for the grid region `{region}`; {hint}")
-    return declared(row["g_per_kwh"], UNIT, f"grid of {row['name']}, mean of {table['year']} ({table['source']})")
+    source = table["source"][row["source"]]
+    how = f"grid of {row['name']}, mean of {source['year']} ({source['title']}) [{source['provenance']}]"
+    return declared(row["g_per_kwh"], UNIT, how)
