@@ -38,17 +38,15 @@ def print_receipt(statement: dict[str, Any], verification: Verification) -> None
 
     _title(console, "Stages")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("stage", "kind", "entries", "time", "energy", "money", "tokens in / out", "computation"):
-        table.add_column(title, justify="left" if title in ("stage", "kind") else "right")
+    for title in ("stage", "time", "energy", "money", "tokens in / out", "computation"):
+        table.add_column(title, justify="left" if title == "stage" else "right", no_wrap=title != "stage")
     for stage in predicate["stages"]:
         found = stage["quantities"]
-        tokens = " / ".join(_short(found.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+        kind = f" [dim]{_safe(stage['kind'])}[/dim]" if stage["kind"] else ""
         table.add_row(
-            _safe(stage_name(stage)),
-            _safe(stage["kind"] or ""),
-            f"{stage['entries']:,}",
+            f"{_safe(stage_name(stage))}{kind}",
             *(_short(found.get(name)) for name in ("wall", "energy", "money")),
-            tokens,
+            " / ".join(_short(found.get(name)) for name in ("prompt_tokens", "completion_tokens")),
             _short(found.get("flops")),
         )
     console.print(table)
