@@ -106,7 +106,7 @@ def test_math_is_typeset_and_money_is_not(new_page: Pages, echo: Server) -> None
     answered(page)
     expect(page.locator(".answer .katex")).to_have_count(3)
     expect(page.locator(".answer .prose")).to_contain_text("It costs $100 today, $115 tomorrow.")
-    expect(page.locator(".answer code")).to_have_text(r"\(code\)")
+    expect(page.locator(".answer .prose code")).to_have_text(r"\(code\)")
     height = page.locator(".katex-display").first.bounding_box()
     assert height is not None
     assert height["height"] > 10  # its style sheet and fonts came, from here

@@ -1,5 +1,6 @@
 /** An answer that failed, or was ended by the budget: what happened, in words, and the ways on. */
 
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { regenerate } from "../actions";
 import { plural } from "../format";
 import { onLink } from "../router";
@@ -61,9 +62,12 @@ export function Trouble({ message }: { message: Message }) {
 /** A question that the day's budget refused: told where its answer would be; the question stays in the box. */
 export function Refused() {
   const notice = state.notice.value;
+  const box = useRef<HTMLDivElement>(null);
+  // Wherever the reader was: it answers what they just asked.
+  useLayoutEffect(() => box.current?.scrollIntoView({ block: "nearest" }), [notice]);
   if (!notice?.budget) return null;
   return (
-    <div class="trouble" role="alert">
+    <div ref={box} class="trouble" role="alert">
       <strong>{TITLES["budget"]}</strong>
       <p>{notice.text}</p>
       <p class="acts">
