@@ -85,6 +85,17 @@ def test_a_torn_last_line_is_cut_off_kept_and_told(book: Book, path: Path, left:
     assert check(path) == BookCheck(3, entry.hash, "intact", healed=1)
 
 
+def test_an_entry_that_lost_nothing_but_its_newline_is_kept(book: Book, path: Path) -> None:
+    entries = book.append(sample(0), sample(1))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert check(path).state == "torn"
+    [entry] = Book(path).append(sample(2))
+    assert entry.seq == 3
+    assert list(book.read())[:2] == entries
+    assert list(book.read())[2].labels["lost_bytes"] == "0"
+    assert check(path) == BookCheck(4, entry.hash, "intact", healed=1)
+
+
 def test_a_book_of_nothing_but_a_torn_line(book: Book, path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"\0" * 200_000)
@@ -297,6 +308,26 @@ def test_an_entry_needs_each_of_its_keys(book: Book, path: Path, key: str) -> No
     for wrong in ({k: v for k, v in document.items() if k != key}, {**document, key: None}, {**document, "more": 1}):
         with pytest.raises(NotAnEntry):
             read_entry(json.dumps(wrong).encode())
+
+
+def test_what_is_said_of_a_line_is_short_and_cannot_drive_a_terminal(book: Book, path: Path) -> None:
+    book.append(sample(0))
+    whole = path.read_bytes()
+    for hostile in (
+        whole.replace(b'"v":1}', b'"v":"' + b"x" * 60_000 + b'"}'),
+        whole.replace(b'"unit":"J"', b'"\\u001b[2J":"J"'),
+    ):
+        path.write_bytes(hostile)
+        problem = check(path).problem
+        assert problem is not None
+        assert len(problem) < 300
+        assert "\x1b" not in problem
+        Book(path).append(sample(1))
+        assert list(map(read_kind, path.read_bytes().splitlines()[1:])) == ["broken", "chat"]
+
+
+def read_kind(line: bytes) -> str:
+    return read_entry(line).kind
 
 
 def test_a_newer_version_is_named(book: Book, path: Path) -> None:

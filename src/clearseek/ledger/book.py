@@ -3,6 +3,7 @@
 What happens to a damaged book, and why:
 - A last line without its newline was being written when its writer died; nobody was told that it was booked. Whoever
   appends next cuts it off, keeps its bytes beside the book (`ledger.jsonl.torn`) and books an entry of kind `healed`.
+  If it lacks nothing but the newline, it gets that.
 - A whole line that was changed is never mended: that would destroy the evidence. `check` names it.
   Booking goes on after it, because a chat that stops over it helps nobody. If it is the very last line, on which the
   next entry must rest, that next one is of kind `broken`, says so, and is chained to the bytes as they are.
@@ -43,13 +44,15 @@ def home_book() -> Path:
 class _End:
     """The end of the file when it was last looked at under the lock, and what the next entry rests on.
 
-    `remarks` are entries that have to be booked before anything else: what was found wrong here.
+    `remarks` are entries that have to be booked before anything else: what was found wrong here. `missing` is what has
+    to be written even before them: the newline that a whole last entry lacks.
     """
 
     size: int
     seq: int
     head: str
     remarks: tuple[Draft, ...] = ()
+    missing: bytes = b""
 
 
 class Book:
@@ -69,6 +72,7 @@ class Book:
         """Book the drafts, all or none, and return their entries once they are written.
 
         With `sync` they are on the disk (fsync); without, they survive the death of this process but not a power cut.
+        Of a writer that is killed the first few of its drafts may be there, whole, although it was never told so.
         Raises UsageError for a draft that cannot be booked, UserError where the disk is full or cannot be written.
         """
         with self._threads:
@@ -135,7 +139,7 @@ class Book:
         self._end = None  # until all is well
         if end.size < size:
             os.ftruncate(fd, end.size)
-        data = b"".join(written)
+        data = end.missing + b"".join(written)
         try:
             _write(fd, data)
             if sync:
@@ -152,34 +156,37 @@ class Book:
 
 def _look_at_end(fd: int, size: int, path: Path) -> _End:
     """What the next entry rests on. Only the last whole line is read, so that it costs the same in a long book."""
-    whole, remarks = size, []
+    whole, remarks, missing = size, list[Draft](), b""
     tail = _last_line(fd, size)
     if tail and not tail.endswith(b"\n"):
-        whole = size - _torn_length(fd, size)
-        _keep(path, fd, whole, size)
-        lost = size - whole
-        remarks.append(
-            Draft(
-                "healed",
-                labels={
-                    "lost_bytes": str(lost),
-                    "what": f"the last line had been cut short; its {lost} bytes are kept in {path.name}.torn",
-                },
-            )
-        )
-        tail = _last_line(fd, whole)
+        if _is_whole(tail):  # an editor that takes the last newline away must not cost an entry
+            lost, missing, what = 0, b"\n", "the newline of the last line was missing; nothing was lost"
+        else:
+            whole = size - _torn_length(fd, size)
+            _keep(path, fd, whole, size)
+            lost = size - whole
+            what = f"the last line had been cut short; its {lost} bytes are kept in {path.name}.torn"
+            tail = _last_line(fd, whole)
+        remarks.append(Draft("healed", labels={"lost_bytes": str(lost), "what": what}))
     if not tail:
         return _End(whole, 0, FIRST_PREV, tuple(remarks))
     try:
         entry = read_entry(tail)
         if hash_of(tail) != entry.hash:
             raise NotAnEntry("its bytes do not give the hash that it holds")
-        return _End(whole, entry.seq + 1, entry.hash, tuple(remarks))
+        return _End(whole, entry.seq + 1, entry.hash, tuple(remarks), missing)
     except NotAnEntry as wrong:
         number = _count_lines(fd, whole)
         what = f"line {number}, on which this entry rests, is not what was booked: {wrong}"
         broken = Draft("broken", labels={"line": str(number), "what": what})
         return _End(whole, number, hashlib.sha256(tail).hexdigest(), (broken, *remarks))
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        return hash_of(line) == read_entry(line).hash
+    except NotAnEntry:
+        return False
 
 
 def _last_line(fd: int, size: int) -> bytes:

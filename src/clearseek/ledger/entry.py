@@ -44,6 +44,7 @@ UNITS = {
 LABELS = ("model", "model_sha256", "conversation", "owner", "source", "run", "stage", "step", "parent")
 """The labels in use. Others are allowed; these mean the same everywhere."""
 
+_LONGEST_REASON = 200
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -82,7 +83,11 @@ class Entry:
 
 
 class NotAnEntry(UsageError):
-    """A line that is no entry; the message says what is wrong with it, without a full stop."""
+    """A line that is no entry; the message says what is wrong with it, in a few words without a full stop."""
+
+    def __init__(self, why: str) -> None:
+        # it may quote the line, which may hold anything and much of it
+        super().__init__("".join(letter if letter.isprintable() else "?" for letter in why[:_LONGEST_REASON]))
 
 
 def write_entry(draft: Draft, seq: int, prev: str) -> tuple[Entry, bytes]:
