@@ -9,7 +9,7 @@ from clearseek.audit.examine import Examination
 from clearseek.audit.known import PLAUSIBLE_MFU
 from clearseek.audit.text_report import STATES, note_of, sources_of
 from clearseek.audit.verdict import STATUS_TITLES
-from clearseek.audit.words import between, say, show, within
+from clearseek.audit.words import amount, between, say, show, within
 from clearseek.ledger.quantity import Quantity
 from clearseek.report import svg
 from clearseek.report.page import (
@@ -32,7 +32,7 @@ _MARKS = 9
 
 def html_page(e: Examination) -> str:
     """The whole document."""
-    return page(f"{e.claim.title}: {STATUS_TITLES[e.verdict.status].lower()}", body(e))
+    return page(e.claim.title, body(e))
 
 
 def body(e: Examination) -> Html:
@@ -156,7 +156,9 @@ def _conventions(e: Examination) -> Html | None:
     countings = list(dict.fromkeys(c.counting for c in e.conventions))
     rows = []
     for peak in dict.fromkeys(c.peak for c in e.conventions):
-        row: list[object] = [peak]
+        value = next(c.peak_value for c in e.conventions if c.peak == peak)
+        told = amount(value, "FLOP/s")
+        row: list[object] = [peak if told in peak else f"{peak} ({told})"]
         for counting in countings:
             c = next((c for c in e.conventions if c.peak == peak and c.counting == counting), None)
             if c is None:
@@ -246,9 +248,7 @@ def _hours(e: Examination) -> Html | None:
     ]
     days = known.get("wall_time", 0) or 0
     point = (count, days / 24, f"{count:,.0f} chips, {days / 24:,.3g} days") if days else None
-    description = (
-        f"Days to do {show('flops', work)} on so many chips, at {', '.join(c.label for c in curves)} of the peak"
-    )
+    description = f"Days to do {show('flops', work)} on so many chips, {', '.join(c.label for c in curves)} of the peak"
     chart = svg.lines(
         "Days against chips", description, curves, x_label="chips", y_label="days", point=point
     )  # fmt: skip

@@ -168,11 +168,14 @@ def _factor(variable: Variable, unit: str, text: str) -> float:
             f"{where}: {text} has no unit; it is measured in {variable.unit.replace('*', '·')}, as in "
             f'"{variable.example}".'
         )
-    for known in (variable.unit, *variable.accepted):
-        if known and units.same_dimension(unit, known):
-            return units.factor(unit, known)
-    if not variable.unit and units.same_dimension(unit, "percent"):
-        return units.factor(unit, "")
+    try:
+        for known in (variable.unit, *variable.accepted):
+            if known and units.same_dimension(unit, known):
+                return units.factor(unit, known)
+        if not variable.unit and units.same_dimension(unit, "percent"):
+            return units.factor(unit, "")
+    except units.BadUnit as error:
+        raise UsageError(f"{where}: {error}") from None
     raise UsageError(
         f"{where}: `{unit}` does not measure this; it is given in {variable.unit or 'plain numbers or %'}, as in "
         f'"{variable.example}".'
@@ -187,8 +190,9 @@ def _checked(variable: Variable, reported: Reported) -> Reported:
     low, high = quantity.bounds
     if variable.unit and variable.plain and reported.rounded and re.fullmatch(r"[0-9_,]+", reported.text):
         low = high = quantity.value  # a count written out to the last digit: 2048 chips are 2048 chips
-    low, high = max(low, quantity.value / 2) if reported.rounded else low, high
-    if not (low > 0 and variable.low <= quantity.value <= variable.high and high <= variable.high * 1.01):
+    if reported.rounded:  # digits promise nothing beyond what can be
+        low, high = max(low, quantity.value / 2), min(high, max(variable.high, quantity.value))
+    if not (low > 0 and variable.low <= quantity.value <= variable.high and high <= variable.high):
         limit = f"between {_plain(variable, variable.low)} and {_plain(variable, variable.high)}"
         raise UsageError(f"{where}: {reported.text} is absurd; it lies {limit}.")
     return replace(reported, quantity=replace(quantity, low=low, high=high))

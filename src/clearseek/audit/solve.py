@@ -43,7 +43,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Check:
-    """One variable, known as `one` and as `other`. `off` is other/one."""
+    """One variable, known as `one` and as `other`. `off` is other/one; -1 where one of them is below zero."""
 
     name: str
     one: Known
@@ -125,6 +125,9 @@ def propagate(base: Iterable[Known], relations: Iterable[Relation] = RELATIONS) 
 
 def compare(name: str, one: Known, other: Known) -> Check:
     """Two numbers that should be the same."""
+    if min(one.value, other.value) <= 0:  # a margin can be a loss, and has no ratio to a gain then
+        meets = one.low <= other.high and other.low <= one.high
+        return Check(name, one, other, AGREES if meets else CONTRADICTS, 1.0 if meets else -1.0)
     off = other.value / one.value
     if (one.low <= other.high and other.low <= one.high) or abs(math.log(off)) <= math.log1p(_CLOSE):
         state = AGREES

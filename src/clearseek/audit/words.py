@@ -145,6 +145,8 @@ def say(quantity: Quantity, digits: int = 3) -> str:
 
 def times(off: float) -> str:
     """How far apart two numbers are: "0.1%", "12%", "158 times"."""
+    if off <= 0:
+        return "a gain and a loss"
     ratio = max(off, 1 / off)
     if ratio < 1.0005:
         return "nothing"

@@ -104,7 +104,7 @@ def bars(title: str, description: str, rows: Sequence[Bar], *, unit: str, log: b
     rows = [bar for bar in rows if bar.high > 0 and (not log or bar.low > 0)]
     if not rows:
         return Html("")
-    left, right, row = 190.0, WIDTH - 130.0, 26.0
+    left, right, row = 190.0, _room(rows), 26.0
     height = row * len(rows) + 34
     low = min(bar.low for bar in rows) * 0.8 if log else 0.0
     x, ticks = _axis(low, max(bar.high for bar in rows) * (1.15 if log else 1.02), left, right, log)
@@ -135,7 +135,7 @@ def tornado(title: str, description: str, rows: Sequence[Bar], *, middle: float)
     """Bars around a line at `middle`, the widest first as given; values are fractions, shown as percent."""
     if not rows:
         return Html("")
-    left, right, row = 190.0, WIDTH - 130.0, 28.0
+    left, right, row = 190.0, _room(rows), 28.0
     height = row * len(rows) + 34
     x, ticks = _axis(0.0, max(max(bar.high for bar in rows), middle) * 1.05, left, right, False)
     parts = []
@@ -210,6 +210,11 @@ def _axis(low: float, high: float, start: float, end: float, log: bool):  # type
     step = next(s for s in (step / 5, step / 2, step, step * 2) if high / s <= 6)
     ticks = [step * index for index in range(int(high / step + 1e-9) + 1)]
     return (lambda value: start + (end - start) * value / (high or 1.0)), ticks
+
+
+def _room(rows: Sequence[Bar]) -> float:
+    """Where bars end, so that the longest text beside them has room."""
+    return WIDTH - 18.0 - 6.6 * max(8, *(len(bar.text) for bar in rows))
 
 
 def _plain(value: float) -> str:

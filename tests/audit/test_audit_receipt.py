@@ -1,0 +1,135 @@
+"""Our own receipts, with the same code."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clearseek.audit import examine
+from clearseek.audit.receipt import load
+from clearseek.errors import UsageError
+from clearseek.ledger.book import Book
+from clearseek.ledger.entry import Draft
+from clearseek.ledger.quantity import measured, modelled
+from clearseek.receipts.signing import SigningKey
+from clearseek.receipts.statement import make_receipt
+
+
+@pytest.fixture
+def receipt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of two stages on eight H100: 1e9 tokens in each, of 1e10 FLOP."""
+    monkeypatch.setenv("CLEARSEEK_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "run"
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "weights.bin").write_bytes(b"weights")
+    (folder / "recipe.toml").write_text('name = "two"\n')
+    book = Book(folder / "ledger.jsonl")
+    for stage in ("sft", "grpo"):
+        quantities = {
+            "wall": measured(3600, "s", "clock"),
+            "prompt_tokens": measured(1_000_000_000, "token", "counted"),
+            "flops": modelled(1e19, "FLOP", "6 N"),
+        }
+        book.append(Draft("train", None, {"run": "two", "stage": stage, "attempt": "1"}, quantities))
+    book.close()
+    each = {"flops_per_token": {"prompt_tokens": modelled(1e10, "FLOP/token", "6 N").as_json()}}
+    notes = {
+        "name": "two",
+        "stages": {"sft": each, "grpo": each},
+        "machine": {"system": "Linux", "processor": "x", "cores": 8, "memory": measured(1e12, "B").as_json(),
+                    "accelerators": ["NVIDIA H100-SXM"] * 8},
+    }  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(notes))
+    return make_receipt(folder)
+
+
+def changed(receipt: Path, change: Any) -> Path:
+    envelope = json.loads(receipt.read_bytes())
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    change(statement)
+    envelope["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
+    other = receipt.with_name("changed.json")
+    other.write_text(json.dumps(envelope))
+    return other
+
+
+def test_a_receipt_is_examined_like_a_claim(receipt: Path) -> None:
+    e = examine(load(receipt))
+    assert e.verdict.status == "consistent"
+    assert "metered" in e.verdict.why
+    assert not e.verdict.shares
+    # 2e19 FLOP on eight chips of 989 TFLOP/s in two hours
+    assert e.verdict.goodput.value == pytest.approx(2e19 / (8 * 7200 * 989e12))
+    bases = {line.name: str(line.quantity.basis) for line in e.lines}
+    assert (bases["wall_time"], bases["flops"], bases["peak"]) == ("measured", "modelled", "declared")
+    assert any("receipt verify" in note for note in e.claim.notes)
+
+
+def test_flops_that_are_not_tokens_times_flops_per_token(receipt: Path) -> None:
+    def double(statement: dict[str, Any]) -> None:
+        for stage in statement["predicate"]["stages"]:
+            stage["flops_per_token"]["prompt_tokens"]["value"] *= 2
+
+    e = examine(load(changed(receipt, double)))
+    assert e.verdict.status == "inconsistent"
+    assert "FLOP in all" in e.verdict.headline
+
+
+def test_more_than_the_chips_can_do(receipt: Path) -> None:
+    def speed(statement: dict[str, Any]) -> None:
+        statement["predicate"]["totals"]["wall"]["value"] /= 1000
+        for stage in statement["predicate"]["stages"]:
+            stage["quantities"]["wall"]["value"] /= 1000
+
+    e = examine(load(changed(receipt, speed)))
+    assert e.verdict.status == "impossible"
+    assert e.says_no
+
+
+def test_a_machine_that_is_not_in_the_table_can_be_given_a_peak(receipt: Path) -> None:
+    def small(statement: dict[str, Any]) -> None:
+        statement["predicate"]["machine"]["accelerators"] = []
+
+    other = changed(receipt, small)
+    assert examine(load(other)).verdict.goodput.value is None
+    told = examine(load(other, {"hardware.peak": "5000 TFLOP/s"}))
+    assert told.verdict.goodput.value == pytest.approx(2e19 / (7200 * 5e15))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[1]", b'{"payload": 3}', b'{"payload": "e30="}', b"\xff", b"[" * 9999]
+)
+def test_what_is_no_receipt_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "receipt.json"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="is no receipt"):
+        load(path)
+
+
+def test_another_version_is_told(receipt: Path) -> None:
+    def newer(statement: dict[str, Any]) -> None:
+        statement["predicateType"] = "urn:clearseek:training-receipt:v2"
+
+    with pytest.raises(UsageError, match=r"training-receipt:v2.*known here is"):
+        load(changed(receipt, newer))
+
+
+def test_a_predicate_with_holes_is_told(receipt: Path) -> None:
+    for key in ("totals", "stages", "machine", "run"):
+        with pytest.raises(UsageError, match="does not hold what a receipt holds"):
+            load(changed(receipt, lambda statement, key=key: statement["predicate"].pop(key)))
+
+
+def test_signing_keys_are_not_needed() -> None:
+    assert SigningKey  # the room of receipts is only used to make one here; the audit reads the file by itself
+    import ast
+
+    import clearseek.audit.receipt as module
+
+    tree = ast.parse(Path(module.__file__).read_text())
+    names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert not any(name and "receipts" in name for name in names)
