@@ -177,7 +177,7 @@ def test_an_unknown_name_gets_the_near_ones() -> None:
 
 def test_changes_go_through_the_same_reading() -> None:
     changed = load_claim("deepseek-v3-pretraining", changes={"run.gpu_hours": {"value": 1.5e6, "unit": "chip*h"}})
-    assert changed.first("gpu_hours").quantity.value == 1.5e6  # type: ignore[union-attr]
+    assert changed.first("gpu_hours").quantity.bounds == (1.5e6, 1.5e6)  # type: ignore[union-attr]
     for changes, says in (
         ({"run.gpu_hour": "1M h"}, "did you mean `run.gpu_hours`"),
         ({"model.config": "/etc/passwd"}, "no `model.config` to set"),

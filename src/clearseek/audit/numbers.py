@@ -136,7 +136,8 @@ def _parsed(variable: Variable, given: Any, unit: str) -> tuple[float, float, fl
         number = Decimal(digits.replace(",", "").replace("_", ""))
     except InvalidOperation:
         raise UsageError(f'{where}: "{text}" is not a number.') from None
-    exponent = _last_digit(number, digits, bool(suffix))
+    # a float was computed or moved by a slider, not written by somebody: its digits promise nothing
+    exponent = None if isinstance(given, float) else _last_digit(number, digits, bool(suffix))
     power = _SUFFIX[suffix] if suffix else 0
     half = 0.0 if exponent is None else 0.5 * 10.0 ** min(exponent + power, 300)
     value = float(number) * 10.0**power
