@@ -144,7 +144,9 @@ class Quantity:
                     raise UsageError("A quantity's value must be a number.")
             if not isinstance(json["unit"], str) or not isinstance(json.get("how", ""), str):
                 raise UsageError("A quantity's unit and account must be text.")
-            value, low, high = (None if number is None else float(number) for number in (value, low, high))
+            value = None if value is None else float(value)
+            low = None if low is None else float(low)
+            high = None if high is None else float(high)
             return cls(value, json["unit"], Basis(json["basis"]), json.get("how", ""), low, high)
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
             raise UsageError("This is not a quantity: it needs a value, a unit and a basis.") from None
