@@ -31,6 +31,10 @@ class PageHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if self.target_name == "wheel" and version == "standard":
+            # What people edit in a checkout is listed by `clearseek audit` once installed. An editable install reads
+            # the checkout's own folder, and copies would only grow stale beside it.
+            build_data["force_include"]["claims"] = "clearseek/data/claims"
         try:
             build(Path(self.root), self.app.display_info)
         except BuildFailed as problem:
