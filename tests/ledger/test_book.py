@@ -296,6 +296,7 @@ def test_what_cannot_be_booked_is_refused_whole(book: Book, path: Path, draft: D
 
 
 @given(st.floats(0, 253402300798))
+@settings(deadline=None)  # a busy machine is no fault of the code
 def test_times_come_back(at: float) -> None:
     assert len(iso(at)) == 27
     assert unix(iso(at)) == pytest.approx(at, abs=1e-5)
