@@ -15,10 +15,12 @@ from scripted_pool import ANSWER, DIGEST, THINKING, ScriptedPool, ordinary
 from clearseek.conversations.errors import Conflict, DiskFull, NotFound
 from clearseek.conversations.records import Attachment, Message
 from clearseek.conversations.store import ChatStore
-from clearseek.inference.engine import Delta, Event, Finished, Progress, Request, Thinking, Usage
+from clearseek.inference.engine import Delta, Event, Finished, Progress, Request, Spent, Thinking, Usage
 from clearseek.inference.errors import ContextOverflow, EngineCrashed, UnknownModel
+from clearseek.ledger.quantity import Quantity, declared, measured, unknown
 from clearseek.server import generations as generations_module
 from clearseek.server.errors import ApiError
+from clearseek.server.generation import with_earlier
 from clearseek.server.generations import Generations
 
 ME, OTHER = "local", "key-2"
@@ -569,3 +571,21 @@ def parse_changed(event: bytes) -> str:
     assert name == "event: changed"
     conversation: str = orjson.loads(data.removeprefix("data: "))["conversation"]
     return conversation
+
+
+def test_what_a_continued_answer_took_is_the_sum_of_its_goes() -> None:
+    def went(seconds: float, money: Quantity, seq: int) -> Spent:
+        quantities = {"wall": measured(seconds, "s", "clock"), "money": money, "prompt_tokens": measured(9, "token")}
+        return Spent(quantities, seq, "ab" * 32)
+
+    first = with_earlier(None, went(1.5, declared(0.25, "USD", "price"), 3))
+    assert first is not None
+    assert "prompt_tokens" not in first, "tokens are told in `usage`"
+    both = with_earlier(first, went(2.5, declared(0.5, "USD", "price"), 7))
+    assert both is not None
+    assert (both["wall"]["value"], both["money"]["value"], both["wall"]["how"]) == (4.0, 0.75, "clock")
+    assert both["entry"] == {"seq": 7, "hash": "ab" * 32}
+    third = with_earlier(both, went(1, unknown("USD", "no price"), 8))
+    assert third is not None
+    assert third["money"]["value"] is None, "one part is unknown, so the whole is"
+    assert with_earlier(both, None) == both, "a go that took nothing changes nothing"

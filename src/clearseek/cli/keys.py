@@ -27,13 +27,13 @@ def create(
     from clearseek.inference.budget import Caps
     from clearseek.server import keys
 
-    if usd_per_day is not None:
-        from clearseek.ledger.prices import rates_from
-        from clearseek.server.budgets import require_price
+    caps = Caps(usd_per_day, tokens_per_day)
+    if caps.any:
+        from clearseek.server.budgets import require_holdable
         from clearseek.settings import load_settings
 
-        require_price(rates_from(load_settings()), "--usd-per-day")
-    secret = keys.create(name, caps=Caps(usd_per_day, tokens_per_day))
+        require_holdable(load_settings(), caps, "this key")
+    secret = keys.create(name, caps=caps)
     if json_:
         import json
 

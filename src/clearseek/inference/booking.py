@@ -9,9 +9,10 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from clearseek.inference.answer import Answer
 from clearseek.inference.bookwriter import BookWriter
 from clearseek.inference.budget import Caps, OverBudget, Scope, Spending
 from clearseek.inference.engine import (
@@ -23,7 +24,6 @@ from clearseek.inference.engine import (
     Request,
     Source,
     Spent,
-    Timings,
     Usage,
 )
 from clearseek.inference.errors import BadRequest
@@ -42,48 +42,6 @@ ENTRY_SECONDS = 0.25
 """How long the end of an answer waits for its entry's number: a disk that is slower is not waited for."""
 REMEMBERED = 256
 """Booked answers whose figures can still be asked for by their id."""
-
-
-_NOTHING_READ = Progress(0, 0, 0)
-
-
-@dataclass(eq=False, slots=True)
-class Answer:
-    """One answer from its admission to its entry."""
-
-    id: str
-    engine: Metered
-    labels: dict[str, str]
-    request: Request
-    """As asked, within what is left of the budget."""
-    scopes: tuple[Scope, ...]
-    keep: int = 0
-    """Tokens that it asked for and that are kept free for it."""
-    task: asyncio.Task[object] | None = None
-    waiting: bool = False
-    """Whether its reader waits for the engine just now (and may be woken by cancelling it)."""
-    began: float | None = None
-    read: Progress = _NOTHING_READ
-    written: int = 0
-    thought: int = 0
-    over: OverBudget | None = None
-    booked: bool = False
-    clock: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def taken(self) -> int:
-        """Tokens so far, prompt and answer together."""
-        return self.read.total + self.written
-
-    def usage(self) -> Usage:
-        """By our own count: for an answer whose engine could not say, because it was ended."""
-        return Usage(max(self.read.processed, self.read.cached), self.read.cached, self.written, self.thought)
-
-    def timings(self) -> Timings:
-        now = time.monotonic()
-        wrote = self.clock.get("wrote", now)
-        began = self.clock.get("began", wrote)
-        return Timings(prompt=wrote - began, decode=self.clock.get("last", wrote) - wrote)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,8 +247,8 @@ class Books:
                 raise over
             reason: FinishReason = "length" if over.of == "tokens" else "budget"
             finished = Finished(reason, answer.usage(), answer.timings(), over=str(over))
-        elif finished.reason == "length" and _cut_by_budget(answer, finished.usage):
-            finished = replace(finished, over=str(_scope_of_tokens(answer).over("tokens")))
+        elif finished.reason == "length" and answer.cut_by_budget(finished.usage):
+            finished = replace(finished, over=str(answer.tightest().over("tokens")))
         self._book(answer, "budget" if finished.over else "complete", finished.usage)
         done()
         yield replace(finished, spent=await self.spent(answer.id))
@@ -317,13 +275,7 @@ class Books:
             self._looking = asyncio.create_task(self._look())
 
     def _wrote(self, answer: Answer, delta: Delta) -> None:
-        answer.written += delta.tokens
-        if delta.kind == "thinking":
-            answer.thought += delta.tokens
-        clock = answer.clock
-        clock["last"] = now = time.monotonic()
-        if "wrote" not in clock:
-            clock["wrote"] = now
+        answer.wrote(delta)
         self._machine.work(answer, answer.engine, answer.engine.flops_to_write(delta.tokens))
         if answer.scopes:
             self._count(answer)
@@ -451,13 +403,3 @@ _REMOTE = (
     "{} is in dollars, and what a remote engine costs is not known here: use a model of this machine, "
     "or a budget in tokens."
 )
-
-
-def _cut_by_budget(answer: Answer, usage: Usage) -> bool:
-    asked, allowed = answer.request.max_tokens, answer.request.at_most
-    return allowed is not None and (asked is None or asked > allowed) and usage.completion_tokens >= allowed
-
-
-def _scope_of_tokens(answer: Answer) -> Scope:
-    capped = [scope for scope in answer.scopes if scope.caps.tokens is not None]
-    return min(capped, key=lambda scope: scope.tokens_now())

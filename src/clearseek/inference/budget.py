@@ -48,7 +48,7 @@ class OverBudget(EngineError):
 
 
 @dataclass(slots=True)
-class Spent:
+class DaySpent:
     """Of a day. `usd` is the upper end of what is known; `unknown` counts the entries that have no price."""
 
     tokens: int = 0
@@ -68,13 +68,13 @@ class Spending:
         self._offset: int | None = None
         self._identity: tuple[int, int] | None = None
         self._midnight = 0.0
-        self._by_owner: dict[str, Spent] = {}
-        self._all = Spent()
+        self._by_owner: dict[str, DaySpent] = {}
+        self._all = DaySpent()
         self._lock = threading.Lock()
 
-    def of(self, owner: str | None) -> Spent:
+    def of(self, owner: str | None) -> DaySpent:
         """Of one owner; None: of all together. As of the last `refresh`."""
-        return self._all if owner is None else self._by_owner.get(owner, Spent())
+        return self._all if owner is None else self._by_owner.get(owner, DaySpent())
 
     @property
     def stale(self) -> bool:
@@ -115,7 +115,7 @@ class Spending:
                 self._add(line)
 
     def _forget(self, today: float) -> None:
-        self._midnight, self._by_owner, self._all = today, {}, Spent()
+        self._midnight, self._by_owner, self._all = today, {}, DaySpent()
 
     @staticmethod
     def _start_of_day(file: BinaryIO, size: int, today: float) -> int:
@@ -145,7 +145,7 @@ class Spending:
             return
         if at < self._midnight:
             return
-        for spent in (self._all, *([self._by_owner.setdefault(owner, Spent())] if isinstance(owner, str) else [])):
+        for spent in (self._all, *([self._by_owner.setdefault(owner, DaySpent())] if isinstance(owner, str) else [])):
             spent.tokens += tokens
             spent.usd += usd or 0.0
             spent.unknown += usd is None

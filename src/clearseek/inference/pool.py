@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from clearseek.hub.errors import UnknownModel as NotInstalled
 from clearseek.hub.store import Model, Store
-from clearseek.inference.booking import Answer, Books
+from clearseek.inference.answer import Answer
+from clearseek.inference.booking import Books
 from clearseek.inference.engine import Delta, Description, Engine, Event, Finished, Queued, Request, Source, Spent
 from clearseek.inference.errors import EngineUnavailable, UnknownModel
 from clearseek.inference.flops import per_token

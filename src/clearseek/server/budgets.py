@@ -10,7 +10,7 @@ from clearseek.inference.budget import Caps, Scope, midnight
 from clearseek.inference.machine_share import no_price
 from clearseek.ledger.book import home_book
 from clearseek.ledger.instruments import Rapl
-from clearseek.ledger.prices import Rates, rates_from
+from clearseek.ledger.prices import rates_from
 from clearseek.ledger.quantity import Quantity, declared, measured, modelled, unknown
 from clearseek.server.keys import KeyRing, keys_file
 from clearseek.settings import Settings
@@ -22,29 +22,26 @@ def open_books(settings: Settings, keyring: KeyRing | None = None) -> Books | No
     Raises UsageError for a budget that cannot be held: in dollars without a price, or without metering.
     """
     keys = keyring or KeyRing(keys_file())
-    rates = rates_from(settings)
     day = Caps(settings.budget.usd_per_day, settings.budget.tokens_per_day)
     limited = [key for key in keys.all() if key.caps.any]
-    if not settings.metering:
-        if day.any or limited:
-            raise UsageError("A budget cannot be held with metering off: turn `metering` on, or take the budget away.")
-        return None
-    if day.usd is not None:
-        require_price(rates, "[budget] usd_per_day")
+    require_holdable(settings, day, "the day ([budget] in config.toml)")
     for key in limited:
-        if key.caps.usd is not None:
-            require_price(rates, f"the budget of the key {key.name}")
-    books = Books(home_book(), rates, day, keys.caps, Rapl.find())
+        require_holdable(settings, key.caps, f"the key {key.name}")
+    if not settings.metering:
+        return None
+    books = Books(home_book(), rates_from(settings), day, keys.caps, Rapl.find())
     if day.any or limited:
         books.spending.refresh()
     return books
 
 
-def require_price(rates: Rates, what: str) -> None:
-    """Raise UsageError, saying what to declare, where a budget in dollars cannot be held."""
-    missing = no_price(rates)
+def require_holdable(settings: Settings, caps: Caps, whose: str) -> None:
+    """Raise UsageError, saying what to do, for a budget that cannot be held: without metering, or without a price."""
+    if caps.any and not settings.metering:
+        raise UsageError(f"The budget of {whose} cannot be held with `metering = false`: take one of the two away.")
+    missing = no_price(rates_from(settings)) if caps.usd is not None else None
     if missing is not None:
-        raise UsageError(f"A budget in dollars needs a price to hold it by, for {what}: {missing}.")
+        raise UsageError(f"The budget of {whose} is in dollars and needs a price to be held by: {missing}.")
 
 
 def budget_json(books: Books, owner: str) -> dict[str, Any]:

@@ -152,7 +152,7 @@ class Generation:
         """The message as it will stay; nothing changes it any more. Not told to listeners before `close`."""
         self._end_thinking()
         usage, timings = self._spent()
-        booked = _with_earlier(self._start.spent, self.spent)
+        booked = with_earlier(self._start.spent, self.spent)
         self._final = replace(
             self.now(), status=status, generation_id=None, usage=usage, timings=timings, spent=booked, **changed
         )
@@ -236,7 +236,7 @@ def told_over(message: Message) -> list[bytes]:
     return [sse("snapshot", {"message": message.as_json()}, now), ending(message, now + 1)]
 
 
-def _with_earlier(before: dict[str, Any] | None, spent: Spent | None) -> dict[str, Any] | None:
+def with_earlier(before: dict[str, Any] | None, spent: Spent | None) -> dict[str, Any] | None:
     """As JSON, with what earlier goes at this answer took added; the entry is the last go's."""
     if spent is None:
         return before
