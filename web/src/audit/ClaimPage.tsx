@@ -8,6 +8,7 @@ import { Legend, Mark } from "../ui/Mark";
 import { Arithmetic, Checks, Solved } from "./Arithmetic";
 import { Around } from "./Around";
 import { Conventions } from "./Conventions";
+import { Rail } from "./Scale";
 import type { Examination } from "./shape";
 import { Sliders } from "./Sliders";
 import { Tornado } from "./Tornado";
@@ -101,9 +102,17 @@ function Verdict({ examination, changed, busy }: { examination: Examination; cha
   return (
     <>
       <div class="verdict" aria-live="polite" aria-atomic="true" aria-busy={busy}>
-        <p class="status" data-status={status}>
-          {capital(statusWords(status))}
-        </p>
+        <div class="stand">
+          <p class="status" data-status={status}>
+            {capital(statusWords(status))}
+          </p>
+          {goodput.value !== null && (
+            <Rail
+              bands={examination.bands.map(({ status, low, high }) => ({ name: status, from: low, to: high }))}
+              point={{ label: status, value: goodput.value, low: goodput.low ?? null, high: goodput.high ?? null }}
+            />
+          )}
+        </div>
         <p>
           {rest}
           <span class="amount">

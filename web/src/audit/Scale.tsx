@@ -65,9 +65,10 @@ export function Scale({ bands, groups, label }: ScaleProps) {
   );
 }
 
-function Rail({ bands, point }: { bands: readonly Band[]; point?: Point }) {
+/** One value among the bands, without words: for where the words stand beside it. */
+export function Rail({ bands, point }: { bands: readonly Band[]; point?: Point }) {
   return (
-    <span class="rail">
+    <span class="rail" aria-hidden="true">
       {bands.map((band) => (
         <i key={band.name} class="band" data-band={band.name} style={between(band.from, band.to ?? END)} />
       ))}
