@@ -170,7 +170,7 @@ def test_it_is_quick_with_many_entries(book: Book, index: Index) -> None:
     index.refresh()
     start = time.perf_counter()
     index.spend("day")
-    assert time.perf_counter() - start < 1
+    assert time.perf_counter() - start < 3
 
 
 def test_tokens_by_quarter_of_an_hour(book: Book, index: Index) -> None:
