@@ -41,9 +41,6 @@ UNITS = {
 }
 """Every quantity that an entry may hold, and the unit it is booked in."""
 
-LABELS = ("model", "model_sha256", "conversation", "owner", "source", "run", "stage", "step", "parent")
-"""The labels in use. Others are allowed; these mean the same everywhere."""
-
 _LONGEST_REASON = 200
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -54,7 +51,11 @@ _HASH_ENDS = _HASH_STARTS + len('"hash":"",') + 64
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is to be booked. `at` is Unix time in seconds; None is the moment of booking."""
+    """What is to be booked. `at` is Unix time in seconds; None is the moment of booking.
+
+    Any label is allowed; `model`, `model_sha256`, `conversation`, `owner`, `source`, `run`, `stage`, `step` and `parent`
+    mean the same everywhere. Quantities have the names and units of UNITS.
+    """
 
     kind: str
     at: float | None = None
