@@ -53,7 +53,7 @@ _HASH_ENDS = _HASH_STARTS + len('"hash":"",') + 64
 class Draft:
     """What is to be booked. `at` is Unix time in seconds; None is the moment of booking.
 
-    Any label is allowed; `model`, `model_sha256`, `conversation`, `owner`, `source`, `run`, `stage`, `step` and `parent`
+    Any label is allowed; `model`, `model_sha256`, `conversation`, `owner`, `source`, `run`, `stage`, `step`, `parent`
     mean the same everywhere. Quantities have the names and units of UNITS.
     """
 
