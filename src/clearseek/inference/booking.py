@@ -192,7 +192,7 @@ class Books:
             if engine.cpu is None:
                 raise scope.refusal(_REMOTE.format(scope.name), "money")
             if missing := no_price(self.rates):
-                raise scope.refusal(f"{scope.name} is in dollars, and {missing}.", "money")
+                raise scope.refusal(f"{scope.name} is in dollars and cannot be held, because {missing}.", "money")
         return self._left(scope)
 
     def _left(self, scope: Scope) -> int:

@@ -143,7 +143,7 @@ class Spending:
             usd = None if money is None else money.get("high", money["value"])
         except (ValueError, KeyError, TypeError, AttributeError):
             return
-        if at < self._midnight:
+        if at < self._midnight or not quantities:  # a remark about the book itself spent nothing
             return
         for spent in (self._all, *([self._by_owner.setdefault(owner, DaySpent())] if isinstance(owner, str) else [])):
             spent.tokens += tokens

@@ -41,7 +41,7 @@ def require_holdable(settings: Settings, caps: Caps, whose: str) -> None:
         raise UsageError(f"The budget of {whose} cannot be held with `metering = false`: take one of the two away.")
     missing = no_price(rates_from(settings)) if caps.usd is not None else None
     if missing is not None:
-        raise UsageError(f"The budget of {whose} is in dollars and needs a price to be held by: {missing}.")
+        raise UsageError(f"The budget of {whose} is in dollars and cannot be held, because {missing}.")
 
 
 def budget_json(books: Books, owner: str) -> dict[str, Any]:
