@@ -252,7 +252,7 @@ def test_a_run_and_a_fleet_are_not_compared() -> None:
         side_by_side(load_claim("deepseek-v3-total"), load_claim("fifty-thousand-h100"))
     assert refuse(load_claim("deepseek-serving-day"), load_claim("deepseek-v3-total"))
     rows = {row.name: row for row in side_by_side(load_claim("deepseek-v3-total"), load_claim("llama-3.1-405b")).rows}
-    assert rows["flops"].ratio == "x 9.97"
+    assert rows["flops"].ratio == "x 10.3"
     fleets = side_by_side(load_claim("fifty-thousand-h100"), load_claim("fifty-thousand-hoppers"))
     assert fleets.rows[1].ratio == "x 1"
 

@@ -7,14 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from clearseek.audit import bands, binding, context, conventions, economics, inputs, scenario, sensitivity, serving
+from clearseek.audit import (
+    bands,
+    binding,
+    context,
+    conventions,
+    economics,
+    inputs,
+    lines,
+    scenario,
+    sensitivity,
+    serving,
+)
 from clearseek.audit import verdict as verdicts
 from clearseek.audit.claim import Claim, load_claim
 from clearseek.audit.known import PLAUSIBLE_MFU, Base, base_of, stated
+from clearseek.audit.lines import Agreement, Line
 from clearseek.audit.relations import RELATIONS
-from clearseek.audit.solve import DIFFERS, Check, Knowledge, Known, compare, monomial, propagate, sample, ways
+from clearseek.audit.solve import Check, Knowledge, Known, compare, propagate, sample, ways
 from clearseek.audit.variables import SOLVABLE
-from clearseek.audit.words import label, show, span, times, unit_of, within
+from clearseek.audit.words import label, show, span, unit_of, within
 from clearseek.errors import UsageError
 from clearseek.ledger.quantity import Basis, Quantity, unknown
 
@@ -25,35 +37,6 @@ _RANGES = {
     "price": (0.05, 20.0, "what a chip-hour was rented for, from any to any year"),
 }
 _STRAIGHT = tuple(relation for relation in RELATIONS if relation.name != "full")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of arithmetic. `kind` is stated, computed, assumed or data sheet; `sum` writes the numbers out."""
-
-    name: str
-    label: str
-    shown: str
-    quantity: Quantity
-    kind: str
-    formula: str
-    sum: str
-    source: str
-    provenance: str
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """A number that is known in two ways."""
-
-    name: str
-    label: str
-    stated: str
-    follows: str
-    how: str
-    off: str
-    ratio: float
-    state: str
 
 
 @dataclass(frozen=True)
@@ -165,7 +148,7 @@ def examine(claim: Claim, *, seed: int = 0, draws: int = DRAWS) -> Examination:
     decided = verdicts.decide(
         claim,
         goodput,
-        _quantity(goodput) if goodput else unknown("", "no chip-hours, tokens and peak to reckon it from"),
+        lines.quantity_of(goodput) if goodput else unknown("", "no chip-hours, tokens and peak to reckon it from"),
         named,
         checks,
         shares,
@@ -180,9 +163,9 @@ def examine(claim: Claim, *, seed: int = 0, draws: int = DRAWS) -> Examination:
     return Examination(
         claim=claim,
         verdict=decided,
-        warnings=(*base.warnings, *_warnings(claim, checks, goodput)),
-        lines=tuple(_line(claim, item, known) for item in known.values()),
-        checks=tuple(_agreement(check) for check in checks),
+        warnings=(*base.warnings, *lines.warnings(claim, checks, goodput)),
+        lines=lines.lines_of(claim, known),
+        checks=tuple(lines.agreement_of(check) for check in checks),
         conventions=rows,
         solved=solutions,
         binds=needs,
@@ -210,8 +193,8 @@ def solve(claim: Claim, target: str, *, base: Base | None = None) -> Solution:
         raise UsageError(f"It can be solved for {', '.join(SOLVABLE)}, not for {target[:40]!r}.")
     base, name = base or base_of(claim), SOLVABLE[target]
     known = [item for item in base.known if item.name != name and not (name == "mfu" and item.name == "mfu_non_causal")]
-    given = next((item for item in base.known if item.name == name), None)
-    said = show(name, given.value) if given else ""
+    given = claim.first(name)
+    said = show(name, given.quantity.value) if given and given.quantity.value else ""
     relations = _STRAIGHT if name == "mfu" else RELATIONS
     for more in _assumptions(claim, name, {item.name for item in known}):
         found = ways([*known, *more], name, relations)
@@ -222,7 +205,16 @@ def solve(claim: Claim, target: str, *, base: Base | None = None) -> Solution:
             shown = f"{show(name, best.value)}"
             if best.spread > 1.002:
                 shown = f"{span(name, best.low, best.high, 4 if best.spread < 1.1 else 3)}"
-            return Solution(target, label(name), shown, _quantity(best), said, best.how, _sum(best, based), assumed)
+            return Solution(
+                target,
+                label(name),
+                shown,
+                lines.quantity_of(best),
+                said,
+                best.how,
+                lines.written_out(best, based),
+                assumed,
+            )
     why = "nothing in the claim leads to it" + _missing(name, {item.name for item in known})
     return Solution(target, label(name), "unknown", unknown(unit_of(name), why), said, why, "", ())
 
@@ -258,12 +250,8 @@ def _missing(target: str, known: set[str]) -> str:
 
 
 def _to_hold(base: Base) -> list[Known]:
-    """What goodput is reckoned from: not from an MFU that is stated, nor from FLOP stated where they can be counted."""
-    names = {item.name for item in base.known}
-    drop = {"mfu", "mfu_non_causal"}
-    if {"tokens", "flops_per_token"} <= names:
-        drop.add("flops")
-    return [item for item in base.known if item.name not in drop]
+    """What goodput is reckoned from: not from an MFU that is stated."""
+    return [item for item in base.known if item.name not in ("mfu", "mfu_non_causal")]
 
 
 def _other_target(claim: Claim, base: Base) -> tuple[str, Knowledge]:
@@ -331,80 +319,3 @@ def span_of(solution: Solution) -> str:
     if solution.quantity.value is None:
         return "unknown"
     return span(SOLVABLE[solution.target], *solution.quantity.bounds)
-
-
-def _warnings(claim: Claim, checks: list[Check], goodput: Known | None) -> list[str]:
-    found = [
-        f"{_name(c)} is given as {show(c.name, c.one.value)} and {_second(c.other)} {show(c.name, c.other.value)} "
-        f"({times(c.off)}): {c.other.how}.{_excuse(c)}"
-        for c in checks
-        if c.state == DIFFERS
-    ]
-    if goodput and claim.work == "distillation":
-        found.append("Distilled: the teacher's work is not in 6 FLOP per parameter and token; read goodput as a floor.")
-    recalled = [within(n) for n, r in claim.stated.items() if r[0].provenance == "recalled"]
-    if recalled:
-        found.append(f"Written from memory and not checked against the source: {', '.join(recalled)}.")
-    return found
-
-
-def _name(check: Check) -> str:
-    return "The published MFU" if check.name == "mfu" else label(check.name)
-
-
-def _excuse(check: Check) -> str:
-    if check.name != "mfu" or check.off > 1:
-        return ""
-    return " A published MFU is of running steps; hours also hold restarts and evaluation, so less is normal."
-
-
-def _second(item: Known) -> str:
-    return "follows as" if item.relation or item.basis is Basis.MODELLED else "also as"
-
-
-def _quantity(item: Known) -> Quantity:
-    return Quantity(item.value, unit_of(item.name), item.basis, item.how[:240], item.low, item.high)
-
-
-def _line(claim: Claim, item: Known, known: Mapping[str, Known]) -> Line:
-    reported = claim.first(item.name)
-    own = reported is not None and item.relation is None and item.provenance != ""
-    computed = item.relation is not None or bool(item.inputs) or item.basis is Basis.MODELLED
-    kind = "assumed" if item.assumed and item.relation is None else "stated" if own else "computed"
-    if kind == "computed" and not computed:
-        kind = "data sheet" if item.name == "peak" else "stated"
-    return Line(
-        item.name,
-        label(item.name) if item.name != "mfu" or not own else "MFU, as published",
-        show(item.name, item.value),
-        _quantity(item),
-        kind,
-        item.how if kind != "stated" else "",
-        _sum(item, known),
-        reported.source if own and reported else "",
-        item.provenance,
-    )
-
-
-def _sum(item: Known, known: Mapping[str, Known]) -> str:
-    """The numbers of a derivation, written out."""
-    if item.relation is None:
-        return ""
-    _, powers = monomial(item.relation, item.name)
-    above = [show(n, known[n].value) for n, power in powers.items() if power > 0]
-    below = [show(n, known[n].value) for n, power in powers.items() if power < 0]
-    text = " x ".join(above) or "1"
-    return f"{text} / {' / '.join(below)}" if below else text
-
-
-def _agreement(check: Check) -> Agreement:
-    return Agreement(
-        check.name,
-        label(check.name) if check.name != "mfu" else "MFU, published",
-        show(check.name, check.one.value),
-        show(check.name, check.other.value),
-        check.other.how,
-        times(check.off),
-        check.off,
-        check.state,
-    )

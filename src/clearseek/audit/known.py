@@ -8,7 +8,8 @@ from clearseek.audit import flops
 from clearseek.audit.claim import Claim
 from clearseek.audit.flops import TokenFlops
 from clearseek.audit.numbers import Reported
-from clearseek.audit.solve import Check, Known, compare
+from clearseek.audit.relations import RELATIONS
+from clearseek.audit.solve import Check, Known, apply, compare
 from clearseek.ledger.quantity import Basis
 
 PLAUSIBLE_MFU = (0.20, 0.55)
@@ -93,6 +94,7 @@ def base_of(claim: Claim) -> Base:
     checks += _phases(claim, known)
     work = _work(claim, known, warnings)
     checks += _flops(work, known)
+    checks += _whole_work(known)
     peak = peak_of(claim)
     warnings += [peak.warning] if peak.warning else []
     known.pop("peak", None)
@@ -115,7 +117,7 @@ def _parameters(claim: Claim, known: dict[str, Known]) -> list[Check]:
             known["active_parameters"] = replace(total, name="active_parameters", how=how, provenance="derived")
         return []
     counted = flops.count(claim.architecture)
-    how = f"counted from the architecture {claim.architecture.name}"
+    how = f"counted: {claim.architecture.name}"
     total = _computed("parameters", counted.total, how)
     # vendors count active parameters with the embedding, without it, or without both embedding and head
     least, most = counted.matmul - claim.architecture.vocabulary * claim.architecture.width, counted.active
@@ -160,7 +162,7 @@ def _work(claim: Claim, known: dict[str, Known], warnings: list[str]) -> Work:
     if "sequence_length" not in known and not claim.phases:
         warnings.append("The sequence length is not stated, so attention is left out: the work is a lower bound.")
         bare = 6.0 * flops.count(a).matmul
-        return Work(six, bare, None, None, f"architecture {a.name}, without attention", bare, "6N without attention")
+        return Work(six, bare, None, None, f"counted: {a.name}, without attention", bare, "6N without attention")
     parts: list[tuple[float, TokenFlops]]
     if claim.phases:
         parts = [(stated(p.tokens).value, flops.per_token(a, stated(p.sequence_length).value)) for p in claim.phases]
@@ -172,7 +174,7 @@ def _work(claim: Claim, known: dict[str, Known], warnings: list[str]) -> Work:
     causal = sum(weight * part.causal for weight, part in parts) / tokens
     full = sum(weight * part.non_causal for weight, part in parts) / tokens
     mtp = sum(weight * part.mtp for weight, part in parts) / tokens
-    how = f"architecture {a.name}, sequences of {at} tokens, attention counted causally"
+    how = f"counted: {a.name}, {at} tokens, causal"
     return Work(six, causal, full, causal + mtp if mtp else None, how, causal, "causal")
 
 
@@ -191,7 +193,7 @@ def _flops(work: Work, known: dict[str, Known]) -> list[Check]:
             checks.append(compare("flops_per_token", known["flops_per_token"], computed))
         known["flops_per_token"] = computed
         if work.non_causal is not None:
-            how = work.how.replace("causally", "in full")
+            how = work.how.replace("causal", "non-causal")
             known["flops_per_token_full"] = _computed("flops_per_token_full", work.non_causal, how)
     return checks
 
@@ -252,6 +254,14 @@ def other_peaks(claim: Claim) -> list[tuple[str, float]]:
         if value := other.peak(claim.precision):
             found.append((f"the peak of the {other.name}", value))
     return found
+
+
+def _whole_work(known: dict[str, Known]) -> list[Check]:
+    """FLOP in all that are stated are a second way to what can be counted, not the first."""
+    if not {"flops", "tokens", "flops_per_token"} <= set(known):
+        return []
+    relation = next(r for r in RELATIONS if r.name == "work")
+    return [compare("flops", known.pop("flops"), apply(relation, "flops", known))]
 
 
 def _energy(claim: Claim, known: dict[str, Known]) -> None:

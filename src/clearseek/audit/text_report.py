@@ -12,7 +12,8 @@ from rich.text import Text
 from clearseek.audit.bands import BANDS
 from clearseek.audit.claim import Claim
 from clearseek.audit.compare import Comparison
-from clearseek.audit.examine import Examination, Line, Solution
+from clearseek.audit.examine import Examination, Solution
+from clearseek.audit.lines import Line
 from clearseek.audit.summary import Summary
 from clearseek.audit.verdict import STATUS_TITLES
 from clearseek.audit.words import amount, between, say, show, within
@@ -218,7 +219,7 @@ def _solved(e: Examination) -> Iterable[RenderableType]:
 
 
 def _binds(e: Examination) -> Iterable[RenderableType]:
-    told = [b for b in e.binds if b.days.value is not None or b.resource in ("memory", "network")]
+    told = [b for b in e.binds if b.days.value is not None or b.words[:1].isdigit() or b.words.startswith("weights")]
     if not any(b.days.value is not None for b in told) and not e.deadlines:
         return
     yield _title("What binds")
@@ -309,12 +310,16 @@ def _foot(e: Examination) -> Iterable[RenderableType]:
     yield Text(f"\n{words}", style="dim")
 
 
-def listing(summaries: Iterable[Summary]) -> Iterable[RenderableType]:
-    """Every claim in two lines: its name and title, and its verdict."""
+def listing(summaries: Iterable[Summary]) -> RenderableType:
+    """Every claim in a line: its name, its verdict, its goodput, and what it is about."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for justify, fixed in (("left", True), ("left", True), ("right", True), ("left", False)):
+        table.add_column(justify=justify, no_wrap=fixed)  # type: ignore[arg-type]
     for summary in summaries:
-        title, _, rest = summary.headline.partition(": ")
-        yield Text.assemble((summary.name, "bold"), f"  {summary.title}", (f"  {summary.date or ''}", "dim"))
-        yield Padding(Text.assemble((title, STYLES[summary.status]), f": {rest}"), (0, 0, 0, 2))
+        goodput = "" if summary.goodput is None else show("mfu", summary.goodput)
+        status = Text(STATUS_TITLES[summary.status], style=STYLES[summary.status])
+        table.add_row(Text(summary.name, style="bold"), status, Text(goodput), Text(summary.title))
+    return table
 
 
 def solution_report(claim: Claim, solution: Solution) -> Group:
@@ -322,20 +327,20 @@ def solution_report(claim: Claim, solution: Solution) -> Group:
     return Group(*_solution(claim, solution))
 
 
-def comparison_report(comparison: Comparison) -> Group:
-    """Two claims side by side."""
-    return Group(*_comparison(comparison))
-
-
 def _solution(claim: Claim, solution: Solution) -> Iterable[RenderableType]:
     yield Text(claim.title, style="bold")
     if solution.quantity.value is None:
         yield from _says([f"{solution.label}: unknown; {solution.formula}."])
         return
-    yield _grid(solution_rows([solution]), fixed=(0, 1))
+    yield _grid(solution_rows([solution]), fixed=(0, 1, 2))
     yield from _says([solution.formula], "dim")
     if solution.stated:
         yield from _says([f"The claim says {solution.stated}; that was set aside."])
+
+
+def comparison_report(comparison: Comparison) -> Group:
+    """Two claims side by side."""
+    return Group(*_comparison(comparison))
 
 
 def _comparison(comparison: Comparison) -> Iterable[RenderableType]:

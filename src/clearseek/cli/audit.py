@@ -125,8 +125,7 @@ def _list(json_: bool) -> None:
     from clearseek.audit.text_report import listing
 
     console = _console()
-    for line in listing(found):
-        console.print(line)
+    console.print(listing(found))
     console.print("\n`clearseek audit NAME` shows the arithmetic.", style="dim", markup=False)
     return None
 
