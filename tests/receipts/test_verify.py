@@ -24,6 +24,7 @@ from clearseek.receipts import Verification, verify
 from clearseek.receipts.envelope import MAX_BYTES, pae, read_envelope, write_envelope
 from clearseek.receipts.signing import SigningKey, keyid_of, public_pem, signing_key
 from clearseek.receipts.statement import CANNOT_PROVE, make_receipt, write_receipt
+from clearseek.receipts.verify import glance
 
 Forge = Callable[..., Path]
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -95,6 +96,15 @@ def test_any_changed_byte_of_a_receipt_is_found(trained: Path, tmp_path: Path, p
     verification = verify(path)
     assert not verification.ok
     assert all(check.field and check.said.endswith(".") for check in verification.failed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_single_byte_of_a_receipt_counts(trained: Path, tmp_path: Path) -> None:
+    whole, path = (trained / "receipt.json").read_bytes(), tmp_path / "receipt.json"
+    for position in range(len(whole)):
+        path.write_bytes(changed(whole, position, 1 + position % 255))
+        assert not glance(path).ok, position
 
 
 @MANY
