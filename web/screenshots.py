@@ -13,13 +13,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 QUESTION = "What is the capital of France?"
 CLAIM = "deepseek-v3-pretraining"
-SIZE = {"width": 1280, "height": 720}
-TALL = {"width": 1280, "height": 1100}
+SIZE: ViewportSize = {"width": 1280, "height": 720}
+TALL: ViewportSize = {"width": 1280, "height": 1100}
 
 
 def shoot(page: Page, name: str) -> None:

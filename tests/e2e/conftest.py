@@ -84,6 +84,17 @@ def cramped_server(
     yield from _with_model(model_store, tmp_path_factory.mktemp("home"), "--context", "512")
 
 
+@pytest.fixture(scope="module")
+def priced_server(
+    page_is_built: None, model_store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server with the default model, on a machine whose price and watts were declared."""
+    home = tmp_path_factory.mktemp("home")
+    prices = "[prices]\nmachine_usd_per_hour = 0.36\n\n[machine]\nwatts = 100\nwatts_idle = 20\n"
+    (home / "config.toml").write_text(prices, "utf-8")
+    yield from _with_model(model_store, home)
+
+
 def _with_model(store: Store, home: Path, *arguments: str) -> Iterator[Server]:
     shutil.copytree(store.root, home / "models", copy_function=_link, ignore=shutil.ignore_patterns(".*"))
     server = Server(home, arguments)

@@ -15,8 +15,6 @@ from echo_engine import EchoEngine
 from looking import nameless
 from playwright.sync_api import Page, expect
 
-from clearseek.hub.store import Store
-
 pytestmark = pytest.mark.browser
 
 ATTACK = "<img src=x onerror=window.__pwned=1>"
@@ -202,37 +200,27 @@ def test_a_budget_that_is_used_up_says_so_where_the_answer_would_be(new_page: Pa
 
 
 @pytest.mark.slow
-def test_joules_and_money_where_they_are_declared(
-    new_page: Pages, page_is_built: None, model_store: Store, tmp_path: Path
-) -> None:
-    from conftest import _with_model  # type: ignore[attr-defined]
-
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "config.toml").write_text(
-        "[prices]\nmachine_usd_per_hour = 0.36\n\n[machine]\nwatts = 100\nwatts_idle = 20\n"
-    )
-    for server in _with_model(model_store, home):
-        page = new_page(server.url)
-        page.get_by_role("switch", name="DeepThink").click()
-        ask(page, "What is the capital of France?")
-        answered(page)
-        line = page.locator(".receipt summary")
-        expect(line).to_contain_text(re.compile(r"[\d.]+ k?J \(modelled\)"))
-        expect(line).to_contain_text(re.compile(r"\$0\.0\d+ \(declared\)"))
-        spent = server.last_message(page.url.rsplit("/", 1)[1])["spent"]
-        assert spent["money"]["value"] > 0
-        assert spent["energy"]["value"] > 0
-        line.click()
-        expect(page.locator(".receipt dl")).to_contain_text(spent["money"]["how"][:40])
-        # Where the weights come from.
-        page.locator(".receipt").get_by_role("button", name="smollm2-135m-instruct").click()
-        proof = page.locator("dialog.proof")
-        expect(proof).to_contain_text("Apache-2.0")
-        expect(proof).to_contain_text("unknown")
-        assert nameless(page) == []
-        page.keyboard.press("Escape")
-        expect(proof).to_have_count(0)
-        page.get_by_role("link", name="Books", exact=True).click()
-        expect(page.locator(".totals")).to_contain_text(re.compile(r"\$0\.0\d+\S* \(declared\)"))
-        expect(page.locator(".teach")).to_contain_text("electricity")
+def test_joules_and_money_where_they_are_declared(new_page: Pages, priced_server: Server) -> None:
+    page = new_page(priced_server.url)
+    page.get_by_role("switch", name="DeepThink").click()
+    ask(page, "What is the capital of France?")
+    answered(page)
+    line = page.locator(".receipt summary")
+    expect(line).to_contain_text(re.compile(r"[\d.]+ k?J \(modelled\)"))
+    expect(line).to_contain_text(re.compile(r"\$0\.0\d+ \(declared\)"))
+    spent = priced_server.last_message(page.url.rsplit("/", 1)[1])["spent"]
+    assert spent["money"]["value"] > 0
+    assert spent["energy"]["value"] > 0
+    line.click()
+    expect(page.locator(".receipt dl")).to_contain_text(spent["money"]["how"][:40])
+    # Where the weights come from.
+    page.locator(".receipt").get_by_role("button", name="smollm2-135m-instruct").click()
+    proof = page.locator("dialog.proof")
+    expect(proof).to_contain_text("Apache-2.0")
+    expect(proof).to_contain_text("unknown")
+    assert nameless(page) == []
+    page.keyboard.press("Escape")
+    expect(proof).to_have_count(0)
+    page.get_by_role("link", name="Books", exact=True).click()
+    expect(page.locator(".totals")).to_contain_text(re.compile(r"\$0\.0\d+\S* \(declared\)"))
+    expect(page.locator(".teach")).to_contain_text("electricity")

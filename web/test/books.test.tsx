@@ -55,7 +55,7 @@ describe("the books", () => {
     show((by) => books(by));
     await vi.waitFor(() => expect(text()).toContain("By model"));
     expect(root.querySelector(".totals")!.textContent).toContain("1,350 (measured)");
-    expect(root.querySelector(".totals")!.textContent).toContain("$0.030 (declared)");
+    expect(root.querySelector(".totals")!.textContent).toContain("$0.03 (declared)");
     expect(root.querySelector(".totals")!.textContent).toContain("390 J (modelled)");
     expect(root.querySelector('[data-chain="intact"]')!.className).toBe("good");
     expect(root.querySelector('[role="meter"]')!.getAttribute("aria-valuenow")).toBe("25");

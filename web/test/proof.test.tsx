@@ -1,0 +1,54 @@
+import { render } from "preact";
+import { describe, expect, it } from "vitest";
+import { ProofText, type OriginCard, type ProofOf, type ReceiptCard } from "../src/ui/ProofText";
+
+const ATTACK = `<img src=x onerror="window.__pwned=1">`;
+const origin: OriginCard = {
+  kind: "origin", name: "m", description: ATTACK, source: "pypi:x", source_words: "the Python package x 1.0", revision: null,
+  licence: "Apache-2.0", architecture: "llama", parameters: 134_515_008, quantisation: "Q8_0",
+  sha256: { fetched: "aa".repeat(32), served: "bb".repeat(32) }, bytes: 145_000_000, changes: [ATTACK],
+  unknown: [{ what: "training data", why: "the file does not say" }],
+};
+const receipt: ReceiptCard = {
+  kind: "receipt", name: "m", receipt_sha256: "cc".repeat(32), keyid: "dd".repeat(32), ok: true, problems: [],
+  made: { at: "2026-11-23T00:00:00Z", by: "clearseek 0.1.0" }, run: { name: ATTACK, started_at: "2026-11-22", finished_at: "2026-11-23" },
+  base: null,
+  stages: [{ name: "sft", kind: "sft", quantities: { wall: { value: 60, unit: "s", basis: "measured", how: "clock" } } }],
+  totals: { money: { value: null, unit: "USD", basis: "unknown", how: "no price" }, flops: { value: 1e15, unit: "FLOP", basis: "modelled", how: "6ND" } },
+  evaluations: [{ name: "sums", results: { accuracy: { value: 0.5, unit: "", basis: "measured", how: "200 problems" } } }],
+  cannot_prove: ["That no other run happened."],
+};
+
+function shown(proof: ProofOf, answered: string | null = null): HTMLElement {
+  const root = document.createElement("div");
+  render(<ProofText proof={proof} answered={answered} />, root);
+  expect(root.querySelector("img")).toBeNull();
+  return root;
+}
+
+describe("where weights come from", () => {
+  it("an origin card says what is known and what is not, as text", () => {
+    const root = shown(origin, "bb".repeat(32));
+    for (const words of [ATTACK, "Apache-2.0", "135M", "145 MB, Q8_0", "training data", "Others made this model"]) {
+      expect(root.textContent).toContain(words);
+    }
+    expect(root.textContent).not.toContain("Revision"); // what is not known has no empty line
+    expect(root.querySelector('[role="alert"]')).toBeNull();
+  });
+  it("says when other weights gave the answer", () => {
+    expect(shown(origin, "ee".repeat(32)).querySelector('[role="alert"]')!.textContent).toContain("eeee");
+  });
+  it("a receipt says what it holds, and what it cannot prove", () => {
+    const root = shown(receipt);
+    expect(root.querySelector(".good")!.textContent).toBe("The receipt is in order");
+    for (const words of [ATTACK, "1 min 0 s (measured)", "1 PFLOP (modelled)", "unknown (unknown)", "That no other run happened."]) {
+      expect(root.textContent).toContain(words);
+    }
+  });
+  it("a receipt that is not in order is never green", () => {
+    const root = shown({ ...receipt, ok: false, problems: ["The signature does not fit."] });
+    expect(root.querySelector(".good")).toBeNull();
+    expect(root.querySelector(".bad")!.textContent).toBe("The receipt is not in order.");
+    expect(root.textContent).toContain("The signature does not fit.");
+  });
+});
