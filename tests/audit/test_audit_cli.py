@@ -40,7 +40,8 @@ def test_the_report_shows_each_line_with_its_basis_at_80_columns(capsys: pytest.
     said = out(capsys, "deepseek-v3-pretraining")
     assert max(map(len, said.splitlines())) <= 80
     assert re.search(r"○  Tokens +14\.8T tokens +\[1\]", said)
-    assert re.search(r"◐  FLOP per token +250\.4 GFLOP/token +counted: deepseek-v3, 4,096", said)
+    assert re.search(r"◐  FLOP per token +250\.4 GFLOP/token +counted: deepseek-v3", said)
+    assert re.search(r"MFU, published +38\.94% +39\.08% +\+0\.4% +agrees", said)
     assert re.search(r"FLOP in all +3\.71e24 FLOP +=", said)
     assert "▲ 39.1%" in said
     for title in ("What is stated", "What follows", "What can be worked out a second way", "One claim, several ways",

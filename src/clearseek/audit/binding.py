@@ -6,7 +6,7 @@ Lower bounds, each from one resource alone: the run takes at least as long as th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clearseek.audit import flops
 from clearseek.audit.claim import Claim
@@ -27,12 +27,16 @@ _DEADLINES = (30.0, 60.0, 90.0)
 
 @dataclass(frozen=True)
 class Bind:
-    """One resource. `days` is how long it alone would take the run; `binds` marks the slowest."""
+    """One resource. `days` is how long it alone would take the run; `binds` marks the slowest.
+
+    `says` is False where the words only tell what was missing to reckon with.
+    """
 
     resource: str
     days: Quantity
     words: str
     binds: bool = False
+    says: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def binds(claim: Claim, base: Base, known: Mapping[str, Known], goodput: Known |
     slowest = max((b.days.value for b in found if b.days.value is not None), default=None)
     if sum(b.days.known for b in found) < 2:
         slowest = None
-    marked = [Bind(b.resource, b.days, b.words, slowest is not None and b.days.value == slowest) for b in found]
+    marked = [replace(b, binds=slowest is not None and b.days.value == slowest) for b in found]
     return (*marked, _memory(claim, known))
 
 
@@ -70,7 +74,7 @@ def deadlines(known: Mapping[str, Known]) -> tuple[Deadline, ...]:
 
 def _arithmetic(claim: Claim, known: Mapping[str, Known], goodput: Known | None) -> Bind:
     if not {"flops", "count", "peak"} <= set(known):
-        return Bind("arithmetic", unknown("d"), "needs FLOP, the number of chips and their peak")
+        return Bind("arithmetic", unknown("d"), "needs FLOP, the number of chips and their peak", says=False)
     seconds = known["flops"].value / (known["count"].value * known["peak"].value)
     assumed = claim.assumed.get("mfu")
     low, high = assumed.quantity.bounds if assumed else PLAUSIBLE_MFU
@@ -87,7 +91,7 @@ def _arithmetic(claim: Claim, known: Mapping[str, Known], goodput: Known | None)
 
 def _memory(claim: Claim, known: Mapping[str, Known]) -> Bind:
     if claim.chip is None or not claim.chip.memory or "parameters" not in known:
-        return Bind("memory", unknown("d"), "needs the parameters and the chip")
+        return Bind("memory", unknown("d"), "needs the parameters and the chip", says=False)
     n, size = known["parameters"].value, claim.chip.memory
     low, high = (n * per / size for per in _STATE)
     words = (
@@ -105,7 +109,9 @@ def _memory(claim: Claim, known: Mapping[str, Known]) -> Bind:
 def _bandwidth(claim: Claim, known: Mapping[str, Known]) -> Bind:
     needed = {"parameters", "tokens", "count"}
     if claim.chip is None or not claim.chip.bandwidth or not needed <= set(known):
-        return Bind("memory bandwidth", unknown("d"), "needs parameters, tokens, and the number and kind of chips")
+        return Bind(
+            "memory bandwidth", unknown("d"), "needs parameters, tokens, and the number and kind of chips", says=False
+        )
     batch = known.get("batch")
     sizes = (batch.value, batch.value) if batch else _BATCH
     tokens, each = known["tokens"].value, known["count"].value * claim.chip.bandwidth * 86400
@@ -135,7 +141,7 @@ def bytes_per_token(claim: Claim) -> Quantity:
 def _network(claim: Claim, known: Mapping[str, Known]) -> Bind:
     each = bytes_per_token(claim)
     if each.value is None:
-        return Bind("network", unknown("d"), each.how)
+        return Bind("network", unknown("d"), each.how, says=False)
     size = f"{each.bounds[0] / 1e6:.1f} to {each.bounds[1] / 1e6:.1f} MB between nodes per token"
     if "network" not in known:
         return Bind("network", unknown("d"), f"{size}; the network's rate is not stated")

@@ -73,7 +73,7 @@ def _head(e: Examination) -> Html:
     title, _, rest = verdict.headline.partition(": ")
     tone = "bad" if verdict.status in NO else "good" if verdict.status in ("plausible", "consistent") else None
     shares = [f"{STATUS_TITLES[s].lower()} {share:.0%}" for s, share in verdict.shares.items() if share >= 0.005]
-    drawn = f"Of {e.draws:,} draws from the stated intervals: {', '.join(shares)}." if shares else None
+    drawn = f"The goodput in {e.draws:,} draws from the stated intervals: {', '.join(shares)}." if shares else None
     facts = ", ".join(part for part in (claim.date.isoformat() if claim.date else "", f"scope: {claim.scope}") if part)
     return join(
         paragraph(claim.summary, class_="lead") if claim.summary else None,
@@ -111,7 +111,7 @@ def _bands(e: Examination) -> Html | None:
     return _figure(chart, caption)
 
 
-def _lines(e: Examination) -> Html:
+def _lines(e: Examination) -> Html | None:
     notes = sources_of(e)
 
     def rows(kinds: tuple[str, ...]) -> Iterable[list[object]]:
@@ -120,6 +120,8 @@ def _lines(e: Examination) -> Html:
                 told = note_of(line, notes) if line.kind == "stated" else f"= {line.sum}" if line.sum else line.formula
                 yield [line.label, _said(line.shown, line.quantity), told]
 
+    if not e.lines:
+        return None
     stated, computed = list(rows(("stated", "data sheet", "assumed"))), list(rows(("computed",)))
     return section(
         "The arithmetic",
@@ -214,7 +216,7 @@ def _solved(e: Examination) -> Html | None:
 
 def _binds(e: Examination) -> Html | None:
     known = [b for b in e.binds if b.days.value is not None]
-    if not known and not e.deadlines:
+    if not any(b.says for b in e.binds) and not e.deadlines:
         return None
     bars = [
         svg.Bar(b.resource, *b.days.bounds, say(b.days), b.days.value, strong=b.binds)
@@ -228,7 +230,9 @@ def _binds(e: Examination) -> Html | None:
     return section(
         "What binds",
         _figure(chart, "Days that each resource alone would take; the black one binds.") if chart else None,
-        definitions((b.resource, join(f"{say(b.days)}: " if b.days.known else None, b.words)) for b in e.binds),
+        definitions(
+            (b.resource, join(f"{say(b.days)}: " if b.days.known else None, b.words)) for b in e.binds if b.says
+        ),
         _hours(e),
     )
 

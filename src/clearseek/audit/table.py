@@ -23,9 +23,11 @@ def markdown() -> str:
 def _row(e: Examination) -> list[str]:
     computed = []
     if e.verdict.goodput.value is not None:
-        computed.append(f"goodput {show('mfu', e.verdict.goodput.value)}")
+        computed.append(f"goodput {show('mfu', e.verdict.goodput.value, 3)}")
     for check in e.checks:
-        if check.state != "agrees":
+        if check.state != "agrees" and check.name == "mfu":
+            computed[0] += f" ({check.off} from the published MFU)"
+        elif check.state != "agrees":
             computed.append(f"{within(check.name)} {check.follows} ({check.off})")
     if e.fleet and e.claim.fleet and e.fleet.floor.value:
         computed.append(f"at least {show('count', e.fleet.floor.value)} in evidence")
@@ -40,6 +42,8 @@ def _row(e: Examination) -> list[str]:
             low, high = solved.quantity.bounds
             name = "gpu_hours" if solved.target == "gpu_hours" else "tokens"
             computed.append(f"{between(show(name, low, 3), show(name, high, 3))}, if assumptions hold")
+        elif not slowest and (work := next((line for line in e.lines if line.name == "flops"), None)):
+            computed.append(f"{work.shown}, and nothing to hold it against")
     if not computed:
         agree = sum(check.state == "agrees" for check in e.checks)
         computed.append(f"{agree} of {len(e.checks)} agree" if e.checks else "nothing")

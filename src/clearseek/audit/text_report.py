@@ -113,7 +113,7 @@ def _verdict(e: Examination, width: int) -> Iterable[RenderableType]:
         yield Padding(_scale(verdict.goodput.value, min(width, 80) - 4), (1, 0, 0, 2), expand=False)
     if verdict.shares:
         told = [f"{STATUS_TITLES[s].lower()} {share:.0%}" for s, share in verdict.shares.items() if share >= 0.005]
-        yield from _says([f"Of {e.draws:,} draws from the stated intervals: {', '.join(told)}."], "dim")
+        yield from _says([f"The goodput in {e.draws:,} draws from the stated intervals: {', '.join(told)}."], "dim")
     for warning in e.warnings:
         yield Padding(Text.assemble(("! ", "yellow"), warning), (0, 0, 0, 2), expand=False)
 
@@ -130,7 +130,7 @@ def _scale(goodput: float, width: int) -> Text:
         text = f"{share:.0%}"
         start = min(max(at(share) - len(text) // 2, 0), width - len(text))
         labels[start : start + len(text)] = text
-    pointer = f"▲ {show('mfu', goodput)}"
+    pointer = f"▲ {show('mfu', goodput, 3)}"
     start = min(at(min(goodput, 1.0)), width - len(pointer))
     return Text.assemble("".join(labels).rstrip(), "\n", "".join(ruler), "\n", " " * start, (pointer, "bold"))
 
@@ -219,8 +219,8 @@ def _solved(e: Examination) -> Iterable[RenderableType]:
 
 
 def _binds(e: Examination) -> Iterable[RenderableType]:
-    told = [b for b in e.binds if b.days.value is not None or b.words[:1].isdigit() or b.words.startswith("weights")]
-    if not any(b.days.value is not None for b in told) and not e.deadlines:
+    told = [bind for bind in e.binds if bind.says]
+    if not told and not e.deadlines:
         return
     yield _title("What binds")
     rows = []
@@ -316,7 +316,7 @@ def listing(summaries: Iterable[Summary]) -> RenderableType:
     for justify, fixed in (("left", True), ("left", True), ("right", True), ("left", False)):
         table.add_column(justify=justify, no_wrap=fixed)  # type: ignore[arg-type]
     for summary in summaries:
-        goodput = "" if summary.goodput is None else show("mfu", summary.goodput)
+        goodput = "" if summary.goodput is None else show("mfu", summary.goodput, 3)
         status = Text(STATUS_TITLES[summary.status], style=STYLES[summary.status])
         table.add_row(Text(summary.name, style="bold"), status, Text(goodput), Text(summary.title))
     return table

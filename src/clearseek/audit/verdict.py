@@ -74,9 +74,12 @@ def decide(
             )
         return verdict("underdetermined", "what a fleet was used for cannot be seen in its size.", hint)
     if band and goodput and (trained or claim.work == "metered") and band.status == "impossible":
-        return verdict("impossible", f"{show('mfu', goodput.value)} of {against}.", f"{_cap(band.words)}.")
+        return verdict("impossible", f"{show('mfu', goodput.value, 3)} of {against}.", f"{_cap(band.words)}.")
     if worst:
-        return verdict("inconsistent", _contradiction(worst), "Two of its numbers cannot both be right.")
+        apart = (
+            f" The goodput by itself, {show('mfu', goodput.value, 3)}, is {band.status}." if band and goodput else ""
+        )
+        return verdict("inconsistent", _contradiction(worst), f"Two of its numbers cannot both be right.{apart}")
     if band and goodput and trained:
         status, why = band.status, f"{_cap(band.words)}."
         if claim.work == "distillation" and status in ("inconsistent", "incomplete"):
@@ -85,7 +88,7 @@ def decide(
                 "It was distilled: the teacher ran too, and 6 FLOP per parameter and token do not describe that work. "
                 "The utilisation is a lower bound, and its band says nothing against the claim."
             )
-        return verdict(status, f"{show('mfu', goodput.value)} of {against}.", why)
+        return verdict(status, f"{show('mfu', goodput.value, 3)} of {against}.", why)
     firm = [check for check in checks if check.name not in _ABOUT_THE_MODEL and not check.other.assumed]
     if firm:
         agree = sum(check.state == "agrees" for check in firm)

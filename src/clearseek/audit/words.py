@@ -115,7 +115,7 @@ def amount(value: float, unit: str, digits: int = 4) -> str:
 def show(name: str, value: float, digits: int = 4) -> str:
     """A variable's value as people write it."""
     if name in ("mfu", "mfu_non_causal", "serving_margin"):
-        return f"{value * 100:.3g}%"
+        return f"{value * 100:.{digits}g}%"
     return amount(value, unit_of(name), digits)
 
 
