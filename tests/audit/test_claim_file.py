@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -231,3 +232,30 @@ def test_any_text_is_a_number_or_a_sentence(text: str) -> None:
 def test_any_shape_is_a_claim_or_a_sentence(raw) -> None:  # type: ignore[no-untyped-def]
     told = refusal(lambda: examine(read_claim(raw, "any"), draws=0))
     assert told is None or (told and "\n" not in told)
+
+
+def test_a_config_or_an_architecture_beside_the_claim(tmp_path: Path) -> None:
+    config = {"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+              "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "own.toml").write_text(
+        "vocabulary = 128256\nwidth = 4096\nlayers = 32\nheads = 32\nkv_heads = 8\nhead_dim = 128\nffn = 14336\n"
+    )
+    flops = []
+    for model in ('config = "config.json"', 'architecture = "own.toml"', 'architecture = "llama-3.1-8b"'):
+        said = examine(claim_of(GOOD.replace('parameters = "70B"', f'{model}\nparameters = "8.03B"'), tmp_path))
+        assert next(check for check in said.checks if check.name == "parameters").state == "agrees"
+        flops.append(next(line.quantity.value for line in said.lines if line.name == "flops_per_token"))
+    assert len(set(flops)) == 1
+
+
+def test_an_architecture_that_cannot_be(tmp_path: Path) -> None:
+    for text, says in (
+        ("width = 4096", "`vocabulary` is needed"),
+        ("vocabulary = -1", "whole number"),
+        ("depth = 3", "there is no `depth`"),
+        ("[", "is not TOML"),
+    ):
+        (tmp_path / "own.toml").write_text(text)
+        with pytest.raises(UsageError, match=says):
+            claim_of(GOOD.replace('parameters = "70B"', 'architecture = "own.toml"'), tmp_path)
