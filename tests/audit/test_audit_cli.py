@@ -73,6 +73,7 @@ def test_set_and_solve(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(said)["solution"]["quantity"]["value"] == pytest.approx(73e12, rel=0.01)
     said = out(capsys, "deepseek-v3-pretraining", "--solve", "gpu_hours")
     assert "The claim says 2.664M chip-hours" in said
+    assert "another way: 2.667M chip-hours = 2,048 chips x 54.25 days" in said
 
 
 def test_compare(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,8 @@ class Solution:
     formula: str
     sum: str
     assumed: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    """What it would be by each other way, with the sum; the one above has the narrowest interval."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,7 @@ def solve(claim: Claim, target: str, *, base: Base | None = None) -> Solution:
         if found:
             best = found[0]
             based = propagate([*known, *more], [r for r in relations if name not in r.variables]).known
+            others = tuple(f"{show(name, way.value)} = {lines.written_out(way, based)}" for way in found[1:])
             assumed = tuple(item.how for item in more if _rests_on(best, item.name, based))
             shown = f"{show(name, best.value)}"
             if best.spread > 1.002:
@@ -214,6 +217,7 @@ def solve(claim: Claim, target: str, *, base: Base | None = None) -> Solution:
                 best.how,
                 lines.written_out(best, based),
                 assumed,
+                others,
             )
     why = "nothing in the claim leads to it" + _missing(name, {item.name for item in known})
     return Solution(target, label(name), "unknown", unknown(unit_of(name), why), said, why, "", ())

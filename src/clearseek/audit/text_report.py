@@ -334,6 +334,7 @@ def _solution(claim: Claim, solution: Solution) -> Iterable[RenderableType]:
         return
     yield _grid(solution_rows([solution]), fixed=(0, 1, 2))
     yield from _says([solution.formula], "dim")
+    yield from _says(f"another way: {other}" for other in solution.others)
     if solution.stated:
         yield from _says([f"The claim says {solution.stated}; that was set aside."])
 
