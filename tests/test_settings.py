@@ -62,6 +62,7 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch, t
         ("[prices]\nmachine_usd_per_hour = [1, 2, 3]", "two numbers"),
         ("[prices]\nmachine_usd_per_hour = [3, 2]", "must not be above"),
         ("[prices]\nmachine_usd_per_hour = [-1, 2]", "0 or more"),
+        ("[machine]\nwatts = [5, 10]\nwatts_idle = 20", "must not be above `watts`"),
         ("[budget]\ntokens_per_day = 1.5", "integer"),
         ("[budget]\ntokens_per_day = -1", "greater than or equal to 0"),
         ("[budget]\nusd_per_day = [1, 2]", "number"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -65,7 +65,8 @@ class Prices(_Table):
     """`[prices]`: what the user says they pay. None has a default, ever: undeclared is unknown."""
 
     machine_usd_per_hour: Amount | None = None
-    """What this machine costs for an hour: its rent, or what you count for wear. Without electricity."""
+    """What this machine costs for an hour: its rent, or what you count for wear. Without electricity, unless the
+    rent includes it: what is declared for electricity is added."""
     electricity_usd_per_kwh: Amount | None = None
     grid_region: Annotated[str, Field(min_length=1, max_length=40)] | None = None
     """Three letters of a country, such as "DEU": what a kilowatt-hour weighs in CO2 there."""
@@ -77,6 +78,20 @@ class Machine(_Table):
     watts: Amount | None = None
     """At full load."""
     watts_idle: Amount | None = None
+
+    @model_validator(mode="after")
+    def _idle_is_less(self) -> Machine:
+        if self.watts is not None and self.watts_idle is not None and _low(self.watts_idle) > _high(self.watts):
+            raise ValueError("`watts_idle` must not be above `watts`, which is at full load")
+        return self
+
+
+def _low(amount: float | tuple[float, float]) -> float:
+    return amount[0] if isinstance(amount, tuple) else amount
+
+
+def _high(amount: float | tuple[float, float]) -> float:
+    return amount[1] if isinstance(amount, tuple) else amount
 
 
 class Budget(_Table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import socket
@@ -114,3 +115,11 @@ def test_serve_answers_with_the_real_model(real_home: Path) -> None:
         assert answer["usage"]["completion_tokens"] == 5
         state = httpx.get(f"{url}/api/state").json()
         assert state["models"][0]["digest"] == answer["clearseek"]["model_digest"]
+        assert answer["clearseek"]["receipt_digest"] is None, "others made these weights"
+        receipt = Store(real_home / "models").find("smollm2-135m-instruct").path.parent / "receipt.json"
+        receipt.write_bytes(b"{}")
+        try:
+            answer = httpx.post(f"{url}/chat/completions", json=body, timeout=60).json()
+        finally:
+            receipt.unlink()
+        assert answer["clearseek"]["receipt_digest"] == hashlib.sha256(b"{}").hexdigest()

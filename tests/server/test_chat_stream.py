@@ -89,6 +89,7 @@ def test_a_whole_answer(http: httpx.Client) -> None:
     assert answer["clearseek"] == {
         "timings": {"queue": 0.0, "prompt": 0.0, "decode": 0.0},
         "model_digest": DIGEST,
+        "receipt_digest": None,
         "spent": None,
     }
 

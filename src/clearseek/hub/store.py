@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from clearseek import __version__
 from clearseek.hub.catalogue import QUANTS, Entry, Quant, catalogue
 from clearseek.hub.errors import BadModelFile, HubError, UnknownModel, WrongHash
 from clearseek.hub.files import (
@@ -60,6 +61,8 @@ class Model:
     description: str
     source: str
     original_sha256: str
+    requantised_by: str | None = None
+    """With what the file was requantised here; None where it was not, or by a version that did not note it."""
 
 
 class Store:
@@ -139,6 +142,7 @@ class Store:
                     thinking=entry.thinking,
                     description=entry.description,
                     context=entry.context,
+                    requantised_by=None if wanted == "keep" else _requantiser(),
                 )
                 self._publish(model, file)
             except BaseException as error:
@@ -287,6 +291,12 @@ class Store:
         return UnknownModel(
             f"There is no model `{name}`; did you mean `{found}`? `clearseek models pull {found}` gets it."
         )
+
+
+def _requantiser() -> str:
+    from importlib.metadata import version
+
+    return f"ClearSeek {__version__} with gguf {version('gguf')}"
 
 
 def _is_what_was_asked(model: Model, entry: Entry, quant: Quant) -> bool:

@@ -192,7 +192,8 @@ def _changes(model: Model) -> tuple[str, ...]:
     found = _QUANT.findall(model.source.rsplit("/", 1)[-1])
     before = found[-1].upper() if found else None
     what = f"Requantised here from {before} to {model.quant}" if before else f"Requantised here to {model.quant}"
-    return (f"{what} by ClearSeek, when it was pulled; with which version was not recorded.",)
+    by = model.requantised_by or "ClearSeek; with which version was not recorded"
+    return (f"{what} when it was pulled, by {by}.",)
 
 
 def installed_proof(name: str) -> ReceiptCard | OriginCard:

@@ -19,13 +19,15 @@ DONE = b"data: [DONE]\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What every part of one answer carries. `digest` is the SHA-256 of the weights, where they are held here."""
+    """What every part of one answer carries. `digest` is the SHA-256 of the weights, where they are held here, and
+    `receipt` that of the receipt of the run that made them, where there is one."""
 
     id: str
     created: int
     model: str
     digest: str | None
     version: str
+    receipt: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -50,6 +52,7 @@ def extension(stamp: Stamp, finished: Finished) -> dict[str, Any]:
     told: dict[str, Any] = {
         "timings": {"queue": timings.queue, "prompt": timings.prompt, "decode": timings.decode},
         "model_digest": stamp.digest,
+        "receipt_digest": stamp.receipt,
         "spent": None if finished.spent is None else finished.spent.as_json(),
     }
     return told if finished.over is None else {**told, "budget": finished.over}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 
 from fastapi import APIRouter, Request, Response
 
 from clearseek import __version__
+from clearseek.errors import UserError
+from clearseek.receipts.origin import receipt_digest
 from clearseek.server.protocols import deepseek, deepseek_fim
 from clearseek.server.protocols.deepseek_answer import ChatDocument, ChatStream, Stamp
 from clearseek.server.services import Services
@@ -19,8 +22,18 @@ router = APIRouter()
 async def _stamp(services: Services, model: str | None, prefix: str) -> Stamp:
     """Raises UnknownModel before anything is queued."""
     name = await services.pool.resolve(model)
-    digest = next((one.digest for one in await services.pool.models() if one.model == name), None)
-    return Stamp(f"{prefix}-{secrets.token_hex(16)}", int(time.time()), name, digest, __version__)
+    described = next((one for one in await services.pool.models() if one.model == name), None)
+    local = described is not None and described.kind == "llamacpp"
+    receipt = await asyncio.to_thread(_receipt, services, name) if local else None
+    digest = described.digest if described else None
+    return Stamp(f"{prefix}-{secrets.token_hex(16)}", int(time.time()), name, digest, __version__, receipt)
+
+
+def _receipt(services: Services, name: str) -> str | None:
+    try:
+        return receipt_digest(services.store.find(name))
+    except (UserError, OSError):  # removed in this moment: the answer will say so itself
+        return None
 
 
 @router.post("/chat/completions")
