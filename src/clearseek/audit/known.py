@@ -10,6 +10,7 @@ from clearseek.audit.flops import TokenFlops
 from clearseek.audit.numbers import Reported
 from clearseek.audit.relations import RELATIONS
 from clearseek.audit.solve import Check, Known, apply, compare
+from clearseek.audit.words import show
 from clearseek.ledger.quantity import Basis
 
 PLAUSIBLE_MFU = (0.20, 0.55)
@@ -121,7 +122,10 @@ def _parameters(claim: Claim, known: dict[str, Known]) -> list[Check]:
     total = _computed("parameters", counted.total, how)
     # vendors count active parameters with the embedding, without it, or without both embedding and head
     least, most = counted.matmul - claim.architecture.vocabulary * claim.architecture.width, counted.active
-    active = _computed("active_parameters", counted.active, how, least, most)
+    named = how
+    if most > least * 1.02:
+        named += f" ({show('active_parameters', least)} without the embedding and the output head)"
+    active = _computed("active_parameters", counted.active, named, least, most)
     checks = [compare(one.name, known[one.name], one) for one in (total, active) if one.name in known]
     known.setdefault("parameters", total)
     known.setdefault("active_parameters", active)
