@@ -96,6 +96,7 @@ def line_of(claim: Claim, item: Known, known: Mapping[str, Known]) -> Line:
     reported = claim.first(item.name)
     own = reported is not None and item.relation is None and item.provenance != ""
     computed = item.relation is not None or bool(item.inputs) or item.basis is Basis.MODELLED
+    computed = computed or (item.provenance == "derived" and reported is None)  # the sum of phases
     kind = "assumed" if item.assumed and item.relation is None else "stated" if own else "computed"
     if kind == "computed" and not computed:
         kind = "data sheet" if item.name == "peak" else "stated"
