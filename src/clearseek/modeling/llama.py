@@ -170,7 +170,7 @@ class Llama(nn.Module):
         B, T = ids_BT.shape
         reach = T
         if cache is not None:
-            if B != cache.rows:
+            if cache.rows != B:
                 raise ModelingError(f"The cache has {cache.rows} rows, and {B} came.")
             if positions_BT is None:
                 positions_BT = cache.next_positions(B, T, ids_BT.device)
