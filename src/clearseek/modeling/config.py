@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from clearseek.modeling.errors import ModelingError
 
@@ -124,7 +124,10 @@ class LlamaConfig:
         return found
 
 
-def config_from_hf(data: Mapping[str, Any]) -> LlamaConfig | DeepseekV3Config:
+AnyConfig: TypeAlias = "LlamaConfig | DeepseekV3Config"
+
+
+def config_from_hf(data: Mapping[str, Any]) -> AnyConfig:
     """The configuration in a `config.json`. Raises ModelingError, naming what is missing, wrong or not supported."""
     kind = data.get("model_type")
     if kind == "deepseek_v3":

@@ -106,13 +106,13 @@ def _byte_pairs(path: Path, tokens: list[str], merges: list[str], pre: str) -> R
             f"{path.name} cuts text in the way called {pre!r}, which is not known; known are {', '.join(CUTS)}. "
             "A Hugging Face folder with a tokenizer.json would do."
         )
-    pairs = [tuple(merge.split(" ", 1)) for merge in merges]
-    if any(len(pair) != 2 for pair in pairs):
+    pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
+    if any(not left or not right for left, right in pairs):
         raise ModelingError(f"{path.name} has merges that are not pairs.")
     vocabulary = {token: number for number, token in enumerate(tokens)}
     whole_words = _ALIASES.get(pre, pre) in _WHOLE_WORDS_FIRST
     rust = RustTokenizer(models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=whole_words))
-    steps = []
+    steps: list[pre_tokenizers.PreTokenizer] = []
     for cut in cuts:
         if cut == "digits":
             steps.append(pre_tokenizers.Digits(individual_digits=True))

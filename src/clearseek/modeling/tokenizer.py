@@ -22,8 +22,10 @@ MAX_FILE_BYTES = 128 << 20
 """Larger tokeniser files are refused; the largest published one has 35 MB."""
 
 ENDS = frozenset(
-    "<|im_end|> <|endoftext|> <|eot_id|> <|eom_id|> <|end|> <end_of_turn> </s> <EOT> <｜end▁of▁sentence｜> "
-    "<|end_of_text|> <|return|> <|call|>".split()
+    (
+        *("<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>"),
+        *("</s>", "<EOT>", "<｜end▁of▁sentence｜>", "<|return|>", "<|call|>"),
+    )
 )
 """Control tokens that end an answer whatever the file says: llama.cpp takes them so, and so must training."""
 
