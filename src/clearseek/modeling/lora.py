@@ -1,0 +1,184 @@
+"""LoRA on any linear layer (Hu et al. 2021, arXiv 2106.09685, equation 3): y = W x + b + (alpha / rank) B A x.
+
+A layer with an adapter stays a `nn.Linear` with its weight under its published name, so a model's other state keeps
+its keys; the adapter adds `lora_A` (rank, in) and `lora_B` (out, rank) beside it. Merging writes W + s B A into the
+weight and keeps the original, so that unmerging gives it back bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clearseek.modeling.errors import ModelingError
+
+EVERY_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""The linear layers of a Llama block."""
+
+
+class LoraLinear(nn.Linear):
+    """A linear layer with a low-rank addition; shares the weight and bias of the layer it was made from."""
+
+    def __init__(self, base: nn.Linear, rank: int, alpha: float, *, scale: float | None = None) -> None:
+        """`scale` is alpha / rank unless said (rsLoRA divides by the square root of the rank)."""
+        nn.Module.__init__(self)  # the parameters are the base's own: nothing is allocated
+        self.in_features, self.out_features = base.in_features, base.out_features
+        self.weight, self.bias = base.weight, base.bias
+        self.rank, self.alpha = rank, alpha
+        self.scale = alpha / rank if scale is None else scale
+        where = {"device": base.weight.device, "dtype": torch.float32}  # small, and an optimiser's steps are smaller
+        self.lora_A = nn.Parameter(torch.empty(rank, base.in_features, **where))
+        self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank, **where))
+        self.kept_OI: Tensor | None = None
+        """The weight as it was before merging; None while not merged."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., in) -> (..., out), in the weight's dtype."""
+        y = functional.linear(x, self.weight, self.bias)
+        if self.kept_OI is not None:
+            return y
+        low = functional.linear(functional.linear(x.to(self.lora_A.dtype), self.lora_A), self.lora_B)
+        return y + (low * self.scale).to(y.dtype)
+
+    def merged_weight(self) -> Tensor:
+        """W + s B A (out, in), added in fp32 and rounded once to the weight's dtype; the module is not changed."""
+        if self.kept_OI is not None:
+            return self.weight.detach()
+        with torch.no_grad():
+            delta_OI = (self.lora_B.float() @ self.lora_A.float()) * self.scale
+            return (self.weight.float() + delta_OI).to(self.weight.dtype)
+
+    def merge(self) -> None:
+        """Write the adapter into the weight, in place. Nothing happens when it is merged already."""
+        if self.kept_OI is None:
+            merged_OI = self.merged_weight()
+            self.kept_OI = self.weight.detach().clone()
+            self.weight.data.copy_(merged_OI)
+
+    def unmerge(self) -> None:
+        """Put the kept weight back: every bit is what it was before `merge`."""
+        if self.kept_OI is not None:
+            self.weight.data.copy_(self.kept_OI)
+            self.kept_OI = None
+
+
+def add_lora(
+    model: nn.Module, rank: int, alpha: float, targets: Sequence[str] = EVERY_LINEAR, *, seed: int = 0
+) -> list[str]:
+    """Put adapters on the linear layers whose name matches a pattern, and freeze everything else.
+
+    A pattern is a shell-style one for a layer's whole name (`model.layers.*.self_attn.q_proj`) or its last part
+    (`q_proj`, `*_proj`). A starts as He's uniform and B as zero, so the model's outputs do not change at first; `seed`
+    decides A. Returns the names, in the model's order. Raises ModelingError for a rank below 1, a pattern that
+    matches no linear layer, or a model that has adapters already.
+    """
+    if rank < 1 or not math.isfinite(alpha) or alpha <= 0:
+        raise ModelingError(f"LoRA needs a rank of at least 1 and a positive alpha; got {rank} and {alpha}.")
+    if lora_layers(model):
+        raise ModelingError("This model has LoRA adapters already; remove them first.")
+    names = match_linears(model, targets)
+    for name in names:
+        if rank > min(model.get_submodule(name).weight.shape):  # type: ignore[arg-type,union-attr]
+            raise ModelingError(f"A LoRA of rank {rank} is larger than the layer {name} itself.")
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    generator = torch.Generator().manual_seed(seed)
+    for name in names:
+        layer = _replace(model, name, rank, alpha)
+        bound = math.sqrt(3.0 / layer.in_features)
+        start_RI = torch.rand(layer.lora_A.shape, generator=generator) * (2 * bound) - bound
+        layer.lora_A.data.copy_(start_RI)
+    return names
+
+
+def match_linears(model: nn.Module, targets: Sequence[str]) -> list[str]:
+    """Names of the linear layers that a pattern matches. Raises ModelingError for a pattern without any."""
+    linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name]
+    chosen: set[str] = set()
+    for pattern in targets:
+        found = {
+            name
+            for name in linears
+            if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition(".")[2], pattern)
+        }
+        if not found:
+            ends = sorted({name.rpartition(".")[2] for name in linears})
+            raise ModelingError(f"No linear layer is called `{pattern}`; this model has {', '.join(ends) or 'none'}.")
+        chosen |= found
+    return [name for name in linears if name in chosen]
+
+
+def lora_layers(model: nn.Module) -> dict[str, LoraLinear]:
+    """The layers with an adapter, by name."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, LoraLinear)}
+
+
+def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """What an optimiser is to train: every A and B."""
+    return [parameter for layer in lora_layers(model).values() for parameter in (layer.lora_A, layer.lora_B)]
+
+
+def merge_lora(model: nn.Module) -> None:
+    """Write every adapter into its weight, in place; costs one kept copy of each such weight."""
+    for layer in lora_layers(model).values():
+        layer.merge()
+
+
+def unmerge_lora(model: nn.Module) -> None:
+    """Every weight as it was before merging, bit for bit."""
+    for layer in lora_layers(model).values():
+        layer.unmerge()
+
+
+@contextlib.contextmanager
+def merged_lora(model: nn.Module) -> Iterator[None]:
+    """The model with its adapters merged, for as long as the block runs; left as it was found."""
+    layers = [layer for layer in lora_layers(model).values() if layer.kept_OI is None]
+    try:
+        for layer in layers:
+            layer.merge()
+        yield
+    finally:
+        for layer in layers:
+            layer.unmerge()
+
+
+def remove_lora(model: nn.Module, *, merge: bool) -> None:
+    """Plain linear layers again: with the adapters written into the weights for good, or without them."""
+    for name, layer in lora_layers(model).items():
+        if merge:
+            layer.weight.data.copy_(layer.merged_weight())
+        else:
+            layer.unmerge()
+        plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
+        plain.weight, plain.bias = layer.weight, layer.bias
+        _set_module(model, name, plain)
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+
+
+def put_lora(model: nn.Module, name: str, rank: int, alpha: float, scale: float) -> LoraLinear:
+    """One adapter on one named linear layer, with B zero and A not yet set; used when an adapter is read."""
+    layer = _replace(model, name, rank, alpha)
+    layer.scale = scale
+    return layer
+
+
+def _replace(model: nn.Module, name: str, rank: int, alpha: float) -> LoraLinear:
+    base = model.get_submodule(name)
+    if not isinstance(base, nn.Linear):
+        raise ModelingError(f"{name} is not a linear layer, so no adapter can be put on it.")
+    layer = LoraLinear(base, rank, alpha)
+    _set_module(model, name, layer)
+    return layer
+
+
+def _set_module(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, last = name.rpartition(".")
+    setattr(model.get_submodule(parent) if parent else model, last, module)
