@@ -105,13 +105,11 @@ class DeepseekV3Config:
             )
         if self.routed_experts % self.n_group or self.topk_group > self.n_group:
             raise ModelingError(
-                f"{self.routed_experts} experts cannot lie in {self.n_group} groups of which {self.topk_group} are used."
+                f"{self.routed_experts} experts cannot lie in {self.n_group} groups, {self.topk_group} of them in use."
             )
         reachable = self.routed_experts // self.n_group * self.topk_group
         if self.experts_per_token > reachable:
-            raise ModelingError(
-                f"A token is to use {self.experts_per_token} experts, and its {self.topk_group} groups have {reachable}."
-            )
+            raise ModelingError(f"A token is to use {self.experts_per_token} experts, and its groups have {reachable}.")
 
     @property
     def model_type(self) -> str:

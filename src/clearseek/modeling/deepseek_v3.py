@@ -136,7 +136,7 @@ class DeepseekV3(nn.Module):
         """
         x_BTD: Tensor = self.model.embed_tokens(ids_BT)
         if cache is not None and positions_BT is None:
-            positions_BT = cache.next_positions(*ids_BT.shape, ids_BT.device)
+            positions_BT = cache.next_positions(ids_BT.shape[0], ids_BT.shape[1], ids_BT.device)
         x_BTD = self._through(range(self.config.layers), x_BTD, cache, positions_BT, mask, routes)
         y_BTD: Tensor = self.model.norm(x_BTD)
         return y_BTD

@@ -148,21 +148,21 @@ class LatentAttention(nn.Module):
         broadcastable to (B, 1, T, S), and None means causal with T = S. `absorb` says which way attention is worked
         out; None chooses the one with fewer operations, and the expanded one where gradients are wanted.
         """
-        config = self.config
+        config, (B, T, _) = self.config, x_BTD.shape
         if config.q_lora_rank is None:
             q_BTX = self.q_proj(x_BTD)
         else:
             q_BTX = self.q_b_proj(self.q_a_layernorm(self.q_a_proj(x_BTD)))
-        q_BHTX = q_BTX.unflatten(-1, (config.heads, -1)).transpose(1, 2)
-        q_BHTN, q_BHTR = q_BHTX.split([config.qk_nope_head_dim, config.qk_rope_head_dim], dim=-1)
-        latent_BTC, k_BTR = self.kv_a_proj_with_mqa(x_BTD).split([config.kv_lora_rank, config.qk_rope_head_dim], dim=-1)
+        q_BHTX = q_BTX.view(B, T, config.heads, -1).transpose(1, 2)
+        q_BHTN, q_BHTR = _cut(q_BHTX, config.qk_nope_head_dim)
+        latent_BTC, k_BTR = _cut(self.kv_a_proj_with_mqa(x_BTD), config.kv_lora_rank)
         rotate = rotate_interleaved if config.rope_interleave else rotate_half
         q_BHTR, k_B1TR = rotate(q_BHTR, *turns), rotate(k_BTR[:, None], *turns)
         latent_BSZ = torch.cat((self.kv_a_layernorm(latent_BTC), k_B1TR[:, 0]), dim=-1)
         if past is not None:
             latent_BSZ = past.store(latent_BSZ).to(x_BTD.dtype)
         if absorb is None:
-            absorb = not torch.is_grad_enabled() and self._absorbing_is_cheaper(x_BTD.shape[1], latent_BSZ.shape[1])
+            absorb = not torch.is_grad_enabled() and self._absorbing_is_cheaper(T, latent_BSZ.shape[1])
         way = self._absorbed if absorb else self._expanded
         mixed_BHTV = way(q_BHTN, q_BHTR, latent_BSZ, mask)
         y_BTD: Tensor = self.o_proj(mixed_BHTV.transpose(1, 2).flatten(-2))
@@ -179,9 +179,10 @@ class LatentAttention(nn.Module):
     def _expanded(self, q_BHTN: Tensor, q_BHTR: Tensor, latent_BSZ: Tensor, mask: Tensor | None) -> Tensor:
         """Keys and values of every head are made from the latents: (B, H, T, V)."""
         config = self.config
-        latent_BSC, k_BSR = latent_BSZ.split([config.kv_lora_rank, config.qk_rope_head_dim], dim=-1)
-        kv_BHSX = self.kv_b_proj(latent_BSC).unflatten(-1, (config.heads, -1)).transpose(1, 2)
-        k_BHSN, v_BHSV = kv_BHSX.split([config.qk_nope_head_dim, config.v_head_dim], dim=-1)
+        B, S, _ = latent_BSZ.shape
+        latent_BSC, k_BSR = _cut(latent_BSZ, config.kv_lora_rank)
+        kv_BHSX = self.kv_b_proj(latent_BSC).view(B, S, config.heads, -1).transpose(1, 2)
+        k_BHSN, v_BHSV = _cut(kv_BHSX, config.qk_nope_head_dim)
         k_BHSR = k_BSR[:, None].expand(-1, config.heads, -1, -1)
         q, k = torch.cat((q_BHTN, q_BHTR), dim=-1), torch.cat((k_BHSN, k_BHSR), dim=-1)
         if q.shape[2] * k.shape[2] <= MANY_SCORES:
@@ -197,8 +198,8 @@ class LatentAttention(nn.Module):
         """All heads share the cached latents as their one key, whose first C values are also their value."""
         config = self.config
         B, H, T, _ = q_BHTN.shape
-        up_HXC = self._kv_b_weight().unflatten(0, (H, -1))
-        up_HNC, up_HVC = up_HXC.split([config.qk_nope_head_dim, config.v_head_dim], dim=1)
+        up_HXC = self._kv_b_weight().view(H, -1, config.kv_lora_rank)
+        up_HNC, up_HVC = up_HXC[:, : config.qk_nope_head_dim], up_HXC[:, config.qk_nope_head_dim :]
         # heads lead the batched products, so that rows share one copy of the matrices
         q_HYN = q_BHTN.transpose(0, 1).reshape(H, B * T, -1)
         q_BHTC = torch.bmm(q_HYN, up_HNC).view(H, B, T, -1).transpose(0, 1)
@@ -214,6 +215,11 @@ class LatentAttention(nn.Module):
         merged = getattr(self.kv_b_proj, "merged_weight", None)
         weight: Tensor = self.kv_b_proj.weight if merged is None else merged()
         return weight
+
+
+def _cut(x: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """The first values of the last dimension, and the others."""
+    return x[..., :first], x[..., first:]
 
 
 def _weights(scores_BHTS: Tensor, mask: Tensor | None) -> Tensor:

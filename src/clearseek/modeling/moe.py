@@ -12,7 +12,7 @@ loss are functions of it, and the layers themselves keep no counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ BALANCE_WEIGHT = 0.0001
 """The weight of the sequence-wise balance loss, the report's alpha (section 4.2)."""
 
 
+@dataclass(frozen=True, slots=True)
 class Routing:
     """What one layer's router decided for B x T tokens, E experts of which K are used.
 
@@ -34,10 +35,10 @@ class Routing:
     `weight_BTK` what their outputs are multiplied by; `layer` the number of the layer.
     """
 
-    __slots__ = ("index_BTK", "layer", "scores_BTE", "weight_BTK")
-
-    def __init__(self, layer: int, scores_BTE: Tensor, index_BTK: Tensor, weight_BTK: Tensor) -> None:
-        self.layer, self.scores_BTE, self.index_BTK, self.weight_BTK = layer, scores_BTE, index_BTK, weight_BTK
+    layer: int
+    scores_BTE: Tensor
+    index_BTK: Tensor
+    weight_BTK: Tensor
 
 
 class Router(nn.Module):
@@ -77,7 +78,7 @@ class Router(nn.Module):
 def choose(biased_NE: Tensor, config: DeepseekV3Config) -> Tensor:
     """The K experts of each token (N, K): in the `topk_group` groups with the best two experts, the best K."""
     if config.topk_group < config.n_group:
-        grouped_NGE = biased_NE.unflatten(1, (config.n_group, -1))
+        grouped_NGE = biased_NE.view(len(biased_NE), config.n_group, -1)
         best_two_NG = grouped_NGE.topk(min(2, grouped_NGE.shape[-1]), dim=-1).values.sum(-1)
         groups_NJ = best_two_NG.topk(config.topk_group, dim=-1).indices
         closed_NG = torch.ones_like(best_two_NG, dtype=torch.bool).scatter_(1, groups_NJ, False)
@@ -104,8 +105,8 @@ class MoE(nn.Module):
         if self.shared_experts is not None:
             y_BTD = y_BTD + self.shared_experts(x_BTD)
         if routes is not None:
-            lead = x_BTD.shape[:-1]
-            parts: tuple[Any, ...] = tuple(t.unflatten(0, lead) for t in (scores_NE, index_NK, weight_NK))
+            B, T, _ = x_BTD.shape
+            parts = (tensor.view(B, T, -1) for tensor in (scores_NE, index_NK, weight_NK))
             routes.append(Routing(self.layer, *parts))
         return y_BTD
 
@@ -115,11 +116,11 @@ class MoE(nn.Module):
         chosen = index_NK.shape[1]
         order = index_NK.flatten().argsort(stable=True)
         counts = torch.bincount(index_NK.flatten(), minlength=len(self.experts)).tolist()
-        pieces = x_ND[order // chosen].split(counts)
+        pieces = torch.split(x_ND[order // chosen], counts)
         outs = [expert(piece) for expert, piece in zip(self.experts, pieces, strict=True) if len(piece)]
         back = torch.empty_like(order)
         back[order] = torch.arange(len(order), device=order.device)
-        y_NKD = torch.cat(outs)[back].unflatten(0, (-1, chosen))
+        y_NKD = torch.cat(outs)[back].view(len(x_ND), chosen, -1)
         return (y_NKD * weight_NK[..., None]).sum(1).to(x_ND.dtype)
 
 
