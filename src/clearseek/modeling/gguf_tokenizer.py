@@ -62,7 +62,8 @@ def tokenizer_from_gguf(path: Path | str) -> Tokenizer:
     pre = header.text("tokenizer.ggml.pre") or "default"
     try:
         if kind == "gpt2":
-            rust = _byte_pairs(path, tokens, [str(merge) for merge in arrays.get("tokenizer.ggml.merges", ())], pre)
+            merges = [str(merge) for merge in arrays.get("tokenizer.ggml.merges", ())]
+            rust = byte_pairs({token: number for number, token in enumerate(tokens)}, merges, pre)
         elif kind == "llama":
             scores = [float(score) for score in arrays.get("tokenizer.ggml.scores", ())]
             rust = _sentence_pieces(path, tokens, types, scores, _says(header, "add_space_prefix", True))
@@ -99,19 +100,19 @@ def _says(header: Header, name: str, default: bool) -> bool:
     return said if isinstance(said, bool) else default
 
 
-def _byte_pairs(path: Path, tokens: list[str], merges: list[str], pre: str) -> RustTokenizer:
-    cuts = CUTS.get(_ALIASES.get(pre, pre))
+def byte_pairs(vocabulary: dict[str, int], merges: list[str], pre: str) -> RustTokenizer:
+    """A byte-level tokeniser; `merges` are pairs written with a space between. Raises ModelingError."""
+    pre = _ALIASES.get(pre, pre)
+    cuts = CUTS.get(pre)
     if cuts is None:
         raise ModelingError(
-            f"{path.name} cuts text in the way called {pre!r}, which is not known; known are {', '.join(CUTS)}. "
+            f"Text is cut in the way called {pre[:40]!r}, which is not known; known are {', '.join(CUTS)}. "
             "A Hugging Face folder with a tokenizer.json would do."
         )
     pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
     if any(not left or not right for left, right in pairs):
-        raise ModelingError(f"{path.name} has merges that are not pairs.")
-    vocabulary = {token: number for number, token in enumerate(tokens)}
-    whole_words = _ALIASES.get(pre, pre) in _WHOLE_WORDS_FIRST
-    rust = RustTokenizer(models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=whole_words))
+        raise ModelingError("The tokeniser has merges that are not pairs.")
+    rust = RustTokenizer(models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=pre in _WHOLE_WORDS_FIRST))
     steps: list[pre_tokenizers.PreTokenizer] = []
     for cut in cuts:
         if cut == "digits":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +70,14 @@ def load_weights(weights: Weights, dtype: torch.dtype, device: torch.device | st
     for name, place in places.items():
         _put(model, place, weights.read(name), torch.device(device))
     return model.eval()
+
+
+def config_of(model: nn.Module) -> AnyConfig:
+    """The configuration that a model was built from."""
+    config = getattr(model, "config", None)
+    if not hasattr(config, "to_hf"):
+        raise ModelingError(f"{type(model).__name__} is none of ClearSeek's architectures.")
+    return cast(AnyConfig, config)
 
 
 def _class_of(config: AnyConfig) -> type[nn.Module]:

@@ -1,0 +1,150 @@
+"""Write a model of the dense family as a GGUF that llama.cpp runs: F32, F16, BF16, Q8_0 or Q4_0.
+
+Metadata (the tokeniser and the chat template above all) is copied byte for byte from the GGUF that the model came
+from, where there is one; otherwise it is written from the configuration and the tokeniser. Tensors are converted and
+written one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from gguf.constants import GGMLQuantizationType
+from gguf.quants import quantize
+from torch import Tensor, nn
+
+from clearseek.hub.files import disk_errors_told, need_room, sync_folder
+from clearseek.hub.gguf_file import TENSOR_TYPES, read_header
+from clearseek.modeling.config import LlamaConfig
+from clearseek.modeling.errors import ModelingError
+from clearseek.modeling.export_hf import plain_tensors
+from clearseek.modeling.gguf_metadata import model_pairs, tokenizer_pairs
+from clearseek.modeling.gguf_pairs import encode_pairs
+from clearseek.modeling.gguf_weights import FREQUENCIES, VALUES_AT_ONCE, gguf_name, heads_of, open_gguf, pairs_together
+from clearseek.modeling.load import config_of
+from clearseek.modeling.rope import inverse_frequencies
+from clearseek.modeling.tokenizer import Tokenizer
+
+Kind = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
+FILE_TYPES: dict[str, int] = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7, "bf16": 32}
+_TYPE_IDS = {label: number for number, (label, _, _) in TENSOR_TYPES.items()}
+
+
+def export_gguf(
+    model: nn.Module,
+    path: Path | str,
+    kind: Kind = "q8_0",
+    *,
+    base: Path | str | None = None,
+    tokenizer: Tokenizer | None = None,
+    name: str = "ClearSeek model",
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write the model to `path`; gives the path, which appears only when the file is whole.
+
+    `base`: the GGUF whose metadata is kept; without one, `tokenizer` is written. `progress` gets `(tensors written,
+    tensors in all)`. Matrices get the kind, vectors stay float32, and with `q4_0` the embedding and the output matrix
+    get 8 bits, because every token goes through them. Raises ModelingError where the model is not of the dense family
+    or does not fit the base.
+    """
+    path, config = Path(path), config_of(model)
+    if not isinstance(config, LlamaConfig):
+        raise ModelingError("Only the dense family (llama, qwen2, qwen3) can be written as a GGUF.")
+    if kind not in FILE_TYPES:
+        raise ModelingError(f"A GGUF is written as one of {', '.join(FILE_TYPES)}, not as {kind!r}.")
+    tensors = {gguf_name(hf): (hf, tensor.detach()) for hf, tensor in plain_tensors(model).items()}
+    if config.rope.kind == "llama3":
+        plain_F = inverse_frequencies(type(config.rope)(theta=config.rope.theta), config.head_dim)
+        tensors[FREQUENCIES] = ("", plain_F / inverse_frequencies(config.rope, config.head_dim))
+    labels = {gguf: _label(gguf, tensor, kind) for gguf, (_, tensor) in tensors.items()}
+    alignment = 32
+    if base is not None:
+        head, alignment = _kept(Path(base), config, kind, len(tensors))
+    elif tokenizer is not None:
+        pairs = {**model_pairs(config, name, FILE_TYPES[kind]), **tokenizer_pairs(tokenizer, config.vocab_size)}
+        head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(pairs)) + encode_pairs(pairs)
+    else:
+        raise ModelingError("A GGUF carries its tokeniser: name the GGUF that the model came from, or a tokeniser.")
+    aside = path.with_name(path.name + ".part")
+    sizes = {gguf: _bytes(tensor, labels[gguf]) for gguf, (_, tensor) in tensors.items()}
+    with disk_errors_told("writing the GGUF", path.parent):
+        need_room(path.parent, len(head) + sum(sizes.values()))
+        try:
+            with aside.open("wb") as out:
+                out.write(head)
+                offset = 0
+                for gguf, (_, tensor) in tensors.items():
+                    out.write(_info(gguf, tensor, labels[gguf], offset))
+                    offset += sizes[gguf] + -sizes[gguf] % alignment
+                out.write(b"\0" * (-out.tell() % alignment))
+                for number, (gguf, (hf, tensor)) in enumerate(tensors.items(), 1):
+                    heads = heads_of(hf, config)
+                    for part in _encoded(pairs_together(tensor, heads) if heads else tensor, labels[gguf]):
+                        out.write(part)
+                    out.write(b"\0" * (-out.tell() % alignment))
+                    if progress:
+                        progress(number, len(tensors))
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(aside, path)
+            sync_folder(path.parent)
+        finally:
+            aside.unlink(missing_ok=True)
+    return path
+
+
+def _kept(base: Path, config: LlamaConfig, kind: Kind, tensors: int) -> tuple[bytes, int]:
+    """The base's header up to its list of tensors, with the number of tensors and the type set; its alignment."""
+    theirs = open_gguf(base).config
+    fields = ("model_type", "vocab_size", "hidden_size", "layers", "heads", "kv_heads", "head_dim", "intermediate_size")
+    for field in (*fields, "rms_norm_eps", "rope", "qk_norm"):
+        if (ours := getattr(config, field)) != (other := getattr(theirs, field)):
+            raise ModelingError(f"{base.name} is of another model: its {field} is {other}, and {ours} here.")
+    header = read_header(base)
+    with base.open("rb") as file:
+        head = bytearray(file.read(header.pairs_end))
+    struct.pack_into("<Q", head, 8, tensors)
+    if header.file_type_at is not None:
+        struct.pack_into("<I", head, header.file_type_at, FILE_TYPES[kind])
+    return bytes(head), header.number("general.alignment") or 32
+
+
+def _label(gguf: str, tensor: Tensor, kind: Kind) -> str:
+    """The type a tensor is stored as. Vectors are small and llama.cpp wants them exact."""
+    if tensor.ndim < 2:
+        return "F32"
+    quantised = kind in ("q8_0", "q4_0")
+    if quantised and tensor.shape[1] % 32:
+        return "F16"  # rows that are no whole number of blocks
+    if kind == "q4_0" and gguf in ("token_embd.weight", "output.weight"):
+        return "Q8_0"
+    return kind.upper()
+
+
+def _bytes(tensor: Tensor, label: str) -> int:
+    _, block, block_bytes = TENSOR_TYPES[_TYPE_IDS[label]]
+    return tensor.numel() // block * block_bytes
+
+
+def _info(gguf: str, tensor: Tensor, label: str, offset: int) -> bytes:
+    name, shape = gguf.encode(), tuple(reversed(tensor.shape))
+    return struct.pack(f"<Q{len(name)}sI{len(shape)}QIQ", len(name), name, len(shape), *shape, _TYPE_IDS[label], offset)
+
+
+def _encoded(tensor: Tensor, label: str) -> Iterator[bytes]:
+    """A tensor's bytes, about a million values at a time."""
+    flat = tensor.reshape(-1)
+    for first in range(0, flat.numel(), VALUES_AT_ONCE):
+        x = flat[first : first + VALUES_AT_ONCE].to("cpu")
+        if label in ("F32", "F16", "BF16"):
+            kind = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[label]
+            yield x.to(kind).contiguous().view(torch.uint8).numpy().tobytes()
+        else:
+            values = x.float().contiguous().numpy().reshape(1, -1)
+            yield np.ascontiguousarray(quantize(values, GGMLQuantizationType(_TYPE_IDS[label]))).tobytes()
