@@ -32,9 +32,9 @@ class LoraLinear(nn.Linear):
         self.weight, self.bias = base.weight, base.bias
         self.rank, self.alpha = rank, alpha
         self.scale = alpha / rank if scale is None else scale
-        where = {"device": base.weight.device, "dtype": torch.float32}  # small, and an optimiser's steps are smaller
-        self.lora_A = nn.Parameter(torch.empty(rank, base.in_features, **where))
-        self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank, **where))
+        device = base.weight.device  # float32 whatever the base is: small, and an optimiser's steps are smaller
+        self.lora_A = nn.Parameter(torch.empty(rank, base.in_features, dtype=torch.float32, device=device))
+        self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank, dtype=torch.float32, device=device))
         self.kept_OI: Tensor | None = None
         """The weight as it was before merging; None while not merged."""
 
