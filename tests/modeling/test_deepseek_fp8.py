@@ -35,7 +35,7 @@ def test_quantising_is_undone_within_the_format_s_precision(shape: tuple[int, in
     weight_OI[:128, :128] *= 100  # a loud block does not drown the others
     weight_OI[-1] = 0
     found = dequantise(*quantise(weight_OI))
-    # 3 bits of mantissa: half a step is 1/16; below the normal range half an even step: 2^-10 / 448 of the block's largest
+    # 3 bits of mantissa: half a step is 1/16; below the normal range half a step is 2^-10 / 448 of the largest
     largest = torch.where(torch.arange(shape[0])[:, None] < 128, weight_OI.abs().max(), weight_OI[128:].abs().max())
     assert ((found - weight_OI).abs() <= weight_OI.abs() / 16 + largest * 2**-18).all()
     assert (found[-1] == 0).all()

@@ -173,6 +173,31 @@ def test_greedy_guessing_changes_no_token(depths: int) -> None:
     assert made.logprobs_T.abs().max() == 0
 
 
+@pytest.mark.parametrize("depths", [1, 3])
+def test_guesses_are_those_of_a_reading_without_a_cache(depths: int) -> None:
+    """What the modules have in their cache after wrong guesses is as if only the true tokens had been there."""
+    model = model_of(replace(CONFIG, mtp_layers=depths, vocab_size=6), seed=1)
+    prompt_T = torch.tensor([1, 2, 3, 4, 5])
+    made = speculate(model, prompt_T, 40, temperature=0)
+    ids, kept, passes = [*prompt_T.tolist(), int(made.ids_T[0])], 0, 1
+    with torch.no_grad():
+        while len(ids) - 5 < 40:
+            guessed = list(ids)
+            x_BTD = model.hidden(torch.tensor([ids[:-1]]))
+            for depth in range(depths):
+                x_BTD = model.further(depth, x_BTD, torch.tensor([guessed[depth + 1 :]]))
+                guessed.append(int(model.logits(x_BTD[0, -1]).argmax()))
+            best_T = model(torch.tensor([guessed]))[0].argmax(-1).tolist()
+            good = 0
+            while good < depths and guessed[len(ids) + good] == best_T[len(ids) - 1 + good]:
+                good += 1
+            ids = [*guessed[: len(ids) + good], best_T[len(ids) - 1 + good]]
+            kept, passes = kept + good, passes + 1
+    assert made.ids_T.tolist() == ids[5:45]
+    assert (made.kept, made.passes) == (kept, passes)
+    assert 0 < kept < made.guessed
+
+
 def test_guesses_of_a_good_guesser_are_kept() -> None:
     """A model that always repeats its token, and a module that knows it: each pass gives two tokens."""
     model = model_of(CONFIG)
