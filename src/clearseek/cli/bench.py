@@ -52,3 +52,47 @@ def serve(
         print(json.dumps(report))
     else:
         bench_serve.show(report)
+
+
+class RolloutPeer(StrEnum):
+    transformers = "transformers"
+    plain = "plain"
+    all = "all"
+    none = "none"
+
+
+class Dtype(StrEnum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+@app.command("rollout")
+def rollout(
+    against: Annotated[RolloutPeer, typer.Option("--against", help="Which peer.")] = RolloutPeer.transformers,
+    rows: Annotated[str, typer.Option("--rows", help="How many samples at once, one run each.")] = "16,64",
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=100, help="Rounds; the arms take turns in each.")] = 3,
+    tokens: Annotated[int, typer.Option("--tokens", min=1, max=4096, help="New tokens a sample.")] = 64,
+    group: Annotated[int, typer.Option("--group", min=1, max=1024, help="Samples of each prompt.")] = 8,
+    dtype: Annotated[
+        Dtype | None, typer.Option("--dtype", help="Default: bfloat16 where the machine has units for it.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Name of a model, or a folder or GGUF.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Batched generation for learning against `transformers` on the same weights. Needs the extra `train`."""
+    import clearseek.cli.bench_rollout as bench_rollout
+
+    try:
+        levels = [int(part) for part in rows.split(",")]
+    except ValueError:
+        levels = []
+    if not levels or not all(1 <= level <= 1024 for level in levels):
+        raise UsageError(f"--rows takes numbers from 1 to 1024, such as 16,64; got {rows!r}.")
+    peers = {RolloutPeer.all: ["transformers", "plain"], RolloutPeer.none: []}.get(against, [against.value])
+    report = bench_rollout.measure(levels, rounds, tokens, group, dtype.value if dtype else None, peers, model)
+    if json_:
+        import json
+
+        print(json.dumps(report))
+    else:
+        bench_rollout.show(report)
