@@ -10,6 +10,7 @@ import pytest
 
 from clearseek.hub.store import Model, Store
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's threads sleep while they wait, and leave others the cores
 CACHE = Path(os.environ.get("CLEARSEEK_TEST_CACHE", Path(__file__).parent.parent / ".cache"))
 MODEL = "smollm2-135m-instruct"
 

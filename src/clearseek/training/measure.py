@@ -19,6 +19,7 @@ import torch
 from clearseek.errors import UserError
 from clearseek.modeling import load_model
 from clearseek.modeling.tokenizer import load_tokenizer
+from clearseek.training.products import has_bf16_units
 from clearseek.training.rollout import rollout
 from clearseek.training.rows import Sampling
 
@@ -51,7 +52,7 @@ def best_dtype() -> torch.dtype:
     """bfloat16 where this machine has units for it, float32 elsewhere: emulated, it is many times slower."""
     if torch.cuda.is_available():
         return torch.bfloat16
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    return torch.bfloat16 if has_bf16_units() else torch.float32
 
 
 def measure(

@@ -1,9 +1,9 @@
 """A Llama laid out for decoding: one matrix for q, k and v, one for gate and up, buffers that are used again.
 
 The weights are read from the model when this is made, LoRA merged into the copies, so the trainer's own are neither
-changed nor written anywhere. Where the dtype is the model's, the largest matrices (embedding, output, o, down) are the
-model's own memory and only the fused ones are copies. It computes what `modeling/llama.py` computes, and the tests hold
-it to that.
+changed nor written anywhere. It costs a second copy of the weights in memory for as long as the rollout lasts (without
+packing, in the model's own dtype, of the fused ones only). It computes what `modeling/llama.py` computes, and the tests
+hold it to that.
 
 Letters: N rows, D width, H heads, G key-value heads, R heads a group, K values of a head, S slots, F inner width.
 """
@@ -21,6 +21,7 @@ from torch.nn import functional
 from clearseek.modeling.cache import KVCache
 from clearseek.modeling.llama import Llama, RMSNorm
 from clearseek.modeling.lora import LoraLinear
+from clearseek.training.products import Product, can_pack
 from clearseek.training.steppers import copy_tokens, padded
 
 REACH_STEP = 16
@@ -35,15 +36,13 @@ def packs(model: Any) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Layer:
     norm_D: Tensor
-    qkv_OD: Tensor
-    qkv_bias_O: Tensor | None
+    qkv: Product
     q_norm_K: Tensor | None
     k_norm_K: Tensor | None
-    o_DI: Tensor
-    o_bias_D: Tensor | None
+    o: Product
     second_norm_D: Tensor
-    gate_up_FD: Tensor
-    down_DF: Tensor
+    gate_up: Product
+    down: Product
 
 
 def live_weight(linear: nn.Linear, dtype: torch.dtype) -> Tensor:
@@ -52,32 +51,29 @@ def live_weight(linear: nn.Linear, dtype: torch.dtype) -> Tensor:
     return weight_OI.to(dtype)
 
 
-def _joined(linears: Sequence[nn.Linear], dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    weight_OI = torch.cat([live_weight(linear, dtype) for linear in linears])
-    if linears[0].bias is None:
-        return weight_OI, None
-    return weight_OI, torch.cat([linear.bias.detach().to(dtype) for linear in linears])
+def _product(linears: Sequence[nn.Linear], dtype: torch.dtype, rows: int, pack: bool) -> Product:
+    """Several layers that take the same input, as one product."""
+    weights = [live_weight(linear, dtype) for linear in linears]
+    biases = [linear.bias.detach().to(dtype) for linear in linears if linear.bias is not None]
+    weight_OI = weights[0] if len(weights) == 1 else torch.cat(weights)
+    return Product(weight_OI, torch.cat(biases) if biases else None, rows, pack=pack)
 
 
-def _pack(layer: Any, dtype: torch.dtype) -> _Layer:
+def _pack(layer: Any, dtype: torch.dtype, rows: int, pack: bool) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
-    qkv_OD, qkv_bias_O = _joined([attention.q_proj, attention.k_proj, attention.v_proj], dtype)
-    gate_up_FD, _ = _joined([mlp.gate_proj, mlp.up_proj], dtype)
     norms = [
         norm.weight.detach().to(dtype) if isinstance(norm, RMSNorm) else None
         for norm in (attention.q_norm, attention.k_norm)
     ]
     return _Layer(
         norm_D=layer.input_layernorm.weight.detach().to(dtype),
-        qkv_OD=qkv_OD,
-        qkv_bias_O=qkv_bias_O,
+        qkv=_product([attention.q_proj, attention.k_proj, attention.v_proj], dtype, rows, pack),
         q_norm_K=norms[0],
         k_norm_K=norms[1],
-        o_DI=live_weight(attention.o_proj, dtype),
-        o_bias_D=None if attention.o_proj.bias is None else attention.o_proj.bias.detach().to(dtype),
+        o=_product([attention.o_proj], dtype, rows, pack),
         second_norm_D=layer.post_attention_layernorm.weight.detach().to(dtype),
-        gate_up_FD=gate_up_FD,
-        down_DF=live_weight(mlp.down_proj, dtype),
+        gate_up=_product([mlp.gate_proj, mlp.up_proj], dtype, rows, pack),
+        down=_product([mlp.down_proj], dtype, rows, pack),
     )
 
 
@@ -87,10 +83,12 @@ class PackedLlama:
     def __init__(self, model: Llama, rows: int, length: int, dtype: torch.dtype) -> None:
         config = model.config
         self.config, self.rope, self.dtype = config, model.rope, dtype
-        self.layers = [_pack(layer, dtype) for layer in model.model.layers]
         self.embed_VD = model.model.embed_tokens.weight.detach().to(dtype)
+        pack = can_pack(dtype, self.device)
+        self.layers = [_pack(layer, dtype, rows, pack) for layer in model.model.layers]
         tied = model.lm_head.weight is model.model.embed_tokens.weight
-        self.head_VD = self.embed_VD if tied else live_weight(model.lm_head, dtype)
+        head_VD = self.embed_VD if tied else live_weight(model.lm_head, dtype)
+        self.head = Product(head_VD, None, rows, pack=pack)
         self.norm_D = model.model.norm.weight.detach().to(dtype)
         self.cache = model.new_cache(rows, length, dtype)
         self.scratch: KVCache | None = None
@@ -151,7 +149,7 @@ class PackedLlama:
             weights_NGRS = scores_NGRS.softmax(-1, dtype=torch.float32).to(self.dtype)
             mixed_NGRK = weights_NGRS @ v_BGSK[:n, :, :reach]
             x_ND = self._finish_layer(layer, x_ND, mixed_NGRK.view(n, -1))
-        return functional.linear(self._norm(x_ND, self.norm_D), self.head_VD)
+        return self.head(self._norm(x_ND, self.norm_D))
 
     def _turns(self, positions_N: Tensor) -> tuple[Tensor, Tensor]:
         cos_1NK, sin_1NK = self.rope.half_split(positions_N[None], self.dtype)
@@ -163,7 +161,7 @@ class PackedLlama:
     def _qkv(self, layer: _Layer, x_ND: Tensor, cos_NK: Tensor, sin_NK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q (N, H, K) and k (N, G, K), rotated, and v (N, G, K)."""
         n, K = len(x_ND), self.config.head_dim
-        qkv_NO = functional.linear(self._norm(x_ND, layer.norm_D), layer.qkv_OD, layer.qkv_bias_O)
+        qkv_NO = layer.qkv(self._norm(x_ND, layer.norm_D))
         qk_NJK = qkv_NO[:, : self.inner + self.kv_inner].view(n, -1, K)
         heads = self.config.heads
         if layer.q_norm_K is not None and layer.k_norm_K is not None:
@@ -176,7 +174,7 @@ class PackedLlama:
         return qk_NJK[:, :heads], qk_NJK[:, heads:], v_NGK
 
     def _finish_layer(self, layer: _Layer, x_ND: Tensor, mixed_NI: Tensor) -> Tensor:
-        x_ND = x_ND + functional.linear(mixed_NI, layer.o_DI, layer.o_bias_D)
-        gate_up_NF = functional.linear(self._norm(x_ND, layer.second_norm_D), layer.gate_up_FD)
+        x_ND = x_ND + layer.o(mixed_NI)
+        gate_up_NF = layer.gate_up(self._norm(x_ND, layer.second_norm_D))
         gate_NF, up_NF = gate_up_NF.chunk(2, dim=-1)
-        return x_ND + functional.linear(functional.silu(gate_NF) * up_NF, layer.down_DF)
+        return x_ND + layer.down(functional.silu(gate_NF) * up_NF)
