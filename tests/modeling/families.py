@@ -53,3 +53,10 @@ def reference(name: str) -> nn.Module:
         for parameter in model.parameters():
             parameter.normal_(1.0 if parameter.ndim == 1 else 0.0, 0.1)
     return model
+
+
+def in_type(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The parameters in another type. `model.to(dtype)` would round the rotary frequencies of `transformers` too."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return model

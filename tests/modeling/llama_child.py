@@ -33,9 +33,12 @@ class LlamaCpp:
         return [int(token) for token in self.post("/completion", body)["tokens"]]
 
     def next_logprobs(self, ids: Sequence[int], top: int) -> dict[int, float]:
-        """The `top` most likely next tokens with their log-probabilities."""
-        body = {"prompt": list(ids), "n_predict": 1, "temperature": 0, "n_probs": top, "cache_prompt": True}
+        """The `top` most likely next tokens with their log-probabilities, before any sampling."""
+        # half a character and an end come without log-probabilities: a bias, which they do not show, makes it an `a`
+        plain = self.tokenize("a")[0]
+        body = {"prompt": list(ids), "n_predict": 1, "n_probs": top, "logit_bias": [[plain, 1000.0]]}
         first = self.post("/completion", body)["completion_probabilities"][0]
+        assert first["id"] == plain
         return {int(token["id"]): float(token["logprob"]) for token in first["top_logprobs"]}
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from families import FAMILIES, hf_config, reference  # noqa: E402
+from families import FAMILIES, hf_config, in_type, reference  # noqa: E402
+from llama_child import llama_cpp  # noqa: E402
 
+from clearseek.hub.store import Model  # noqa: E402
+from clearseek.modeling import load_model  # noqa: E402
 from clearseek.modeling.config import config_from_hf  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.llama import LONG, Llama  # noqa: E402
+from clearseek.modeling.tokenizer import load_tokenizer  # noqa: E402
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def both(name: str) -> tuple[torch.nn.Module, Llama]:
@@ -43,7 +51,7 @@ def test_bfloat16_is_no_further_from_the_truth_than_transformers_own(name: str) 
     ids_BT = some_ids(4, 250)
     with torch.no_grad():
         truth = theirs(ids_BT).logits
-        theirs, ours = theirs.bfloat16(), ours.bfloat16()
+        theirs, ours = in_type(theirs, torch.bfloat16), ours.bfloat16()
         expected, found = theirs(ids_BT).logits.float(), ours(ids_BT).float()
     assert (found - truth).abs().mean() <= 1.2 * (expected - truth).abs().mean()
     best_two = truth.topk(2).values
@@ -178,3 +186,25 @@ def test_a_configuration_that_makes_no_model_is_told(change: dict[str, object], 
 def test_a_configuration_comes_back_as_it_was(name: str) -> None:
     config = config_from_hf({**hf_config(name), "bos_token_id": 1, "eos_token_id": [2, 3]})
     assert config_from_hf(config.to_hf()) == config
+
+
+@pytest.mark.slow
+def test_smollm2_is_what_llama_cpp_makes_of_the_same_file(real_model: Model) -> None:
+    """Every next token of a page of text: the same choice, and log-probabilities as near as 8-bit activations allow.
+
+    llama.cpp rounds what it multiplies with Q8_0 weights to 8 bits; a float32 file shows what is left without that
+    (`test_exporting_models.py`). `bench/against_llamacpp.py` does this over 2,000 tokens.
+    """
+    words = load_tokenizer(real_model.path)
+    ids = words.encode((ROOT / "docs" / "architecture.md").read_text("utf-8"))[:200]
+    with torch.no_grad():
+        ours_TV = load_model(real_model.path)(torch.tensor([ids]))[0].log_softmax(-1)
+    same, differences = 0, []
+    with llama_cpp(real_model.path, context=256) as server:
+        for at in range(1, len(ids)):
+            theirs = server.next_logprobs(ids[:at], 20)
+            best = max(theirs, key=lambda token: theirs[token])
+            same += best == int(ours_TV[at - 1].argmax())
+            differences += [abs(value - ours_TV[at - 1, token].item()) for token, value in theirs.items()]
+    assert same / (len(ids) - 1) >= 0.95
+    assert sum(differences) / len(differences) < 0.05

@@ -189,6 +189,8 @@ def rope_from_hf(data: Mapping[str, Any], max_positions: int) -> RopeConfig:
     for name in ("attention_factor", "mscale", "mscale_all_dim"):
         if scaling.get(name) is not None:
             known[name] = real(scaling, name, zero=True)
+    if kind == "linear":
+        return RopeConfig(theta=theta, kind="linear", factor=real(scaling, "factor"))
     return RopeConfig(
         theta=theta,
         kind=kind,

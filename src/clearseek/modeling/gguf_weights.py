@@ -194,7 +194,7 @@ def _llama3_from(path: Path, header: Header, theta: float, head_dim: int, tensor
     divisors_F = read_tensor(path, header, tensor).float()
     factor = round(float(divisors_F.max()), 3)
     plain = RopeConfig(theta=theta)
-    for original in (8192, 4096, 2048, header.context_length or 8192):
+    for original in (8192, *(1 << power for power in range(5, 21))):  # the file does not say; all that exist are powers
         rope = RopeConfig(theta=theta, kind="llama3", factor=factor, original_max_positions=original)
         expected_F = inverse_frequencies(plain, head_dim) / inverse_frequencies(rope, head_dim)
         if expected_F.shape == divisors_F.shape and torch.allclose(expected_F, divisors_F, rtol=1e-3):
