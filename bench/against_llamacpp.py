@@ -48,9 +48,9 @@ def main() -> None:
 
 def default_model() -> Path:
     from clearseek.hub.store import Store
-    from clearseek.settings import load_settings
+    from clearseek.settings import home
 
-    return Store(load_settings().home / "models").find("smollm2-135m-instruct").path
+    return Store(home() / "models").find("smollm2-135m-instruct").path
 
 
 def compare(path: Path, text: Path, tokens: int) -> dict[str, object]:
