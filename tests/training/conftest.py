@@ -4,6 +4,7 @@ programs."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,3 +21,17 @@ def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
         torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def kept_build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What is compiled is compiled once, and not once for each test's own home."""
+    folder = tmp_path_factory.mktemp("state")
+    try:
+        from clearseek.training import fast_ops
+    except ImportError:
+        yield folder
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast_ops, "home", lambda: folder)
+        yield folder

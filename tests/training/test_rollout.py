@@ -8,10 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from clearseek.hub.store import Model  # noqa: E402
+from clearseek.modeling import load_model  # noqa: E402
 from clearseek.modeling.config import LlamaConfig  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.modeling.lora import add_lora, lora_parameters, merged_lora  # noqa: E402
+from clearseek.modeling.tokenizer import load_tokenizer  # noqa: E402
 from clearseek.training.rollout import kv_bytes_per_token, rollout, score  # noqa: E402
 from clearseek.training.rows import Progress, Sampling, Slots, seed_of  # noqa: E402
 
@@ -34,7 +37,7 @@ def tiny(config: LlamaConfig = CONFIG, seed: int = 0) -> Llama:
     torch.manual_seed(seed)
     model = Llama(config)
     for parameter in model.parameters():
-        parameter.data.mul_(4.0)  # a distribution that is not flat
+        parameter.data.mul_(3.0)  # a distribution that is not flat
     return model
 
 
@@ -206,6 +209,23 @@ def test_rows_close_up_when_an_eighth_is_empty() -> None:
     assert slots.closing_moves() == [(14, 3)]
     assert slots.count == 14
     assert [job.number for job in slots.jobs[:14] if job] == [0, 1, 2, 14, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
+
+
+@pytest.mark.slow
+def test_log_probs_of_a_real_model_are_those_of_a_training_forward(real_model: Model) -> None:
+    model = load_model(real_model.path)
+    tokenizer = load_tokenizer(real_model.path)
+    prompts = [tokenizer.encode(text) for text in ("Once upon a time", "The capital of France is", "1 + 1 =")]
+    how = Sampling(max_new=40, stop_ids=tokenizer.end_ids, stop_strings=("\n\n",))
+    groups = rollout(model, prompts, group_size=4, sampling=how, decode=tokenizer.decode, max_rows=5)
+    plain = rollout(model, prompts, group_size=4, sampling=how, decode=tokenizer.decode, max_rows=12, plain=True)
+    assert [[s.ids for s in group] for group in groups] == [[s.ids for s in group] for group in plain]
+    for prompt, group in zip(prompts, groups, strict=True):
+        with torch.no_grad():
+            expected = score(model, prompt, group, how)
+        for sample, expected_T in zip(group, expected, strict=True):
+            assert torch.allclose(torch.tensor(sample.log_probs), expected_T, atol=1e-4, rtol=0)
+            assert ("\n\n" in tokenizer.decode(sample.ids)) == (sample.finish == "stop_string")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

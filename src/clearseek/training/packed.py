@@ -21,6 +21,7 @@ from torch.nn import functional
 from clearseek.modeling.cache import KVCache
 from clearseek.modeling.llama import Llama, RMSNorm
 from clearseek.modeling.lora import LoraLinear
+from clearseek.training.fast_ops import FastOps, fast_ops
 from clearseek.training.products import Product, can_pack
 from clearseek.training.steppers import copy_tokens, padded
 
@@ -80,7 +81,8 @@ def _pack(layer: Any, dtype: torch.dtype, rows: int, pack: bool) -> _Layer:
 class PackedLlama:
     """A `Stepper` for `modeling.llama.Llama`."""
 
-    def __init__(self, model: Llama, rows: int, length: int, dtype: torch.dtype) -> None:
+    def __init__(self, model: Llama, rows: int, length: int, dtype: torch.dtype, *, compiled: bool = True) -> None:
+        """`compiled`: use the functions of `fast_ops.py` where they can be had."""
         config = model.config
         self.config, self.rope, self.dtype = config, model.rope, dtype
         self.embed_VD = model.model.embed_tokens.weight.detach().to(dtype)
@@ -93,6 +95,13 @@ class PackedLlama:
         self.cache = model.new_cache(rows, length, dtype)
         self.scratch: KVCache | None = None
         self.row_numbers_N = torch.arange(rows, device=self.device)
+        self.fast = fast_ops(dtype, self.device) if compiled else None
+        if self.fast is not None:
+            kinds: dict[str, Any] = {"dtype": dtype, "device": self.device}
+            self.normed_ND = torch.empty(rows, config.hidden_size, **kinds)
+            self.mixed_NI = torch.empty(rows, config.heads * config.head_dim, **kinds)
+            self.active_NF = torch.empty(rows, config.intermediate_size, **kinds)
+            self.scores = torch.empty(rows * config.kv_heads * (length + config.head_dim), dtype=torch.float32)
         self.inner, self.kv_inner = config.heads * config.head_dim, config.kv_heads * config.head_dim
 
     @property
@@ -132,6 +141,8 @@ class PackedLlama:
             x_ND = self._finish_layer(layer, x_ND, mixed_PHTK.transpose(1, 2).reshape(P * T, -1))
 
     def step(self, ids_N: Tensor, positions_N: Tensor) -> Tensor:
+        if self.fast is not None:
+            return self._fast_step(self.fast, ids_N, positions_N)
         n, config = len(ids_N), self.config
         reach = min(-(-(int(positions_N.max()) + 1) // REACH_STEP) * REACH_STEP, self.cache.length)
         hidden_N11S = (torch.arange(reach, device=ids_N.device) > positions_N[:, None])[:, None, None]
@@ -150,6 +161,28 @@ class PackedLlama:
             mixed_NGRK = weights_NGRS @ v_BGSK[:n, :, :reach]
             x_ND = self._finish_layer(layer, x_ND, mixed_NGRK.view(n, -1))
         return self.head(self._norm(x_ND, self.norm_D))
+
+    def _fast_step(self, fast: FastOps, ids_N: Tensor, positions_N: Tensor) -> Tensor:
+        """The same as the rest of `step`, through the compiled functions and buffers that are used again."""
+        n, config, eps = len(ids_N), self.config, self.config.rms_norm_eps
+        if int(positions_N.max()) >= self.cache.length or int(positions_N.min()) < 0:
+            raise IndexError("a position outside the cache")  # the compiled functions do not look
+        cos_1NK, sin_1NK = self.rope.half_split(positions_N[None], torch.float32)
+        turns = (cos_1NK[0].contiguous(), sin_1NK[0].contiguous())
+        normed_ND, mixed_NI, active_NF = self.normed_ND[:n], self.mixed_NI[:n], self.active_NF[:n]
+        x_ND = self.embed_VD[ids_N]
+        delta_ND: Tensor | None = None
+        for number, layer in enumerate(self.layers):
+            k_BGSK, v_BGSK = self.cache.k_LBGSK[number], self.cache.v_LBGSK[number]
+            fast.add_norm(x_ND, delta_ND, layer.norm_D, normed_ND, eps)
+            qkv_NJK = layer.qkv(normed_ND).view(n, -1, config.head_dim)
+            fast.rotate_store(qkv_NJK, turns, positions_N, (layer.q_norm_K, layer.k_norm_K), k_BGSK, v_BGSK, eps)
+            fast.attend(qkv_NJK, k_BGSK, v_BGSK, positions_N, self.scores, mixed_NI)
+            fast.add_norm(x_ND, layer.o(mixed_NI), layer.second_norm_D, normed_ND, eps)
+            fast.swiglu(layer.gate_up(normed_ND), active_NF)
+            delta_ND = layer.down(active_NF)
+        fast.add_norm(x_ND, delta_ND, self.norm_D, normed_ND, eps)
+        return self.head(normed_ND)
 
     def _turns(self, positions_N: Tensor) -> tuple[Tensor, Tensor]:
         cos_1NK, sin_1NK = self.rope.half_split(positions_N[None], self.dtype)

@@ -46,6 +46,7 @@ def rollout(
     max_rows: int = 64,
     dtype: torch.dtype | None = None,
     plain: bool = False,
+    compiled: bool = True,
     progress: Callable[[Progress], None] | None = None,
 ) -> list[list[Sample]]:
     """`group_size` samples of each prompt (ids), as `[prompt][sample]`.
@@ -54,7 +55,8 @@ def rollout(
     computed in (None: the model's own). `seeds[prompt][sample]` decide the samples; without them they follow from
     `seed`. `decode` turns ids into text, for stop strings. `kv_bytes` bounds the keys and values held at once, and
     with them the rows; `max_rows` bounds the rows as well. `plain` calls the model's own forward, and is what happens
-    anyway for architectures that cannot be packed. `progress` is called after each step in which a sample ended; what
+    anyway for architectures that cannot be packed; `compiled` lets a packed one use C++ where there is a compiler.
+    `progress` is called after each step in which a sample ended; what
     it raises ends the rollout.
 
     Raises ModelingError for prompts that do not fit, a budget that holds no row, settings that make no sense, and
@@ -92,7 +94,7 @@ def rollout(
         if plain or not packs(model):
             stepper = PlainStepper(model, rows, length)
         else:
-            stepper = PackedLlama(model, rows, length, compute)
+            stepper = PackedLlama(model, rows, length, compute, compiled=compiled)
         stops = StopStrings(how.stop_strings, decode, config.vocab_size) if how.stop_strings and decode else None
         run = _Run(model, stepper, prompts, jobs, how, stops, rows, reading)
         run.all(progress)
