@@ -132,6 +132,11 @@ def test_bfloat16_agrees_with_transformers() -> None:
     off_ours, off_other = (ours - exact).abs().mean(), (other - exact).abs().mean()
     assert off_ours < 1.2 * off_other + 1e-3
     assert off_ours < 0.1 * exact.std()
+    # where the best token is ahead by more than rounding, it is the same
+    best_BT2 = exact.topk(2).values
+    clear_BT = best_BT2[..., 0] - best_BT2[..., 1] > 4 * off_other
+    assert clear_BT.float().mean() > 0.7
+    assert (ours.argmax(-1) == other.argmax(-1))[clear_BT].float().mean() > 0.98
 
 
 def test_gradients_equal_those_of_transformers() -> None:
