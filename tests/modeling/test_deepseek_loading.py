@@ -19,6 +19,7 @@ from clearseek.modeling.config import RopeConfig  # noqa: E402
 from clearseek.modeling.deepseek_config import DeepseekV3Config  # noqa: E402
 from clearseek.modeling.deepseek_v3 import DeepseekV3  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
+from clearseek.modeling.export_hf import export_hf  # noqa: E402
 from clearseek.modeling.fp8_blocks import dequantise, quantise, scale_name  # noqa: E402
 
 CONFIG = DeepseekV3Config(
@@ -154,3 +155,20 @@ def test_what_does_not_fit_is_named_with_its_file(tmp_path: Path) -> None:
     more = {"model.layers.1.mlp.experts.8.up_proj.weight": torch.ones(40, 160)}
     with pytest.raises(ModelingError, match=r"experts\.8.*model\.safetensors"):
         load_model(write(tmp_path / "d", FP8_CONFIG, stored | more))
+
+
+@pytest.mark.parametrize(("mtp", "tied"), [(1, False), (0, False), (1, True)])
+def test_our_own_folder_and_back(tmp_path: Path, mtp: int, tied: bool) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = replace(CONFIG, mtp_layers=mtp, tie_embeddings=tied)
+    model = load_model(write(tmp_path / "first", config.to_hf(), random_state(config)))
+    export_hf(model, tmp_path / "second", shard_bytes=200_000)
+    assert len([*(tmp_path / "second").glob("*.safetensors")]) > 1
+    back = load_model(tmp_path / "second")
+    assert back.config == model.config  # type: ignore[union-attr]
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(back.state_dict()[name], tensor, rtol=0, atol=0)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "second", dtype=torch.float32)
+    ids_BT = torch.randint(0, 96, (2, 20))
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids_BT), theirs(ids_BT).logits, rtol=0, atol=1e-4)
