@@ -11,6 +11,8 @@ torch = pytest.importorskip("torch")
 from clearseek.hub.store import Model  # noqa: E402
 from clearseek.modeling import load_model  # noqa: E402
 from clearseek.modeling.config import LlamaConfig  # noqa: E402
+from clearseek.modeling.deepseek_config import DeepseekV3Config  # noqa: E402
+from clearseek.modeling.deepseek_v3 import DeepseekV3  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.modeling.lora import add_lora, lora_parameters, merged_lora  # noqa: E402
@@ -209,6 +211,38 @@ def test_rows_close_up_when_an_eighth_is_empty() -> None:
     assert slots.closing_moves() == [(14, 3)]
     assert slots.count == 14
     assert [job.number for job in slots.jobs[:14] if job] == [0, 1, 2, 14, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
+
+
+def test_deepseek_rolls_out_over_its_latent_cache() -> None:
+    config = DeepseekV3Config(
+        vocab_size=300,
+        hidden_size=32,
+        layers=2,
+        heads=2,
+        intermediate_size=48,
+        moe_intermediate_size=16,
+        q_lora_rank=None,
+        kv_lora_rank=16,
+        qk_nope_head_dim=8,
+        qk_rope_head_dim=8,
+        v_head_dim=8,
+        routed_experts=8,
+        experts_per_token=2,
+        n_group=2,
+        topk_group=1,
+        first_dense_layers=1,
+        max_positions=64,
+        initializer_range=0.1,
+    )
+    torch.manual_seed(0)
+    model = DeepseekV3(config)
+    assert kv_bytes_per_token(model, torch.float32) >= (16 + 8) * 2 * 4
+    alone = rollout(model, PROMPTS, group_size=3, sampling=HOW, max_rows=1)
+    groups = rollout(model, PROMPTS, group_size=3, sampling=HOW, max_rows=5)
+    assert [[s.ids for s in group] for group in groups] == [[s.ids for s in group] for group in alone]
+    for prompt, group in zip(PROMPTS, groups, strict=True):
+        for sample, expected_T in zip(group, score(model, prompt, group, HOW), strict=True):
+            assert torch.allclose(torch.tensor(sample.log_probs), expected_T, atol=1e-4, rtol=0)
 
 
 @pytest.mark.slow
