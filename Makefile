@@ -5,6 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # Which Python makes the virtual environment; the first of these that is 3.11 or newer. PYTHON=... overrides.
 PYTHON ?=
+# The torch that tests run with; empty leaves it out. Set by you, it is installed as it comes, CUDA and all.
+TORCH_INSTALL ?= torch==2.13.0
 PAGE := src/clearseek/server/static/index.html
 PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
@@ -16,6 +18,7 @@ help:
 	@echo "make test-fast  the tests that need neither the real model nor a browser"
 	@echo "make lint       ruff, mypy and tsc"
 	@echo "make bench      the serving benchmark against its peers (minutes; on a quiet machine)"
+	@echo "                (the tests install torch for the CPU first; TORCH_INSTALL=... names another, empty leaves it out)"
 	@echo "make clean      remove what was built; models and chats are elsewhere and stay"
 
 chat: $(VENV)/.base
@@ -66,10 +69,14 @@ $(VENV)/.base: $(VENV)/bin/python pyproject.toml $(wildcard hatch_build.py) $(PA
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml $(wildcard hatch_build.py) $(PAGE_SOURCES)
-	@$(call install,-e ".[dev]")
+	@extras=dev; if $(call torch); then extras=dev,train,peers; fi; $(call install,-e ".[$$extras]")
 	@touch $(VENV)/.base $@
 
 FORCE:
+
+# Before the rest, because pip left to itself would fetch the CUDA build. Only for those who change ClearSeek.
+torch = [ -n "$(strip $(TORCH_INSTALL))" ] && $(PY) tools/install_torch.py $(TORCH_INSTALL) \
+    $(if $(filter file,$(origin TORCH_INSTALL)),,--as-it-comes)
 
 # pip, with one line that moves instead of a wall of text; everything it said is in the log, shown if it fails.
 define install

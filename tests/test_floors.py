@@ -84,3 +84,28 @@ def test_the_rule_catches_a_breach() -> None:
 def test_importing_clearseek_and_the_server_leaves_torch_alone() -> None:
     code = "import sys, clearseek, clearseek.server.app, clearseek.cli.main; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_people_run_works_where_torch_cannot_be_imported() -> None:
+    """Serving, the command line, audits and receipts; and the rooms of torch say what to install."""
+    code = """
+import sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "safetensors", "tokenizers", "transformers"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, NoTorch())
+import clearseek.audit, clearseek.cli.main, clearseek.receipts, clearseek.server.app
+import clearseek.modeling.config
+from clearseek.errors import UserError
+try:
+    from clearseek.modeling import load_model
+except UserError as error:
+    assert "pip install 'clearseek[train]'" in str(error), error
+else:
+    raise SystemExit("load_model came without torch")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,57 @@ def test_chat_installs_no_tools_of_developers_and_a_second_time_nothing(empty_cl
     page.unlink()  # a page that is gone is built again
     make(empty_clone, "chat")
     assert len((empty_clone / "ran").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("torch", "arguments", "expected"),
+    [
+        ("exit 0", (), ["tools/install_torch.py torch==2.13.0", "-e .[dev,train,peers]"]),
+        ("exit 3", (), ["tools/install_torch.py torch==2.13.0", "-e .[dev]"]),
+        (
+            "exit 0",
+            ("TORCH_INSTALL=torch x",),
+            ["tools/install_torch.py torch x --as-it-comes", "-e .[dev,train,peers]"],
+        ),
+        ("exit 0", ("TORCH_INSTALL=",), ["-e .[dev]"]),
+    ],
+)
+def test_tools_of_developers_come_with_torch_where_it_can_be_had(
+    torch: str, arguments: tuple[str, ...], expected: list[str], empty_clone: Path
+) -> None:
+    python = empty_clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$@" >> ran\ncase "$1" in tools/*) {torch};; esac\n')
+    python.chmod(0o755)
+    done = make(empty_clone, "test-fast", *arguments)
+    assert done.returncode == 0, done.stderr
+    *ran, tests = (empty_clone / "ran").read_text().splitlines()
+    assert tests.startswith("-m pytest")
+    assert len(ran) == len(expected)
+    assert all(line.endswith(end) for line, end in zip(ran, expected, strict=True)), ran
+
+
+def test_torch_that_brings_cuda_along_is_left_out_and_said(tmp_path: Path) -> None:
+    """The script against a pip that answers as pip does on a machine whose only torch is the CUDA build."""
+    package = tmp_path / "pip"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text(
+        "import json, sys\n"
+        "assert '--dry-run' in sys.argv, 'it went on to install'\n"
+        "print(json.dumps({'install': [{'metadata': {'name': name}} for name in ('torch', 'nvidia-cublas')]}))\n"
+    )
+    # no site-packages: a torch that is installed here must not answer instead
+    code = (
+        "import runpy, sys; sys.platform = 'linux'; sys.path = [p for p in sys.path if 'site-packages' not in p]; "
+        "sys.argv = ['install_torch.py', 'torch==2.13.0']; "
+        f"runpy.run_path({str(ROOT / 'tools' / 'install_torch.py')!r}, run_name='__main__')"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "pip would bring CUDA along" in done.stdout
+    assert "TORCH_INSTALL" in done.stdout
 
 
 def test_the_script_of_a_bare_machine_is_sound() -> None:

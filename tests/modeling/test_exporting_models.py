@@ -12,10 +12,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from conftest import train_tokenizer  # noqa: E402
 from families import FAMILIES, hf_config, in_type, reference  # noqa: E402
 from llama_child import llama_cpp  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
+from trained_words import train_tokenizer  # noqa: E402
 
 from clearseek.hub.gguf_file import read_header  # noqa: E402
 from clearseek.hub.requantize import requantize  # noqa: E402

@@ -10,9 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
-from conftest import train_tokenizer  # noqa: E402
 from families import hf_config  # noqa: E402
 from llama_child import llama_cpp  # noqa: E402
+from trained_words import train_tokenizer  # noqa: E402
 
 from clearseek.hub.chat_template import Piece  # noqa: E402
 from clearseek.hub.store import Model  # noqa: E402
