@@ -14,6 +14,7 @@ import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from torch.nn import functional
 
 from clearseek.modeling.deepseek_config import DeepseekV3Config
 from clearseek.modeling.deepseek_v3 import DeepseekV3
-from clearseek.modeling.moe import Routing, load_of, max_violation, update_bias
+from clearseek.modeling.moe import Routing, load_of, loads_of, max_violation, update_bias
 
 TEXT = Path(__file__).parent / "data" / "scandal-in-bohemia.txt"
 NANO = DeepseekV3Config(
@@ -89,9 +90,9 @@ def train(name: str, steps: int, seed: int, rate: float) -> Arm:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        loads = [load_of(routing) for routing in routes]
+        loads = loads_of(routes)
         update_bias(model, loads, rate)
-        spread.append(sum(map(max_violation, loads)) / len(loads))
+        spread.append(sum(map(max_violation, loads.values())) / len(loads))
         losses.append(float(loss.detach()))
     seconds = time.perf_counter() - started
     with torch.no_grad():
@@ -169,8 +170,8 @@ def main() -> None:
     print(f"{'':14}{'spread, first':>15}{'last 50':>10}{'held-out':>10}{'loss, last 50':>15}{'held-out':>10}{'s':>7}")
     for arm in arms:
         print(
-            f"{arm.name:14}{arm.spread[0]:15.2f}{sum(arm.spread[-50:]) / 50:10.2f}{arm.held_out_spread:10.2f}"
-            f"{sum(arm.losses[-50:]) / 50:15.3f}{arm.held_out:10.3f}{arm.seconds:7.0f}"
+            f"{arm.name:14}{arm.spread[0]:15.2f}{mean(arm.spread[-50:]):10.2f}{arm.held_out_spread:10.2f}"
+            f"{mean(arm.losses[-50:]):15.3f}{arm.held_out:10.3f}{arm.seconds:7.0f}"
         )
     if asked.svg:
         asked.svg.write_text(picture(arms), "utf-8")

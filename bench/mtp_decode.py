@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from clearseek.modeling.deepseek_config import DeepseekV3Config
 from clearseek.modeling.deepseek_v3 import DeepseekV3
-from clearseek.modeling.moe import Routing, load_of, update_bias
+from clearseek.modeling.moe import Routing, loads_of, update_bias
 from clearseek.modeling.mtp import distribution, draw, mtp_loss, speculate
 
 TEXT = Path(__file__).parent / "data" / "scandal-in-bohemia.txt"
@@ -70,7 +70,7 @@ def train(steps: int, seed: int) -> DeepseekV3:
         optimizer.zero_grad(set_to_none=True)
         (loss + ahead).backward()
         optimizer.step()
-        update_bias(model, [load_of(routing) for routing in routes], 0.002)
+        update_bias(model, loads_of(routes), 0.002)
         if step % 50 == 49:
             print(f"step {step + 1}: loss {float(loss.detach()):.3f}, one further {float(ahead.detach()) / 0.3:.3f}")
     return model.eval()

@@ -56,14 +56,15 @@ def turns_at(positions_BT: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 7])
-def test_absorbed_equals_expanded(tokens: int) -> None:
+def test_absorbed_equals_expanded(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
     layer = attention()
     rows, before = 3, 50
     x_BTD = torch.randn(rows, before + tokens, 96)
     ends_B = torch.tensor([before, 20, 1])  # rows at different positions
     found = []
     with torch.no_grad():
-        for absorb in (False, True):
+        for absorb, limit in ((False, mla.MANY_SCORES), (True, mla.MANY_SCORES), (True, 100)):
+            monkeypatch.setattr(mla, "MANY_SCORES", limit)
             cache = LatentCache(1, rows, 64, CONFIG.latent_size, torch.float32)
             at_BT = torch.arange(before).expand(rows, -1)
             seen = torch.arange(before) <= at_BT[:, None, :, None]
@@ -74,6 +75,7 @@ def test_absorbed_equals_expanded(tokens: int) -> None:
             found.append(layer(x_BTD[:, before:], turns_at(at_BT), mask, Past(cache, 0, at_BT, reach), absorb=absorb))
     assert found[0].abs().max() > 0.1
     torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(found[2], found[0], rtol=0, atol=1e-5)
 
 
 def test_absorbed_equals_expanded_without_a_cache_and_in_its_gradients() -> None:

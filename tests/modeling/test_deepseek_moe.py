@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from clearseek.modeling.deepseek_config import DeepseekV3Config  # noqa: E402
 from clearseek.modeling.deepseek_v3 import DeepseekV3  # noqa: E402
+from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.moe import (  # noqa: E402
     MoE,
     Router,
@@ -17,6 +18,7 @@ from clearseek.modeling.moe import (  # noqa: E402
     balance_loss,
     choose,
     load_of,
+    loads_of,
     max_violation,
     update_bias,
 )
@@ -109,6 +111,9 @@ def test_loads_are_counted_and_a_mask_leaves_padding_out() -> None:
     routing = Routing(0, torch.zeros(1, 3, 8), index, torch.zeros(1, 3, 2))
     assert load_of(routing).tolist() == [2, 2, 1, 0, 0, 0, 0, 1]
     assert load_of(routing, torch.tensor([[1, 1, 0]])).tolist() == [2, 1, 1, 0, 0, 0, 0, 0]
+    twice = loads_of([routing, replace(routing, layer=4), routing])
+    assert twice[0].tolist() == [4, 4, 2, 0, 0, 0, 0, 2]
+    assert twice[4].tolist() == [2, 2, 1, 0, 0, 0, 0, 1]
     assert max_violation(torch.tensor([2, 2, 2])) == 0
     assert max_violation(torch.tensor([6, 0, 0])) == pytest.approx(2)
 
@@ -116,11 +121,12 @@ def test_loads_are_counted_and_a_mask_leaves_padding_out() -> None:
 def test_the_bias_moves_against_the_load_and_takes_no_gradient() -> None:
     model = DeepseekV3(replace(CONFIG, layers=1))
     router = next(module for module in model.modules() if isinstance(module, Router))
-    update_bias(model, [torch.tensor([9, 1, 5, 5, 5, 5, 5, 5])], rate=0.01)
+    update_bias(model, {0: torch.tensor([9, 1, 5, 5, 5, 5, 5, 5])}, rate=0.01)
     assert router.e_score_correction_bias.tolist() == pytest.approx([-0.01, 0.01, 0, 0, 0, 0, 0, 0])
     assert "e_score_correction_bias" not in dict(router.named_parameters())
-    with pytest.raises(ValueError, match="shorter"):
-        update_bias(model, [])
+    for wrong in ({3: torch.ones(8)}, {0: torch.ones(4)}):
+        with pytest.raises(ModelingError, match=r"no . routed experts"):
+            update_bias(model, wrong)
 
 
 def test_the_balance_loss_by_hand() -> None:
@@ -161,7 +167,7 @@ def test_a_few_hundred_updates_even_a_lopsided_router() -> None:
         for _ in range(300):
             routes: list[Routing] = []
             model.hidden(ids_BT, routes=routes)
-            loads = [load_of(routing) for routing in routes]
+            loads = loads_of(routes)
             spread.append(max_violation(loads[0]))
             update_bias(model, loads, rate=0.003)
     assert spread[0] > 0.5

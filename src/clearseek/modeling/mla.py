@@ -28,8 +28,8 @@ from clearseek.modeling.rope import rotate_half, rotate_interleaved, yarn_mscale
 
 LATENT_EPS = 1e-6
 """Of the norms of the latents, whatever `rms_norm_eps` is: so the published code has it."""
-MANY_SCORES = 1 << 20
-"""Above this many pairs of tokens, attention goes through torch's blockwise kernel, which never holds them all."""
+MANY_SCORES = 1 << 25
+"""More scores (rows x heads x T x S) than this are not held at once: 128 MB of them in fp32."""
 
 
 class LatentCache:
@@ -185,10 +185,10 @@ class LatentAttention(nn.Module):
         k_BHSN, v_BHSV = _cut(kv_BHSX, config.qk_nope_head_dim)
         k_BHSR = k_BSR[:, None].expand(-1, config.heads, -1, -1)
         q, k = torch.cat((q_BHTN, q_BHTR), dim=-1), torch.cat((k_BHSN, k_BHSR), dim=-1)
-        if q.shape[2] * k.shape[2] <= MANY_SCORES:
+        if B * config.heads * q.shape[2] * S <= MANY_SCORES:
             weights_BHTS = _weights(q @ k.transpose(-1, -2) * self.scale, mask).to(v_BHSV.dtype)
             return weights_BHTS @ v_BHSV
-        # the blockwise kernel wants keys and values of one width
+        # torch's blockwise kernel never holds all scores; it wants keys and values of one width
         wide = max(config.qk_head_dim, config.v_head_dim)
         q, k, v = (functional.pad(t, (0, wide - t.shape[-1])) for t in (q, k, v_BHSV))
         mixed = functional.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None, scale=self.scale)
@@ -198,6 +198,13 @@ class LatentAttention(nn.Module):
         """All heads share the cached latents as their one key, whose first C values are also their value."""
         config = self.config
         B, H, T, _ = q_BHTN.shape
+        if T > 1 and mask is not None and B * H * T * latent_BSZ.shape[1] > MANY_SCORES:
+            halves = ((0, T // 2), (T // 2, T))
+            wide = mask.expand(*mask.shape[:-2], T, -1)
+            parts = [
+                self._absorbed(q_BHTN[:, :, a:b], q_BHTR[:, :, a:b], latent_BSZ, wide[..., a:b, :]) for a, b in halves
+            ]
+            return torch.cat(parts, dim=2)
         up_HXC = self._kv_b_weight().view(H, -1, config.kv_lora_rank)
         up_HNC, up_HVC = up_HXC[:, : config.qk_nope_head_dim], up_HXC[:, config.qk_nope_head_dim :]
         # heads lead the batched products, so that rows share one copy of the matrices

@@ -11,7 +11,7 @@ loss are functions of it, and the layers themselves keep no counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clearseek.modeling.deepseek_config import DeepseekV3Config
+from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.llama import MLP
 
 BIAS_RATE = 0.001
@@ -136,17 +137,30 @@ def max_violation(load_E: Tensor) -> float:
     return float((load_E.max() - mean) / mean)
 
 
-@torch.no_grad()
-def update_bias(model: nn.Module, loads: Sequence[Tensor], rate: float = BIAS_RATE) -> None:
-    """Move each layer's bias by `rate`: down for experts above the mean load, up for those below.
+def loads_of(routes: Sequence[Routing], mask_BT: Tensor | None = None) -> dict[int, Tensor]:
+    """The load of each layer by its number, summed where a layer decided more than once (micro-batches)."""
+    loads: dict[int, Tensor] = {}
+    for routing in routes:
+        load_E = load_of(routing, mask_BT)
+        loads[routing.layer] = loads[routing.layer] + load_E if routing.layer in loads else load_E
+    return loads
 
-    `loads` has one (E,) tensor per MoE layer, in the model's order: `load_of` of each routing of the step, summed over
-    micro-batches and, when several machines train together, over machines (arXiv 2408.15664, algorithm 1).
+
+@torch.no_grad()
+def update_bias(model: nn.Module, loads: Mapping[int, Tensor], rate: float = BIAS_RATE) -> None:
+    """Move the bias of each layer in `loads` by `rate`: down for experts above the mean load, up for those below
+    (arXiv 2408.15664, algorithm 1).
+
+    Once per optimiser step; when several machines train together, `loads` are summed over them first. Raises
+    ModelingError for a layer that has no experts.
     """
-    routers = [module for module in model.modules() if isinstance(module, Router)]
-    for router, load_E in zip(routers, loads, strict=True):
+    layers = {module.layer: module for module in model.modules() if isinstance(module, MoE)}
+    for number, load_E in loads.items():
+        if number not in layers or load_E.shape != layers[number].gate.e_score_correction_bias.shape:
+            raise ModelingError(f"Layer {number} has no {len(load_E)} routed experts to balance.")
+        bias_E = layers[number].gate.e_score_correction_bias
         above_E = load_E.float() - load_E.float().mean()
-        router.e_score_correction_bias -= rate * above_E.sign().to(router.e_score_correction_bias.device)
+        bias_E -= rate * above_E.sign().to(bias_E.device)
 
 
 def balance_loss(routes: Sequence[Routing], mask_BT: Tensor | None = None, weight: float = BALANCE_WEIGHT) -> Tensor:
