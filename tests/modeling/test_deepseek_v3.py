@@ -61,6 +61,7 @@ VARIANTS = {
     "weights not normed": replace(SMALL, norm_topk_prob=False, routed_scaling_factor=1.0),
     "two shared experts": replace(SMALL, shared_experts=2, first_dense_layers=0),
     "biases, tied": replace(SMALL, attention_bias=True, tie_embeddings=True),
+    "another norm's eps": replace(SMALL, rms_norm_eps=0.05),
     "all dense": replace(SMALL, first_dense_layers=3),
 }
 
