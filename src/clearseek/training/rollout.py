@@ -75,7 +75,7 @@ def rollout(
     if seeds is not None:
         if [len(group) for group in seeds] != [group_size] * len(prompts):
             raise ModelingError("Seeds are given for each sample of each prompt, or not at all.")
-        jobs = [Job(job.prompt, job.number, int(seeds[job.prompt][job.number])) for job in jobs]
+        jobs = [Job(job.prompt, job.number, int(seeds[job.prompt][job.number]) & (2**63 - 1)) for job in jobs]
     weight = next(iter(model.parameters()))
     compute = dtype or weight.dtype
     if plain and compute != weight.dtype:
@@ -89,7 +89,7 @@ def rollout(
         kv_bytes=kv_bytes,
         max_rows=max_rows,
     )
-    with torch.inference_mode():
+    with torch.no_grad():  # and not inference_mode: what a model keeps between calls must stay fit for training
         stepper: Stepper
         if plain or not packs(model):
             stepper = PlainStepper(model, rows, length)
@@ -266,7 +266,7 @@ class _Run:
             self.tell_bad(row, ids)
         if stopped:
             finish: Any = "stop_id"
-        elif self.stops is not None and self.stops.completed(ids):
+        elif self.stops is not None and count >= self.how.min_new and self.stops.completed(ids):
             finish = "stop_string"
         elif count >= self.how.max_new:
             finish = "length"

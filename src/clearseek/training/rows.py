@@ -23,8 +23,8 @@ class Sampling:
     """How samples are drawn.
 
     Before `min_new` tokens are out, the stop ids have probability 0, and the log-probabilities are those of the
-    distribution without them. `stop_strings` are looked for in the decoded new text. The id that stops, and the ids
-    that complete a stop string, belong to the sample: they were drawn, and are learned from.
+    distribution without them. `stop_strings` are looked for in the decoded new text, from `min_new` tokens on. The id
+    that stops, and the ids that complete a stop string, belong to the sample: they were drawn, and are learned from.
     """
 
     max_new: int = 256

@@ -6,6 +6,7 @@ its last character, or by one whose text is not known alone (part of a character
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -21,8 +22,7 @@ class StopStrings:
     def __init__(self, strings: Sequence[str], decode: Callable[[Sequence[int]], str], vocab_size: int) -> None:
         self.strings, self.decode = tuple(strings), decode
         self.reach = max(len(text.encode()) for text in strings) + TAIL_TOKENS
-        lasts = {text[-1] for text in strings} | {"\ufffd"}
-        self.can_end_V = torch.tensor([_could(decode([token]), lasts) for token in range(vocab_size)])
+        self.can_end_V = _enders(frozenset(text[-1] for text in strings) | {"\ufffd"}, decode, vocab_size)
 
     def maybe(self, ids_N: Tensor) -> Tensor:
         """Rows (N,) whose newest token might complete a stop string."""
@@ -36,5 +36,8 @@ class StopStrings:
         return any(string in text for string in self.strings)
 
 
-def _could(text: str, lasts: set[str]) -> bool:
-    return any(character in text for character in lasts)
+@functools.lru_cache(maxsize=4)
+def _enders(lasts: frozenset[str], decode: Callable[[Sequence[int]], str], vocab_size: int) -> Tensor:
+    """Which tokens' text holds one of these characters, (V,) bool; kept, because every rollout of a run asks again."""
+    texts = (decode([token]) for token in range(vocab_size))
+    return torch.tensor([any(character in text for character in lasts) for text in texts])
