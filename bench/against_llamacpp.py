@@ -1,6 +1,6 @@
 """Next tokens and log-probabilities of our torch model against llama.cpp on the same GGUF.
 
-    python bench/against_llamacpp.py [MODEL.gguf] [--tokens 2000] [--text FILE] [--kind f32]
+    python bench/against_llamacpp.py [MODEL.gguf] [--tokens 2001] [--text FILE] [--kind f32]
 
 For every position of a text: does llama.cpp find the same token most likely, and how far apart are the
 log-probabilities of its twenty best and of the token that follows? `--kind` first writes the model again in that
@@ -35,8 +35,8 @@ TOP = 20
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("model", nargs="?", type=Path)
-    parser.add_argument("--tokens", type=int, default=2000)
-    parser.add_argument("--text", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--tokens", type=int, default=2001)
+    parser.add_argument("--text", type=Path, default=ROOT / "docs" / "audit.md")
     parser.add_argument("--kind", choices=["f32", "bf16", "q8_0", "q4_0"])
     options = parser.parse_args()
     model = options.model or default_model()
