@@ -1,0 +1,1 @@
+"""The kinds of stage a recipe is made of."""
