@@ -14,8 +14,8 @@ from typing import Any
 class EchoEngine:
     """Serves `/v1` on loopback while it is open.
 
-    A question may begin with `[slow]` (half a second before each piece), `[die]` (the connection breaks after the first
-    pieces) or `[full]` (it is cut at the length limit).
+    A question may begin with `[slow]` (half a second before each piece), `[ponder]` (it thinks ten seconds), `[die]` (the
+    connection breaks after the first pieces) or `[full]` (it is cut at the length limit).
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         question = next(m["content"] for m in reversed(body["messages"]) if m["role"] == "user")
         # Only the wish at its beginning is not said back.
-        wish, text = re.match(r"(?:\[(slow|die|full)\] )?(.*)", question, re.DOTALL).groups()  # type: ignore[union-attr]
+        wish, text = re.match(r"(?:\[(slow|ponder|die|full)\] )?(.*)", question, re.DOTALL).groups()  # type: ignore[union-attr]
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
@@ -53,6 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._delta(role="assistant", content=None, reasoning_content="I will ")
             self._delta(content=None, reasoning_content="say it back.")
+            for number in range(20 if wish == "ponder" else 0):
+                time.sleep(0.5)
+                self._delta(content=None, reasoning_content=f" Word {number} is clear.")
             pieces = [text[at : at + 7] for at in range(0, len(text), 7)]
             for index, piece in enumerate(pieces):
                 if wish == "slow":

@@ -42,9 +42,7 @@ def test_ask_see_thinking_see_the_answer_and_its_receipt(new_page: Pages, real_s
     page.locator(".starters button").first.click()
     expect(page.locator(".question .asked")).not_to_be_empty()
     question = page.locator(".question .asked").inner_text()
-    expect(page.locator(".fold")).to_contain_text("Thinking…", timeout=LONG_WAIT)
-    expect(page.locator(".workings")).not_to_be_empty()
-    answer_ends(page)
+    answer_ends(page)  # how long a real model thinks is its own affair; test_thinking.py watches it live
 
     expect(page.locator(".fold")).to_contain_text(re.compile(r"Thought for (\d+ (s|min)|under a second)"))
     expect(page.locator(".workings")).to_have_count(0)  # folded by itself
@@ -66,45 +64,6 @@ def test_ask_see_thinking_see_the_answer_and_its_receipt(new_page: Pages, real_s
     expect(page.locator(".workings")).to_contain_text(thought[0])
     expect(page.locator(".row[data-current]")).to_contain_text(question[:20])
     expect(page).to_have_title(re.compile(re.escape(question[:20])))
-
-
-def test_the_panel_stays_open_when_the_reader_opened_it(new_page: Pages, real_server: Server) -> None:
-    page = open_first_screen(new_page, real_server)
-    ask(page, "Name one colour.")
-    fold = page.locator(".fold")
-    expect(fold).to_contain_text("Thinking…", timeout=LONG_WAIT)
-    fold.click()
-    expect(page.locator(".workings")).to_have_count(0)
-    fold.click()
-    answer_ends(page)
-    expect(page.locator(".workings")).to_be_visible()
-
-
-def test_reload_in_the_middle_and_the_same_answer_goes_on(new_page: Pages, real_server: Server) -> None:
-    page = open_first_screen(new_page, real_server, "high")
-    ask(page, "Tell me a story about a lighthouse.")
-    conversation = conversation_in(page)
-    expect(page.locator(".workings")).to_contain_text(re.compile(r"\w+ \w+ \w+ \w+"), timeout=LONG_WAIT)
-    before = real_server.last_message(conversation)
-    assert before["status"] == "generating"
-
-    page.reload()
-    other = new_page(page.url)  # and a second window, which comes late
-    after = real_server.last_message(conversation)
-    assert after["generation_id"] in (before["generation_id"], None)  # none when it is over by now
-    expect(page.locator(".answer")).to_have_attribute("data-id", before["id"])
-    end = real_server.wait_for_end(conversation)
-    answer_ends(page)
-    answer_ends(other)
-
-    assert end["id"] == before["id"]
-    assert end["status"] == "complete"
-    assert end["thinking"].startswith(before["thinking"])
-    squeezed = re.sub(r"\W+", "", end["content"])
-    for one in (page, other):
-        assert re.sub(r"\W+", "", one.locator(".answer .prose").last.inner_text()) == squeezed
-    other.locator(".fold").click()
-    assert re.sub(r"\W+", "", other.locator(".workings").inner_text()) == re.sub(r"\W+", "", end["thinking"])
 
 
 def test_escape_stops_and_continue_goes_on(new_page: Pages, real_server: Server) -> None:
@@ -176,26 +135,6 @@ def test_edit_regenerate_search_and_delete(new_page: Pages, real_server: Server)
     expect(page.get_by_text("Two words")).to_have_count(0)
     expect(page.locator("h1", has_text="What would you like to know?")).to_be_visible()
     assert all(row["id"] != conversation for row in real_server.get("/api/conversations")["conversations"])
-
-
-def test_killed_in_the_middle_it_reads_interrupted(new_page: Pages, real_server: Server) -> None:
-    page = open_first_screen(new_page, real_server, "max")
-    ask(page, "Tell me a story about a mountain.")
-    conversation = conversation_in(page)
-    expect(page.locator(".workings")).to_contain_text(re.compile(r"\w+ \w+ \w+ \w+"), timeout=LONG_WAIT)
-    page.wait_for_timeout(1000)  # longer than the pause between two writes to the store
-    seen = page.locator(".workings").inner_text()[:20]
-    port = real_server.port
-    real_server.stop(9)
-    expect(page.locator(".lost")).to_contain_text("The server does not answer")
-    real_server.start(port)
-    expect(page.locator(".lost")).to_have_count(0)
-    expect(page.locator(".answer")).to_have_attribute("data-status", "interrupted")
-    expect(page.locator(".receipt")).to_contain_text("interrupted")
-    expect(page.get_by_role("button", name="Continue")).to_be_visible()
-    page.locator(".fold").click()
-    assert page.locator(".workings").inner_text().startswith(seen)
-    assert real_server.last_message(conversation)["status"] == "interrupted"
 
 
 def test_a_chat_too_long_for_the_model_says_so_and_offers_two_ways(new_page: Pages, cramped_server: Server) -> None:
