@@ -14,8 +14,8 @@ from typing import Any
 class EchoEngine:
     """Serves `/v1` on loopback while it is open.
 
-    A question may begin with `[slow]` (half a second before each piece), `[ponder]` (it thinks ten seconds), `[die]` (the
-    connection breaks after the first pieces) or `[full]` (it is cut at the length limit).
+    A question may begin with `[slow]` (half a second before each piece), `[ponder]` (it thinks ten seconds), `[die]`
+    (the connection breaks after the first pieces) or `[full]` (it is cut at the length limit).
     """
 
     def __init__(self) -> None:
