@@ -85,7 +85,7 @@ def measure(
     found = []
     for rows in levels:
         group = min(group_size, rows)
-        prompts = [tokenizer.encode(_question(number)) for number in range(max(1, rows // group))]
+        prompts = [tokenizer.encode(question(number)) for number in range(max(1, rows // group))]
         rates: dict[str, list[float]] = {arm.name: [] for arm in arms}
         for arm in arms:  # once unmeasured: memory is taken, kernels are chosen
             arm.generate(prompts, group)
@@ -141,7 +141,7 @@ def matmul_flops(width: int, rows: int, dtype: torch.dtype, device: str) -> floa
     return 2 * rows * width * 32_768 / best
 
 
-def _question(number: int) -> str:
+def question(number: int) -> str:
     thing = THINGS[number % len(THINGS)]
     return (
         f"Question {number}: A merchant has {17 + number} boxes with {3 + number % 7} {thing} in each, and sells "

@@ -1,0 +1,132 @@
+"""Where the time of a rollout goes, and how near its log-probabilities are to those of a training forward.
+
+    python bench/rollout_parts.py MODEL [--rows 64] [--tokens 32] [--group 8] [--dtype float32] [--score 16]
+
+MODEL is a GGUF or a Hugging Face folder. Every part of a step is timed by itself (which costs a few microseconds a
+call), reading the prompts and packing the weights as well; what no part accounts for is Python and what lies between.
+Beside it stands the least that the products could take: 2 FLOP for each parameter and token, at the speed of a bare
+product of the same number of rows measured in the same run. Needs the extra `train`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads sleep while they wait
+
+import torch
+
+from clearseek.modeling import load_model
+from clearseek.modeling.tokenizer import load_tokenizer
+from clearseek.training import packed, rollout
+from clearseek.training.fast_ops import FastOps
+from clearseek.training.measure import matmul_flops, question
+from clearseek.training.products import Product
+from clearseek.training.rows import Sampling
+
+
+class Clock:
+    """Adds up seconds by name; a part inside another is taken out of the outer one."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.inner: list[float] = []
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            self.inner.append(0.0)
+            started = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                took = time.perf_counter() - started
+                self.seconds[name] += took - self.inner.pop()
+                if self.inner:
+                    self.inner[-1] += took
+
+        return call
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--group", type=int, default=8)
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--score", type=int, default=16, help="samples whose log-probabilities are computed again")
+    given = parser.parse_args()
+
+    dtype = getattr(torch, given.dtype)
+    model = load_model(given.model, dtype)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    config: Any = model.config
+    width = int(config.hidden_size)
+    tokenizer = load_tokenizer(given.model)
+    prompts = [tokenizer.encode(question(number)) for number in range(given.rows // given.group)]
+    sampling = Sampling(max_new=given.tokens)
+    rollout.rollout(model, prompts[:1], group_size=2, sampling=Sampling(max_new=2))  # compiles, and warms up
+
+    clock = Clock()
+    names: dict[int, str] = {}
+    pack, step, read = packed._pack, packed.PackedLlama.step, packed.PackedLlama.read
+    product = Product.__call__
+
+    def named_pack(*arguments: Any) -> Any:
+        layer = pack(*arguments)
+        names.update({id(layer.qkv): "q, k, v", id(layer.o): "o"})
+        names.update({id(layer.gate_up): "gate, up", id(layer.down): "down"})
+        return layer
+
+    def named_product(self: Product, x: torch.Tensor) -> torch.Tensor:
+        name = names.get(id(self), "output matrix")
+        found: torch.Tensor = clock.timed(f"product: {name}", product)(self, x)
+        return found
+
+    packed._pack = clock.timed("packing the weights", named_pack)
+    packed.PackedLlama.read = clock.timed("reading prompts, outside products", read)  # type: ignore[method-assign]
+    packed.PackedLlama.step = clock.timed("step, outside its parts", step)  # type: ignore[method-assign]
+    Product.__call__ = named_product  # type: ignore[method-assign]
+    for part in ("add_norm", "rotate_store", "attend", "swiglu"):
+        setattr(FastOps, part, clock.timed(f"compiled: {part}", getattr(FastOps, part)))
+    vars(rollout)["draw"] = clock.timed("drawing tokens", vars(rollout)["draw"])
+
+    started = time.perf_counter()
+    groups = rollout.rollout(
+        model, prompts, group_size=given.group, sampling=sampling, max_rows=given.rows, kv_bytes=8 << 30
+    )
+    whole = time.perf_counter() - started
+    tokens = sum(len(sample.ids) for group in groups for sample in group)
+    Product.__call__ = product  # type: ignore[method-assign]
+    peak = matmul_flops(width, given.rows, dtype, "cpu")
+
+    print(f"{tokens} tokens in {whole:.2f} s: {tokens / whole:.0f} tokens/s, {given.rows} rows, {given.dtype}")
+    print(f"{2 * parameters * tokens / peak:7.2f} s  least for the products, at {peak / 1e9:.0f} GFLOP/s")
+    for name, seconds in sorted(clock.seconds.items(), key=lambda one: -one[1]):
+        print(f"{seconds:7.2f} s {seconds / whole:6.1%}  {name}")
+    rest = whole - sum(clock.seconds.values())
+    print(f"{rest:7.2f} s {rest / whole:6.1%}  the rest: Python, bookkeeping")
+
+    differences = []
+    with torch.no_grad():
+        for prompt, group in zip(prompts, groups, strict=True):
+            again = rollout.score(model, prompt, group, sampling)
+            differences += [
+                abs(drawn - scored)
+                for sample, scores in zip(group, again, strict=True)
+                for drawn, scored in zip(sample.log_probs, scores.tolist(), strict=True)
+            ]
+            if len(differences) >= given.score * given.tokens:
+                break
+    mean = sum(differences) / len(differences)
+    print(f"log-probabilities against a training forward: mean {mean:.2e}, most {max(differences):.2e} nats")
+
+
+if __name__ == "__main__":
+    main()
