@@ -1,0 +1,192 @@
+"""What is trained on, cut into micro-batches and laid out without padding.
+
+All tokens of a micro-batch stand one below the other, so that every linear layer is one product over rows that all
+count. A group's prompt stands there once: its completions attend to it and to themselves, and to nothing else.
+
+Letters: N tokens computed, M completion tokens (they are what is scored), B rows of a block, T tokens of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clearseek.modeling.errors import ModelingError
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A prompt and what was written after it; every token of a completion is scored, the one that ends it included.
+
+    Supervised examples are groups of one completion.
+    """
+
+    prompt: tuple[int, ...]
+    completions: tuple[tuple[int, ...], ...]
+
+    @property
+    def scored(self) -> int:
+        """Completion tokens, M of this group."""
+        return sum(map(len, self.completions))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some completions of a group, by their numbers, computed together; `places` are where their tokens stand in the
+    flat order of the whole batch."""
+
+    group: Group
+    chosen: tuple[int, ...]
+    places: tuple[int, ...]
+
+    @property
+    def computed(self) -> int:
+        """Rows of the products: the prompt once, and each completion without its last token, which predicts nothing."""
+        return len(self.group.prompt) + sum(len(self.group.completions[number]) - 1 for number in self.chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows that attend in the same way: each to itself, causally, and to the `prefix` before it, the same for all.
+
+    `index_BT` says which of the N tokens stands where, with 0 where a row is shorter than the longest; those places
+    come last in a row, so no real token ever looks at them. `real_Q` are the flat places (of B x T) that are real,
+    `rows_Q` the tokens they are.
+    """
+
+    index_BT: Tensor
+    real_Q: Tensor
+    rows_Q: Tensor
+    prefix: slice | None
+
+    @property
+    def full(self) -> bool:
+        """Whether no place is empty."""
+        return len(self.real_Q) == self.index_BT.numel()
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A micro-batch as tensors. `source_M` are the tokens whose state predicts `targets_M`; `place_M` where those
+    stand in the flat order of the whole batch (groups, their completions, their tokens)."""
+
+    ids_N: Tensor
+    positions_N: Tensor
+    source_M: Tensor
+    targets_M: Tensor
+    place_M: Tensor
+    blocks: tuple[Block, ...]
+
+
+def check_groups(groups: Sequence[Group], vocab_size: int, max_positions: int) -> None:
+    """Raises ModelingError for a group that cannot be trained on, by number."""
+    if not groups:
+        raise ModelingError("There is nothing to train on: no group was given.")
+    for number, group in enumerate(groups):
+        if not group.prompt or not group.completions or not all(group.completions):
+            raise ModelingError(f"Group {number} needs a prompt and completions that are not empty.")
+        longest = len(group.prompt) + max(map(len, group.completions)) - 1
+        if longest > max_positions:
+            raise ModelingError(f"Group {number} has {longest} tokens in a row; the model has {max_positions} places.")
+        for ids in (group.prompt, *group.completions):
+            if min(ids) < 0 or max(ids) >= vocab_size:
+                raise ModelingError(f"Group {number} holds an id outside the vocabulary of {vocab_size}.")
+
+
+def micro_batches(groups: Sequence[Group], max_tokens: int, *, shared: bool = True) -> list[list[Piece]]:
+    """Pieces of at most `max_tokens` computed tokens together; one completion alone may have more.
+
+    A group that does not fit is cut between completions, and its prompt computed again. Groups of like length come
+    together, so that rows of attention are seldom filled up; the order is the same for the same groups. Without
+    `shared`, a piece is one completion and its prompt.
+    """
+    pieces: list[Piece] = []
+    start = 0
+    for group in groups:
+        chosen: list[int] = []
+        places: list[int] = []
+        tokens = len(group.prompt)
+        for number, completion in enumerate(group.completions):
+            more = len(completion) - 1
+            if chosen and (not shared or tokens + more > max_tokens):
+                pieces.append(Piece(group, tuple(chosen), tuple(places)))
+                chosen, places, tokens = [], [], len(group.prompt)
+            chosen.append(number)
+            places += range(start, start + len(completion))
+            start += len(completion)
+            tokens += more
+        pieces.append(Piece(group, tuple(chosen), tuple(places)))
+    pieces.sort(key=lambda piece: (len(piece.group.prompt) + max(len(piece.group.completions[n]) for n in piece.chosen)))
+    batches: list[list[Piece]] = []
+    room = 0
+    for piece in pieces:
+        cost = piece.computed
+        if not batches or cost > room:
+            batches.append([])
+            room = max_tokens
+        batches[-1].append(piece)
+        room -= cost
+    return batches
+
+
+def pack(pieces: Sequence[Piece], device: torch.device) -> Packed:
+    """Lay a micro-batch out. A piece with one completion is one row; others are a prompt and rows that share it."""
+    ids: list[int] = []
+    positions: list[int] = []
+    source: list[int] = []
+    targets: list[int] = []
+    trunks: list[list[int]] = []
+    branches: list[tuple[list[list[int]], slice]] = []
+    for piece in pieces:
+        prompt = piece.group.prompt
+        start = len(ids)
+        ids += prompt
+        positions += range(len(prompt))
+        end = start + len(prompt)
+        rows: list[list[int]] = []
+        for number in piece.chosen:
+            completion = piece.group.completions[number]
+            at = len(ids)
+            ids += completion[:-1]
+            positions += range(len(prompt), len(prompt) + len(completion) - 1)
+            rows.append([*range(at, len(ids))])
+            source += [end - 1, *rows[-1]]
+            targets += completion
+        if len(rows) == 1:
+            trunks.append([*range(start, len(ids))])
+        else:
+            trunks.append([*range(start, end)])
+            longer = [row for row in rows if row]
+            if longer:
+                branches.append((longer, slice(start, end)))
+    blocks = [_block(rows, None, device) for rows in _alike(trunks)]
+    blocks += [_block(rows, prefix, device) for rows, prefix in branches]
+
+    def flat(values: Sequence[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=device)
+
+    places = flat([place for piece in pieces for place in piece.places])
+    return Packed(flat(ids), flat(positions), flat(source), flat(targets), places, tuple(blocks))
+
+
+def _alike(rows: list[list[int]]) -> Iterator[list[list[int]]]:
+    """Rows in runs within which the shortest has at least three quarters of the longest's tokens."""
+    run: list[list[int]] = []
+    for row in sorted(rows, key=len):
+        if run and len(run[0]) * 4 < len(row) * 3:
+            yield run
+            run = []
+        run.append(row)
+    if run:
+        yield run
+
+
+def _block(rows: list[list[int]], prefix: slice | None, device: torch.device) -> Block:
+    width = max(map(len, rows))
+    index_BT = torch.tensor([[*row, *([0] * (width - len(row)))] for row in rows], device=device)
+    real = [number * width + place for number, row in enumerate(rows) for place in range(len(row))]
+    flat = [token for row in rows for token in row]
+    return Block(index_BT, torch.tensor(real, device=device), torch.tensor(flat, device=device), prefix)
