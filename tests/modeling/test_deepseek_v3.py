@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from families import in_type  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor  # noqa: E402
 
@@ -118,26 +119,20 @@ def test_logits_equal_those_of_transformers(name: str) -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
-def test_bfloat16_agrees_with_transformers() -> None:
-    model = random_model(SMALL)
-    ids_BT = some_ids(SMALL, rows=8, tokens=64)
-    theirs = hf_model(model).to(torch.bfloat16)
-    for layer in theirs.model.layers:
-        if hasattr(layer.mlp, "gate"):
-            layer.mlp.gate.e_score_correction_bias = layer.mlp.gate.e_score_correction_bias.float()
+@pytest.mark.parametrize("name", VARIANTS)
+def test_bfloat16_agrees_with_transformers(name: str) -> None:
+    model = random_model(VARIANTS[name])
+    ids_BT = some_ids(model.config, rows=8, tokens=64)
+    theirs = in_type(hf_model(model), torch.bfloat16)
     with torch.no_grad():
         exact = model(ids_BT)
         ours = copy.deepcopy(model).to(torch.bfloat16)(ids_BT).float()
         other = theirs(ids_BT).logits.float()
+    assert (ours.argmax(-1) == other.argmax(-1)).float().mean() >= 0.99
     # rounding moves a few tokens to another expert, here as there: measured against fp32, we are no further off
     off_ours, off_other = (ours - exact).abs().mean(), (other - exact).abs().mean()
-    assert off_ours < 1.2 * off_other + 1e-3
+    assert off_ours < 1.05 * off_other + 1e-3
     assert off_ours < 0.1 * exact.std()
-    # where the best token is ahead by more than rounding, it is the same
-    best_BT2 = exact.topk(2).values
-    clear_BT = best_BT2[..., 0] - best_BT2[..., 1] > 4 * off_other
-    assert clear_BT.float().mean() > 0.7
-    assert (ours.argmax(-1) == other.argmax(-1))[clear_BT].float().mean() > 0.98
 
 
 def test_gradients_equal_those_of_transformers() -> None:

@@ -45,20 +45,17 @@ def test_logits_are_those_of_transformers(name: str) -> None:
     assert (expected - found).abs().max() <= 1e-4
 
 
-@pytest.mark.parametrize("name", ["smollm2", "qwen2-yarn", "qwen3"])
-def test_bfloat16_is_no_further_from_the_truth_than_transformers_own(name: str) -> None:
-    """Random weights leave the best tokens close together, so agreement is asked for where the truth is not a tie."""
+@pytest.mark.parametrize("name", FAMILIES)
+def test_bfloat16_agrees_with_transformers(name: str) -> None:
     theirs, ours = both(name)
     ids_BT = some_ids(4, 250)
     with torch.no_grad():
         truth = theirs(ids_BT).logits
         theirs, ours = in_type(theirs, torch.bfloat16), ours.bfloat16()
         expected, found = theirs(ids_BT).logits.float(), ours(ids_BT).float()
-    assert (found - truth).abs().mean() <= 1.2 * (expected - truth).abs().mean()
-    best_two = truth.topk(2).values
-    clear = best_two[..., 0] - best_two[..., 1] > 0.05
-    assert (expected.argmax(-1) == found.argmax(-1))[clear].float().mean() >= 0.99
-    assert (expected.log_softmax(-1) - found.log_softmax(-1)).abs().mean() < 0.02
+    assert (expected.argmax(-1) == found.argmax(-1)).float().mean() >= 0.99
+    assert (found - truth).abs().mean() <= 1.05 * (expected - truth).abs().mean()
+    assert (expected.log_softmax(-1) - found.log_softmax(-1)).abs().mean() < 1e-3
 
 
 @pytest.mark.parametrize("name", ["llama-biases", "qwen2", "qwen3"])
