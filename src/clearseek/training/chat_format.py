@@ -1,8 +1,8 @@
 """How a model that thinks is spoken to, and how what it writes is read: the one form of training and serving.
 
 A prompt ends in `<think>\\n`, and the model writes its thinking, `\\n</think>\\n\\n`, the bare answer and the token
-that ends its turn. With thinking off the prompt ends in `<think>\\n\\n</think>\\n\\n` and the model answers at once. These
-are the texts that serving writes for a model that thinks natively (`inference/style.py`), and they are encoded here as it
+that ends its turn. With thinking off the prompt ends in `<think>\\n\\n</think>\\n\\n` and the model answers at once.
+These are the texts that serving writes for a model that thinks natively (`inference/style.py`), encoded here as it
 encodes them: what stands before the thinking, the tags, the thinking and the answer each for itself.
 
 There is no system prompt unless the caller writes one. The 20 tokens in which a small model's own template says who it
