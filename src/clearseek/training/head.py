@@ -21,8 +21,8 @@ CHUNK_BYTES = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class HeadScores:
-    """`log_probs_M` and `entropy_M` (nats) in float32; `pull_MD` is the gradient of each log-probability with respect to
-    its state, None where it was not asked for."""
+    """`log_probs_M` and `entropy_M` (nats) in float32; `pull_MD` is the gradient of each log-probability with respect
+    to its state, None where it was not asked for."""
 
     log_probs_M: Tensor
     entropy_M: Tensor

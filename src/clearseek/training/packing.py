@@ -119,7 +119,7 @@ def micro_batches(groups: Sequence[Group], max_tokens: int, *, shared: bool = Tr
             start += len(completion)
             tokens += more
         pieces.append(Piece(group, tuple(chosen), tuple(places)))
-    pieces.sort(key=lambda piece: (len(piece.group.prompt) + max(len(piece.group.completions[n]) for n in piece.chosen)))
+    pieces.sort(key=lambda piece: len(piece.group.prompt) + max(len(piece.group.completions[n]) for n in piece.chosen))
     batches: list[list[Piece]] = []
     room = 0
     for piece in pieces:

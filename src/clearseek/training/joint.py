@@ -1,0 +1,115 @@
+"""Linear layers that take the same input, as one matrix, with their gradients written in place.
+
+Three ways to learn share it. In float32 and full, the layers' weights become views of the one matrix: nothing is
+copied, ever. In bfloat16 the matrix is a copy, cast once per step from float32 masters. With LoRA it holds W + s B A,
+merged once per step as rollouts merge it, so that what is trained is what was sampled from; the gradients of A and B
+follow from that of the merged weight without forming it: with g = dy^T x, dB = s g A^T and dA = s B^T g.
+
+Letters: N tokens, I in, O out, R rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from clearseek.modeling.lora import LoraLinear
+
+
+class Joint:
+    """`layers` of the same input width, each with its rows of the joint matrix."""
+
+    def __init__(self, layers: Sequence[nn.Linear], dtype: torch.dtype) -> None:
+        self.layers = tuple(layers)
+        ends = torch.tensor([layer.out_features for layer in layers]).cumsum(0).tolist()
+        self.rows = [slice(end - layer.out_features, end) for end, layer in zip(ends, layers, strict=True)]
+        first = layers[0].weight
+        self.full = all(layer.weight.requires_grad for layer in layers)
+        self.adapted = [
+            (layer, rows)
+            for layer, rows in zip(layers, self.rows, strict=True)
+            if isinstance(layer, LoraLinear) and layer.lora_A.requires_grad
+        ]
+        shape = (ends[-1], layers[0].in_features)
+        live = self.full and dtype == torch.float32
+        self.weight_OI = torch.empty(shape, dtype=dtype, device=first.device)
+        self.grad_OI: Tensor | None = None
+        self.dirty = True
+        """Whether the matrix has to be written anew from the layers before it is used."""
+        if self.full:
+            self.grad_OI = torch.zeros(shape, dtype=torch.float32, device=first.device)
+        for layer, rows in zip(layers, self.rows, strict=True):
+            if live:
+                self.weight_OI[rows] = layer.weight.data
+                layer.weight.data = self.weight_OI[rows]
+            if self.grad_OI is not None:
+                layer.weight.grad = self.grad_OI[rows]
+        self.live = live
+        biases = [layer.bias for layer in layers]
+        self.bias_O = None if biases[0] is None else torch.empty(ends[-1], dtype=dtype, device=first.device)
+        self.fresh = True  # the gradient holds nothing yet: the first product overwrites it
+
+    def refresh(self) -> None:
+        """Take the weights as they are now."""
+        self.fresh = True
+        if self.bias_O is not None:
+            for layer, rows in zip(self.layers, self.rows, strict=True):
+                self.bias_O[rows] = layer.bias.detach()
+        if self.live or not self.dirty:
+            return
+        for layer, rows in zip(self.layers, self.rows, strict=True):
+            weight_OI = layer.merged_weight() if isinstance(layer, LoraLinear) else layer.weight.detach()
+            self.weight_OI[rows] = weight_OI
+        self.dirty = self.full or bool(self.adapted)  # what never learns is cast once
+
+    def __call__(self, x_NI: Tensor) -> Tensor:
+        if self.bias_O is None:
+            return x_NI @ self.weight_OI.t()
+        return torch.addmm(self.bias_O, x_NI, self.weight_OI.t())
+
+    def backward(self, dy_NO: Tensor, x_NI: Tensor) -> Tensor:
+        """The gradient of x; those of what learns are added to `.grad`."""
+        if self.grad_OI is not None:
+            if self.grad_OI.dtype == dy_NO.dtype:
+                torch.addmm(self.grad_OI, dy_NO.t(), x_NI, beta=0.0 if self.fresh else 1.0, out=self.grad_OI)
+            elif self.fresh:
+                self.grad_OI.copy_(dy_NO.t() @ x_NI)
+            else:
+                self.grad_OI += dy_NO.t() @ x_NI
+        for layer, rows in self.adapted:
+            part_NO = dy_NO[:, rows]
+            low_RI = layer.lora_A.detach().to(x_NI.dtype)
+            up_OR = layer.lora_B.detach().to(x_NI.dtype)
+            add_gradient(layer.lora_B, (part_NO.t() @ (x_NI @ low_RI.t())).float() * layer.scale)
+            add_gradient(layer.lora_A, ((part_NO @ up_OR).t() @ x_NI).float() * layer.scale)
+        if self.bias_O is not None:
+            for layer, rows in zip(self.layers, self.rows, strict=True):
+                if layer.bias.requires_grad:
+                    add_gradient(layer.bias, dy_NO[:, rows].float().sum(0))
+        self.fresh = False
+        return dy_NO @ self.weight_OI
+
+
+def add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+    if parameter.grad is None:
+        parameter.grad = gradient
+    else:
+        parameter.grad += gradient
+
+
+class Vector:
+    """The weight of a norm, in the type that is computed in."""
+
+    def __init__(self, parameter: nn.Parameter, dtype: torch.dtype) -> None:
+        self.parameter, self.dtype = parameter, dtype
+        self.learns = parameter.requires_grad
+        self.weight_D = parameter.detach().to(dtype)
+
+    def refresh(self) -> None:
+        self.weight_D = self.parameter.detach().to(self.dtype)
+
+    def add(self, gradient_D: Tensor) -> None:
+        if self.learns:
+            add_gradient(self.parameter, gradient_D)
