@@ -1,0 +1,133 @@
+"""Where supervised examples come from: worked solutions of tasks, files of traces, and how a step draws its share.
+
+Which examples a step gets follows from its number and a seed, and from nothing that happened before it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from clearseek.errors import UserError
+from clearseek.tasks.task import Task
+from clearseek.training.chat_format import ChatFormat
+from clearseek.training.packing import Group
+from clearseek.training.stage import seed_of
+from clearseek.training.traces import Trace, read_traces
+
+MAX_TRACES = 500_000
+SOLUTIONS, IDENTITY = "solutions", "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One example as ids, and where it is from."""
+
+    group: Group
+    source: str
+    task: str
+    text: str
+    """The prompt, for samples that people read."""
+
+
+def load_source(name: str, run: Path) -> list[Trace]:
+    """The traces of a data file of this run, of a file by its path, or those that tell a model who it is.
+
+    Raises UserError where there is none, it is empty, or it holds too many.
+    """
+    if name == IDENTITY:
+        with resources.as_file(resources.files("clearseek") / "data" / "chat" / "identity.jsonl") as file:
+            return list(read_traces(file))
+    file = Path(name) if name.endswith(".jsonl") else run / "data" / f"{name}.jsonl"
+    if not file.is_file():
+        made = sorted(path.stem for path in (run / "data").glob("*.jsonl"))
+        told = f" This run has {', '.join(made)}." if made else ""
+        raise UserError(f"There are no worked examples in {file}; a stage before this one has to write them.{told}")
+    traces: list[Trace] = []
+    for trace in read_traces(file):
+        traces.append(trace)
+        if len(traces) > MAX_TRACES:
+            raise UserError(f"{file} holds more than {MAX_TRACES} worked examples; cut it into several.")
+    if not traces:
+        raise UserError(f"{file} holds no worked example.")
+    return traces
+
+
+def counts_of(step: int, examples: int, shares: Sequence[float]) -> list[tuple[int, int]]:
+    """For each source, where this step begins in its endless sequence and how many it takes: (start, count).
+
+    Rounded so that over many steps each gets its share exactly, and a step always gets `examples` in all.
+    """
+    total = sum(shares)
+    edges, before = [0.0], 0.0
+    for share in shares:
+        before += share / total
+        edges.append(before)
+    edges[-1] = 1.0
+
+    def taken(steps: int) -> list[int]:
+        """How many each source has given before step number `steps`; they add up to steps x examples."""
+        marks = [round(edge * steps * examples) for edge in edges]
+        return [after - first for first, after in zip(marks, marks[1:], strict=False)]
+
+    return [(start, end - start) for start, end in zip(taken(step), taken(step + 1), strict=True)]
+
+
+def from_file(traces: Sequence[Trace], start: int, count: int, *seeds: int | str) -> list[Trace]:
+    """`count` traces from place `start` of an endless sequence: the file again and again, each time in a new order."""
+    found: list[Trace] = []
+    epoch, order = -1, []
+    for place in range(start, start + count):
+        if place // len(traces) != epoch:
+            epoch = place // len(traces)
+            order = list(range(len(traces)))
+            random.Random(seed_of(*seeds, "epoch", epoch)).shuffle(order)
+        found.append(traces[order[place % len(traces)]])
+    return found
+
+
+def from_tasks(
+    tasks: Sequence[Task], weights: Sequence[float], count: int, avoid: frozenset[str], *seeds: int | str
+) -> list[Trace]:
+    """`count` worked solutions of problems drawn from the tasks' train split. Each was accepted by its task's verifier;
+    those that were not are left out, and others drawn. Raises UserError for a task whose solutions keep failing."""
+    from clearseek.tasks.splits import draw
+
+    rng = random.Random(seed_of(*seeds, "tasks"))
+    wanted: dict[int, int] = {}
+    for number in rng.choices(range(len(tasks)), weights=list(weights), k=count):
+        wanted[number] = wanted.get(number, 0) + 1
+    found: list[Trace] = []
+    for number, need in sorted(wanted.items()):
+        task = tasks[number]
+        if task.solve is None:
+            raise UserError(
+                f"The task {task.name} has no worked solutions to learn from; leave it out of this stage, or use "
+                "`reject` or `distill` to get some."
+            )
+        for attempt in range(4):
+            problems = draw(task, "train", need, seed_of(*seeds, task.name, attempt), avoid)
+            for problem in problems:
+                solution = task.solve(problem, random.Random(seed_of(*seeds, problem.id)))
+                if task.check(problem, solution.answer).accuracy >= 1.0:
+                    found.append(
+                        Trace(problem.prompt, solution.thinking, solution.answer, task.name, problem.id, "solution")
+                    )
+                    need -= 1
+            if need <= 0:
+                break
+        else:
+            raise UserError(f"The verifier of {task.name} rejects most of its own worked solutions.")
+    rng.shuffle(found)
+    return found
+
+
+def encode(trace: Trace, chat: ChatFormat, source: str, *, thinking: bool = True) -> Example:
+    """A trace as ids; with `thinking` off, its answer alone, as a model that is told not to think should give it."""
+    thought = trace.thinking if thinking else None
+    prompt = tuple(chat.prompt(trace.prompt, thinking=thought is not None))
+    completion = tuple(chat.completion(thought, trace.answer))
+    return Example(Group(prompt, (completion,)), source, trace.task, trace.prompt)

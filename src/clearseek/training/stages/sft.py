@@ -1,0 +1,186 @@
+"""Supervised learning: worked examples, and the loss on what the model is to write."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from clearseek.errors import UserError
+from clearseek.training.examples import (
+    SOLUTIONS,
+    Example,
+    counts_of,
+    encode,
+    from_file,
+    from_tasks,
+    load_source,
+)
+from clearseek.training.flops import sizes_of, update_flops
+from clearseek.training.losses import sft_loss
+from clearseek.training.schedule import Decay, learning_rate
+from clearseek.training.stage import StageState, StepReport, Workshop, seed_of
+from clearseek.training.traces import Trace
+
+SAMPLES = 2
+"""Examples of a step that are told to people."""
+
+
+@dataclass(frozen=True, slots=True)
+class SftSettings:
+    """One supervised stage."""
+
+    name: str = "sft"
+    """Its name in the run; what it draws depends on it, so two stages of one run need two names."""
+    steps: int = 0
+    """How many steps. 0: as many as `epochs` takes."""
+    epochs: float = 1.0
+    """How often its files are gone through, where `steps` is 0; worked solutions never end, and need `steps`."""
+    examples: int = 16
+    """Examples of a step."""
+    sources: tuple[str, ...] = (SOLUTIONS,)
+    """Where examples are from: `solutions` (of the run's tasks), `identity` (who the model is), or the name of a data
+    file that an earlier stage wrote, or the path of a .jsonl file."""
+    shares: tuple[float, ...] = ()
+    """How much of each, in the order of `sources`; empty: alike."""
+    thinking_off: float = 0.1
+    """Share of the examples with thinking that are shown without: prompt with thinking off, and the answer alone."""
+    lr: float = 0.0
+    """Peak learning rate. 0: 3e-4 in full, 1e-3 with LoRA."""
+    warmup: int = 8
+    """Steps in which the rate rises."""
+    decay: Decay = "linear"
+    """How it falls after that: `linear`, `cosine`, `constant`."""
+    floor: float = 0.0
+    """Share of the peak it falls to."""
+    max_tokens: int = 512
+    """Examples with more tokens, prompt included, are left out."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.examples < 1 or self.max_tokens < 8 or self.warmup < 0 or self.lr < 0:
+            raise UserError(f"The stage {self.name} needs at least one example a step, and no negative numbers.")
+        if not self.sources or (self.shares and len(self.shares) != len(self.sources)):
+            raise UserError(f"The stage {self.name} needs sources, and a share for each or none at all.")
+        if any(share < 0 for share in self.shares) or (self.shares and sum(self.shares) <= 0):
+            raise UserError(f"The shares of the stage {self.name} are not negative, and one is above 0.")
+        if not 0.0 <= self.thinking_off <= 1.0 or not 0.0 <= self.floor <= 1.0 or self.epochs <= 0:
+            raise UserError(f"`thinking_off` and `floor` of the stage {self.name} lie between 0 and 1, epochs above 0.")
+
+
+def open_stage(settings: SftSettings, workshop: Workshop) -> SftStage:
+    """Read the stage's files and work out its steps. Raises UserError for a source that is not there."""
+    traces = {name: load_source(name, workshop.folder) for name in settings.sources if name != SOLUTIONS}
+    if SOLUTIONS in settings.sources and not workshop.tasks:
+        raise UserError(f"The stage {settings.name} is to learn from worked solutions, and the run has no tasks.")
+    steps = settings.steps
+    if not steps:
+        if SOLUTIONS in settings.sources:
+            raise UserError(
+                f"The stage {settings.name} learns from worked solutions, which never end: say its `steps`."
+            )
+        steps = max(1, round(settings.epochs * sum(map(len, traces.values())) / settings.examples))
+    return SftStage(settings, workshop, traces, steps)
+
+
+class SftStage:
+    """A `Stage`. Nothing is remembered from step to step."""
+
+    kind = "sft"
+
+    def __init__(
+        self, settings: SftSettings, workshop: Workshop, traces: Mapping[str, Sequence[Trace]], steps: int
+    ) -> None:
+        self.settings, self.workshop, self.traces, self.steps = settings, workshop, traces, steps
+        lora = workshop.learner.settings.method == "lora"
+        self.lr = settings.lr or (1e-3 if lora else 3e-4)
+        if settings.shares:
+            self.shares: tuple[float, ...] = settings.shares
+        elif SOLUTIONS in settings.sources:
+            self.shares = tuple(1.0 for _ in settings.sources)
+        else:  # each file as often as it is long, so that epochs are epochs
+            self.shares = tuple(float(len(traces[name])) for name in settings.sources)
+        self.sizes = sizes_of(workshop.learner.model)
+
+    def step(self, number: int) -> StepReport:
+        settings, workshop = self.settings, self.workshop
+        examples, warnings = self.examples(number)
+        if not examples:
+            raise UserError(f"All examples of step {number + 1} of {settings.name} are longer than max_tokens.")
+        groups = [example.group for example in examples]
+        scored = sum(group.scored for group in groups)
+        weights_A = torch.full((scored,), 1.0 / scored, device=workshop.learner.device)
+        lr = learning_rate(
+            number, self.steps, self.lr, warmup=settings.warmup, decay=settings.decay, floor=settings.floor
+        )
+        started = time.perf_counter()
+        with workshop.meter.span("update") as span:
+            report = workshop.learner.update(groups, lambda scores: sft_loss(scores, weights_A), lr)
+            span.count(prompt_tokens=report.tokens, flops=update_flops(self.sizes, groups, report.tokens))
+        numbers = {
+            "loss": report.loss,
+            "lr": lr,
+            "grad_norm": report.grad_norm,
+            "entropy": report.parts["entropy"],
+            "examples": float(len(examples)),
+            "length": scored / len(examples),
+            "tokens_trained": float(scored),
+            "tokens_generated": 0.0,
+            "seconds_rollout": 0.0,
+            "seconds_verify": 0.0,
+            "seconds_update": time.perf_counter() - started,
+        }
+        samples = [self.sample(number, example) for example in examples[:SAMPLES]] if number == 0 else []
+        return StepReport(numbers, samples, warnings)
+
+    def examples(self, number: int) -> tuple[list[Example], list[str]]:
+        """The examples of a step, and what is to be said about them."""
+        settings, workshop = self.settings, self.workshop
+        seeds = (workshop.seed, settings.name)
+        found: list[Example] = []
+        dropped = 0
+        for source, (start, count) in zip(
+            settings.sources, counts_of(number, settings.examples, self.shares), strict=True
+        ):
+            if source == SOLUTIONS:
+                traces = from_tasks(workshop.tasks, workshop.weights, count, workshop.avoid, *seeds, number)
+            else:
+                traces = from_file(self.traces[source], start, count, *seeds, source)
+            rng = random.Random(seed_of(*seeds, number, source, "thinking"))
+            for trace in traces:
+                thinking = rng.random() >= settings.thinking_off
+                example = encode(trace, workshop.chat, source, thinking=thinking or source != SOLUTIONS)
+                if len(example.group.prompt) + example.group.scored > settings.max_tokens:
+                    dropped += 1
+                else:
+                    found.append(example)
+        warnings = []
+        if dropped * 4 > dropped + len(found):
+            warnings.append(
+                f"{dropped} of {dropped + len(found)} examples have more than {settings.max_tokens} tokens and were "
+                "left out: raise max_tokens, or write shorter ones."
+            )
+        return found, warnings
+
+    def sample(self, number: int, example: Example) -> dict[str, Any]:
+        """An example as people read it."""
+        decode = self.workshop.chat.tokenizer.decode
+        return {
+            "step": number,
+            "stage": self.settings.name,
+            "kind": "example",
+            "source": example.source,
+            "task": example.task,
+            "prompt": example.text,
+            "text": decode(list(example.group.completions[0]), keep_control=True),
+        }
+
+    def state(self) -> StageState:
+        return StageState()
+
+    def restore(self, state: StageState) -> None:
+        if state.values or state.tensors:
+            raise UserError(f"The checkpoint of the stage {self.settings.name} is of another kind of stage.")
