@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
 from clearseek.errors import UserError
 from clearseek.tasks.task import Task
 from clearseek.training.chat_format import ChatFormat
@@ -19,6 +21,7 @@ from clearseek.training.stage import seed_of
 from clearseek.training.traces import Trace, read_traces
 
 MAX_TRACES = 500_000
+GOLDEN = (5**0.5 - 1) / 2
 SOLUTIONS, IDENTITY = "solutions", "identity"
 
 
@@ -59,21 +62,15 @@ def load_source(name: str, run: Path) -> list[Trace]:
 def counts_of(step: int, examples: int, shares: Sequence[float]) -> list[tuple[int, int]]:
     """For each source, where this step begins in its endless sequence and how many it takes: (start, count).
 
-    Rounded so that over many steps each gets its share exactly, and a step always gets `examples` in all.
+    Example number k of the run goes to the source in whose share of [0, 1) the fractional part of k x golden ratio
+    lies: evenly spread at every length (Weyl's sequence), and known without looking at the steps before.
     """
-    total = sum(shares)
-    edges, before = [0.0], 0.0
-    for share in shares:
-        before += share / total
-        edges.append(before)
-    edges[-1] = 1.0
-
-    def taken(steps: int) -> list[int]:
-        """How many each source has given before step number `steps`; they add up to steps x examples."""
-        marks = [round(edge * steps * examples) for edge in edges]
-        return [after - first for first, after in zip(marks, marks[1:], strict=False)]
-
-    return [(start, end - start) for start, end in zip(taken(step), taken(step + 1), strict=True)]
+    edges = np.cumsum(shares)[:-1] / sum(shares)
+    places = np.arange((step + 1) * examples) * GOLDEN % 1.0
+    sources = np.searchsorted(edges, places, side="right")
+    before = np.bincount(sources[: step * examples], minlength=len(shares))
+    now = np.bincount(sources[step * examples :], minlength=len(shares))
+    return [(int(start), int(count)) for start, count in zip(before, now, strict=True)]
 
 
 def from_file(traces: Sequence[Trace], start: int, count: int, *seeds: int | str) -> list[Trace]:

@@ -1,8 +1,9 @@
 """FLOP of learning, by formula, from the model's own sizes. One multiply-add is 2 FLOP.
 
-`body` are the weights every computed token is multiplied with (of routed experts, those that are used), `head` the output
-matrix, which is applied only where something is predicted, and attention is 4 x layers x heads x width of a head for each
-token and token that it looks at (2 for the scores, 2 for the mix; Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
+`body` are the weights every computed token is multiplied with (of routed experts, those that are used), `head` the
+output matrix, which is applied only where something is predicted, and attention is 4 x layers x heads x width of a head
+for each token and token that it looks at (2 for the scores, 2 for the mix; Kaplan et al. 2020, arXiv 2001.08361,
+section 2.1).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from clearseek.training.packing import Group
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Of one model: weights in products of the body and of the head, weights of adapters, FLOP for a token and a key."""
+    """Of one model: weights of the body, of the head and of adapters, and FLOP for a token and a key."""
 
     body: float
     head: float
@@ -73,7 +74,7 @@ def forward_only_flops(sizes: Sizes, groups: Sequence[Group], computed: int) -> 
 
 
 def rollout_flops(sizes: Sizes, groups: Sequence[Group]) -> Quantity:
-    """Generating these groups: each prompt read once, each completion token through the whole model, adapters merged."""
+    """Generating these groups: each prompt read once, each completion token through the model, adapters merged."""
     prompts = sum(len(group.prompt) for group in groups)
     scored = sum(group.scored for group in groups)
     flops = 2 * sizes.body * (prompts + scored) + 2 * sizes.head * scored + sizes.attention * _pairs(groups)

@@ -119,7 +119,7 @@ class PackedTrainer:
         kept: list[_Kept] = []
         for layer in self.layers:
             x_ND = self._forward(layer, x_ND, turns, packed, kept if keep else None)
-        rows_U, where_M = packed.source_M.unique(return_inverse=True)
+        rows_U, where_M = torch.unique(packed.source_M, return_inverse=True)
         last_UD = x_ND[rows_U]
         y_UD, rms_U1 = norm(last_UD, self.norm.weight_D, self.config.rms_norm_eps)
         if keep:
@@ -321,7 +321,7 @@ class PlainTrainer:
         loss = (x_MD * grad_MD.to(x_MD.dtype)).sum()
         if balance.requires_grad:
             loss = loss + balance * share
-        loss.backward()
+        torch.autograd.backward(loss)
 
     def end_step(self) -> None:
         if self.loads:

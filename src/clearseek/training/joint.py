@@ -78,12 +78,12 @@ class Joint:
                 self.grad_OI.copy_(dy_NO.t() @ x_NI)
             else:
                 self.grad_OI += dy_NO.t() @ x_NI
-        for layer, rows in self.adapted:
+        for lora, rows in self.adapted:
             part_NO = dy_NO[:, rows]
-            low_RI = layer.lora_A.detach().to(x_NI.dtype)
-            up_OR = layer.lora_B.detach().to(x_NI.dtype)
-            add_gradient(layer.lora_B, (part_NO.t() @ (x_NI @ low_RI.t())).float() * layer.scale)
-            add_gradient(layer.lora_A, ((part_NO @ up_OR).t() @ x_NI).float() * layer.scale)
+            low_RI = lora.lora_A.detach().to(x_NI.dtype)
+            up_OR = lora.lora_B.detach().to(x_NI.dtype)
+            add_gradient(lora.lora_B, (part_NO.t() @ (x_NI @ low_RI.t())).float() * lora.scale)
+            add_gradient(lora.lora_A, ((part_NO @ up_OR).t() @ x_NI).float() * lora.scale)
         if self.bias_O is not None:
             for layer, rows in zip(self.layers, self.rows, strict=True):
                 if layer.bias.requires_grad:
@@ -92,7 +92,7 @@ class Joint:
         return dy_NO @ self.weight_OI
 
 
-def add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+def add_gradient(parameter: Tensor, gradient: Tensor) -> None:
     if parameter.grad is None:
         parameter.grad = gradient
     else:
