@@ -193,5 +193,5 @@ def evaluate_learner(
         thinking=thinking,
         max_new=max_new,
     )
-    answerer = TorchAnswerer(workshop.learner.model, workshop.chat, workshop.meter, labels)
+    answerer = TorchAnswerer(workshop.learner.model, workshop.chat, workshop.meter, labels, workshop.learner.dtype)
     return evaluate(answerer, asked, conditions, progress=progress)

@@ -1,0 +1,377 @@
+"""What `clearseek eval` does: who answers, what is asked, where it is kept, how it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json as jsonlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from clearseek.errors import UsageError, UserError
+from clearseek.hub.files import disk_errors_told, write_aside
+from clearseek.settings import Settings, home, load_settings
+from clearseek.training.answer_engine import Books, RemoteAnswerer, ServedAnswerer, model_of_file, remote_models
+from clearseek.training.compare import Comparison, compare, comparison_json
+from clearseek.training.evaluate import Answerer, Asked, ask_of, evaluate
+from clearseek.training.evaluation import Conditions, Evaluation, Membership, as_json, from_json
+from clearseek.training.evaluation_page import html_page
+from clearseek.training.transcripts import Transcripts
+
+if TYPE_CHECKING:
+    from clearseek.hub.store import Model
+    from clearseek.tasks.task import Task
+
+THINKING_TOKENS = 512
+"""After which thinking is closed where nobody said otherwise: a small model that has not found its answer by then goes
+round in circles, and thousands of them take hours. Chatting allows more."""
+MAX_JSON = 64 << 20
+NEEDS = (
+    "Evaluating a folder of weights needs torch: `pip install torch` (the CPU build will do), then "
+    "`pip install clearseek[train]`; a GGUF needs neither."
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The command line."""
+
+    model: str
+    suite: str = "r1"
+    tasks: tuple[str, ...] = ()
+    split: str = "test"
+    n: int = 200
+    seed: int = 0
+    samples: int = 1
+    temperature: float = 0.0
+    thinking: Literal["on", "off", "both"] | str = "on"
+    budgets: tuple[int, ...] = ()
+    max_answer: int = 256
+    system: str | None = None
+    engine_url: str | None = None
+    at_once: int | None = None
+    out: Path | None = None
+    again: bool = False
+    compare: Path | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class Who:
+    """Who answers. `open` makes the answerer, when it is known that something is to be asked."""
+
+    name: str
+    digest: str | None
+    by: Literal["llama.cpp", "remote", "torch"]
+    style: str
+    open: Callable[[], Answerer]
+
+
+def run(wanted: Wanted) -> None:
+    """Evaluate, keep, tell."""
+    other = None if wanted.compare is None else read_evaluation(wanted.compare)
+    if wanted.model.endswith(".json") and Path(wanted.model).is_file():
+        if other is None:
+            raise UsageError("An evaluation made before is compared with another: add --compare OTHER.json.")
+        one = read_evaluation(Path(wanted.model))
+        _tell(wanted, [one], compare(other, one), None)
+        return
+    settings = load_settings(engine_url=wanted.engine_url)
+    members = tasks_of(wanted.suite, wanted.tasks)
+    who = resolve(wanted, settings)
+    asked = ask_of(members, wanted.split, wanted.n, wanted.seed)
+    arms = conditions_of(wanted, who)
+    folder = wanted.out or home() / "evaluations" / _folder_name(who, arms, asked)
+    answerer: Answerer | None = None
+    found = []
+    for how in arms:
+        with Transcripts(folder / f"{how.arm}.jsonl", how, afresh=wanted.again) as kept:
+            lazily = _Lazily(who.open) if answerer is None else answerer
+            with _watched(how.arm, folder) as progress:
+                found.append(evaluate(lazily, asked, how, kept=kept, progress=progress))
+            answerer = lazily
+        with disk_errors_told("Keeping the evaluation", folder):
+            write_aside(folder / f"{how.arm}.json", _pretty(as_json(found[-1])))
+    comparison = None if other is None else compare(other, found[0])
+    with disk_errors_told("Keeping the evaluation", folder):
+        write_aside(folder / "report.html", html_page(found, comparison).encode())
+    _tell(wanted, found, comparison, folder)
+
+
+class _Lazily:
+    """An answerer that is opened when the first answer is asked for: what was kept needs none."""
+
+    def __init__(self, make: Callable[[], Answerer]) -> None:
+        self._make, self._made = make, None  # type: tuple[Callable[[], Answerer], Answerer | None]
+
+    def answer(self, *args: Any) -> None:
+        if self._made is None:
+            self._made = self._make()
+        self._made.answer(*args)
+
+
+def tasks_of(suite: str, only: tuple[str, ...]) -> list[tuple[Task, Membership]]:
+    """The suite's tasks, or those named; one that is not the suite's is any shipped task. Raises UserError."""
+    from clearseek.tasks.load import load_task
+    from clearseek.tasks.suites import load_suite
+
+    whole = load_suite(suite)
+    members: dict[str, tuple[Task, Membership]] = {task.name: (task, "trained") for task in whole.trained}
+    members |= {task.name: (task, "unseen") for task in whole.unseen}
+    if not only:
+        return list(members.values())
+    return [members[name] if name in members else (load_task(name), "other") for name in dict.fromkeys(only)]
+
+
+def conditions_of(wanted: Wanted, who: Who) -> list[Conditions]:
+    """The arms: a budget each with thinking on, and one without. The first is the one that is meant."""
+    budgets: list[int | None] = []
+    if wanted.thinking != "off":
+        default = _budget_of(who)
+        # the longest first: with several, that is the one that is meant
+        budgets = sorted(wanted.budgets, reverse=True) if wanted.budgets else [default]  # type: ignore[assignment]
+    elif wanted.budgets:
+        raise UsageError("There is nothing to budget with --thinking off.")
+    base = Conditions(
+        model=who.name,
+        digest=who.digest,
+        by=who.by,
+        suite=wanted.suite,
+        split=wanted.split,
+        n=wanted.n,
+        seed=wanted.seed,
+        samples=wanted.samples,
+        temperature=wanted.temperature,
+        system=wanted.system,
+        style=who.style,
+    )
+    arms = []
+    for budget in budgets:
+        room = wanted.max_answer + (THINKING_TOKENS if budget is None else budget)
+        # the engine keeps a quarter of what may be written for the answer
+        room = max(room, -(-4 * (budget or 0) // 3))
+        arms.append(dataclasses.replace(base, thinking=True, budget=budget, max_new=room))
+    if wanted.thinking != "on":
+        arms.append(dataclasses.replace(base, thinking=False, max_new=wanted.max_answer))
+    return arms
+
+
+def _budget_of(who: Who) -> int | None:
+    if who.by == "remote":
+        return None  # the server closes thinking as it likes
+    if who.style == "prompted":
+        from clearseek.inference.style import PROMPTED
+
+        return PROMPTED.budgets["high"]
+    return THINKING_TOKENS
+
+
+def resolve(wanted: Wanted, settings: Settings) -> Who:
+    """Who MODEL is. Raises UserError, with the nearest name where there is none."""
+    books = _books(settings)
+    path = Path(wanted.model)
+    if settings.engine_url is not None and (wanted.engine_url is not None or not path.exists()):
+        found = _remote(wanted, settings, books)
+        if found is not None:
+            return found
+    for folder in (path, home() / "runs" / wanted.model if _plain(wanted.model) else path):
+        if folder.is_dir():
+            return _folder(folder, books)
+    if path.is_file():
+        return _served(model_of_file(path), books, wanted, settings)
+    from clearseek.cli.first_model import ensure_model
+    from clearseek.hub.store import Store
+
+    store = Store(home() / "models")
+    ensure_model(load_settings(model=wanted.model), store)
+    return _served(store.find(wanted.model), books, wanted, settings)
+
+
+def _plain(name: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
+
+
+def _served(model: Model, books: Books, wanted: Wanted, settings: Settings) -> Who:
+    def make() -> Answerer:
+        at_once = wanted.at_once or settings.slots
+        return ServedAnswerer(model, books, at_once=at_once, threads=settings.threads)
+
+    return Who(model.name, model.sha256, "llama.cpp", model.thinking, make)
+
+
+def _remote(wanted: Wanted, settings: Settings, books: Books) -> Who | None:
+    url = settings.engine_url
+    assert url is not None
+    key = settings.engine_key.get_secret_value() if settings.engine_key else None
+    names = remote_models(url, key)
+    if wanted.model not in names:
+        if wanted.engine_url is None:
+            return None
+        import difflib
+
+        near = difflib.get_close_matches(wanted.model, names, n=1)
+        known = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(names[:8]) or 'none'}."
+        raise UserError(f"The engine at {url} has no model `{wanted.model}`; {known}")
+    return Who(
+        wanted.model,
+        None,
+        "remote",
+        "unknown",
+        lambda: RemoteAnswerer(url, key, wanted.model, books, at_once=wanted.at_once),
+    )
+
+
+def _folder(folder: Path, books: Books) -> Who:
+    weights = folder / "model" if (folder / "model" / "config.json").exists() else folder
+    if not (weights / "config.json").exists():
+        if (folder / "recipe.toml").exists():
+            raise UserError(f"The run in {folder} has no model yet: it is written when the run has ended.")
+        raise UserError(f"{folder} is neither a run nor a Hugging Face folder: it has no config.json.")
+    torch_answerer = _needs_torch("clearseek.training.answer_torch").TorchAnswerer
+    from clearseek.hub.files import hash_file
+
+    digests = [f"{file.name} {hash_file(file)}" for file in sorted(weights.glob("*.safetensors"))]
+    digest = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    chat = _needs_torch("clearseek.training.chat_format").chat_format_of(weights)
+    if not chat.tokenizer.template().uses_thinking:
+        print(
+            f"{folder.name} has no chat template that knows thinking; ClearSeek's own is used over its turn markers.",
+            file=sys.stderr,
+        )
+
+    def make() -> Answerer:
+        import torch
+
+        from clearseek.ledger.meter import Meter
+        from clearseek.modeling import load_model
+        from clearseek.training.learner import compute_dtype
+
+        dtype = compute_dtype("auto", torch.device("cpu"))
+        model = load_model(weights, dtype)
+        made: Answerer = torch_answerer(model, chat, Meter(books.sink, machine=books.rates), None, dtype)
+        return made
+
+    return Who(folder.resolve().name, digest, "torch", "native", make)
+
+
+def _needs_torch(name: str) -> Any:
+    import importlib
+    import os
+
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # see bench_rollout: spinning threads cost nearly all speed
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(f"{NEEDS} ({error})") from None
+
+
+def _books(settings: Settings) -> Books:
+    from clearseek.ledger.book import Book, home_book
+    from clearseek.ledger.prices import rates_from
+
+    if not settings.metering:
+        return Books(lambda draft: None)
+    return Books(lambda draft: Book(home_book()).append(draft), rates_from(settings))
+
+
+def _folder_name(who: Who, arms: list[Conditions], asked: Asked) -> str:
+    """Says who, and differs wherever anything differs that decides the answers."""
+    said = [dataclasses.asdict(how) for how in arms]
+    tasks = [task.name for task, _ in asked.tasks]
+    digest = hashlib.sha256(jsonlib.dumps([said, tasks], sort_keys=True).encode()).hexdigest()[:8]
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", who.name).strip(".-")[:60]
+    return f"{name}-{arms[0].split}-n{arms[0].n}-s{arms[0].seed}-{digest}"
+
+
+@contextmanager
+def _watched(arm: str, folder: Path) -> Iterator[Callable[[int, int, int], None]]:
+    """A bar on stderr where somebody sees it; what is kept is told when it is interrupted."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    state = (0, 0)
+    with Progress(
+        *columns, TextColumn("{task.fields[tokens]:,} tokens"), console=console, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(arm, total=None, tokens=0)
+
+        def progress(done: int, total: int, tokens: int) -> None:
+            nonlocal state
+            state = (done, total)
+            bar.update(task, completed=done, total=total, tokens=tokens)
+
+        try:
+            yield progress
+        except KeyboardInterrupt:
+            bar.stop()
+            done, total = state
+            print(
+                f"Stopped; {done} of {total} transcripts are kept in {folder}. The same command goes on from there.",
+                file=sys.stderr,
+            )
+            raise
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """An evaluation on disk. Raises UserError for what is none."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_JSON + 1)
+        if len(raw) > MAX_JSON:
+            raise UserError(f"{path} is too large for an evaluation.")
+        return from_json(jsonlib.loads(raw), str(path))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+    except (ValueError, RecursionError):
+        raise UserError(f"{path} is no evaluation of `clearseek eval`.") from None
+
+
+def _pretty(document: Any) -> bytes:
+    return jsonlib.dumps(document, indent=1, ensure_ascii=False, sort_keys=False).encode() + b"\n"
+
+
+def _tell(wanted: Wanted, found: list[Evaluation], comparison: Comparison | None, folder: Path | None) -> None:
+    if wanted.json:
+        document = {
+            "evaluations": [as_json(one) for one in found],
+            "comparison": None if comparison is None else comparison_json(comparison),
+            "folder": None if folder is None else str(folder),
+        }
+        print(jsonlib.dumps(document, ensure_ascii=False))
+        return
+    from clearseek.cli import eval_text
+
+    eval_text.show(found, comparison, folder)
+
+
+def chat(model: str, base: str, *, seed: int, out: Path | None, json: bool) -> None:
+    """Everyday chat of `model` next to `base`'s; needs torch."""
+    checking = _needs_torch("clearseek.training.chat_check")
+    new, old = (_weights(one) for one in (model, base))
+    folder = out or home() / "evaluations" / f"chat-{Path(model).stem}-against-{Path(base).stem}-s{seed}"
+    report = checking.check_files(old, new, folder, seed=seed, tell=lambda line: print(line, file=sys.stderr))
+    if json:
+        print(jsonlib.dumps(report, ensure_ascii=False))
+        return
+    from clearseek.cli import eval_text
+
+    eval_text.show_chat(report, folder)
+
+
+def _weights(name: str) -> Path:
+    path = Path(name)
+    for folder in (path, home() / "runs" / name):
+        if (folder / "model" / "config.json").exists():
+            return folder / "model"
+    if path.exists():
+        return path
+    from clearseek.hub.store import Store
+
+    return Store(home() / "models").find(name).path

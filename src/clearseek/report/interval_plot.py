@@ -1,0 +1,77 @@
+"""Shares with their intervals against something that grows: a curve a series, on linear axes from 0 to 100%."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clearseek.report.page import Html
+from clearseek.report.svg import WIDTH, _svg, _text
+
+
+@dataclass(frozen=True)
+class Point:
+    """A share `y` (0 to 1) between `low` and `high` at `x`, whose name on the axis is `label`."""
+
+    x: float
+    label: str
+    y: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points in the order of their x."""
+
+    label: str
+    points: Sequence[Point]
+    strong: bool = False
+
+
+def interval_plot(title: str, description: str, series: Sequence[Series], *, x_label: str) -> Html:
+    """Curves with a whisker at every point, each named at its end. The places of x are even, in order of size."""
+    places = sorted({(point.x, point.label) for one in series for point in one.points})
+    if not places:
+        return Html("")
+    left, right, top, bottom = 60.0, WIDTH - 150.0, 16.0, 256.0
+    step = (right - left - 40) / max(1, len(places) - 1)
+
+    def x(point: Point) -> float:
+        return left + 20 + step * places.index((point.x, point.label))
+
+    def y(share: float) -> float:
+        return bottom - (bottom - top) * min(max(share, 0.0), 1.0)
+
+    parts = []
+    for tick in range(0, 101, 25):
+        at = y(tick / 100)
+        parts.append(f'<line class="h" x1="{left}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(_text(left - 8, at + 4, f"{tick}%", "s", "end"))
+    for number, (_, label) in enumerate(places):
+        parts.append(_text(left + 20 + step * number, bottom + 18, label, "s", "middle"))
+    names = _apart([y(one.points[-1].y) for one in series if one.points], 14.0)
+    for one, named in zip([one for one in series if one.points], names, strict=True):
+        stroke = "var(--ink)" if one.strong else "var(--ink-3)"
+        path = " ".join(f"{'L' if i else 'M'}{x(p):.1f} {y(p.y):.1f}" for i, p in enumerate(one.points))
+        dash = "" if one.strong else ' stroke-dasharray="5 4"'
+        parts.append(f'<path d="{path}" fill="none" stroke="{stroke}" stroke-width="1.5"{dash}/>')
+        for point in one.points:
+            at = x(point)
+            parts.append(
+                f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{y(point.low):.1f}" y2="{y(point.high):.1f}" '
+                f'stroke="{stroke}" stroke-width="1"/>'
+                f'<circle cx="{at:.1f}" cy="{y(point.y):.1f}" r="{4 if one.strong else 3}" fill="{stroke}"/>'
+            )
+        parts.append(_text(x(one.points[-1]) + 10, named + 4, one.label, "t" if one.strong else "s", "start"))
+    parts.append(_text((left + right) / 2, bottom + 38, x_label, "s", "middle"))
+    return _svg(title, description, bottom + 48, parts)
+
+
+def _apart(places: Sequence[float], least: float) -> list[float]:
+    """The same places, moved down where two would be nearer than `least`."""
+    found = list(places)
+    last = float("-inf")
+    for index in sorted(range(len(places)), key=places.__getitem__):
+        found[index] = last = max(places[index], last + least)
+    return found

@@ -1,0 +1,174 @@
+"""Answers from a model in torch, by the rollouts that training uses: a learner as it is now, or a folder of weights."""
+
+from __future__ import annotations
+
+import bisect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import torch
+
+from clearseek.hub.chat_template import THINK_CLOSE
+from clearseek.ledger.flops import forward_flops
+from clearseek.ledger.meter import Meter
+from clearseek.ledger.quantity import Quantity
+from clearseek.modeling.config import LlamaConfig
+from clearseek.training.chat_format import CLOSING, ChatFormat
+from clearseek.training.evaluate import Answered, Ask
+from clearseek.training.evaluation import Conditions, Finish
+from clearseek.training.rollout import rollout
+from clearseek.training.rows import Sample, Sampling
+
+AT_ONCE = 256
+"""Samples of one rollout: what is lost at most when somebody interrupts."""
+
+
+class TorchAnswerer:
+    """`dtype` is what is computed in; None: the model's own. `labels` go into the ledger with the span `eval`."""
+
+    def __init__(
+        self,
+        model: Any,
+        chat: ChatFormat,
+        meter: Meter,
+        labels: Mapping[str, str] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.model, self.chat, self.meter, self.dtype = model, chat, meter, dtype
+        self.labels = {} if labels is None else dict(labels)
+
+    def answer(self, asks: Sequence[Ask], how: Conditions, took: Callable[[Ask, Answered], None]) -> None:
+        labels = {"model": how.model, "split": how.split, "arm": how.arm} | self.labels
+        flops = _work(self.model)
+        with self.meter.span("eval", **labels) as span:
+            for together in _batches(asks, AT_ONCE):
+                started = time.perf_counter()
+                answers = self._answers(together, how)
+                each = (time.perf_counter() - started) / len(together)
+                for ask, one in zip(together, answers, strict=True):
+                    took(ask, self._answered(one, how, each))
+                    span.count(
+                        prompt_tokens=len(one.prompt),
+                        completion_tokens=len(one.ids),
+                        flops=flops(len(one.prompt) + len(one.ids)),
+                    )
+
+    def _answers(self, asks: Sequence[Ask], how: Conditions) -> list[_Answer]:
+        system = [] if how.system is None else [{"role": "system", "content": how.system}]
+        answers = []
+        for ask in asks:
+            said = [*system, {"role": "user", "content": ask.problem.prompt}]
+            answers.append(_Answer(tuple(self.chat.prompt(said, thinking=how.thinking)), ask.seed))
+        room = self.model.config.max_positions
+        fitting = [one for one in answers if len(one.prompt) + how.max_new <= room]
+        for one in answers:
+            one.too_long = len(one.prompt) + how.max_new > room
+        closing = how.thinking and how.budget is not None and how.budget < how.max_new
+        self._more(fitting, how.budget if closing and how.budget is not None else how.max_new, how)
+        if not closing:
+            return answers
+        close = self.chat.tokenizer.encode(CLOSING, control=True)
+        unfinished = [one for one in fitting if not one.ended]
+        for one in unfinished:
+            if self._thought(one.ids) is None:
+                one.ids += close
+                one.closed = True
+            one.seed += 1  # other draws than those of the thinking
+        for left in sorted({how.max_new - len(one.ids) for one in unfinished}):
+            if left > 0:
+                self._more([one for one in unfinished if how.max_new - len(one.ids) == left], left, how)
+        return answers
+
+    def _more(self, answers: Sequence[_Answer], most: int, how: Conditions) -> None:
+        """Write on, at most `most` tokens, where each answer is. Samples of one problem share the reading of it."""
+        together: dict[tuple[int, ...], list[_Answer]] = {}
+        for one in answers:
+            together.setdefault((*one.prompt, *one.ids), []).append(one)
+        sizes: dict[int, list[list[_Answer]]] = {}
+        for group in together.values():
+            sizes.setdefault(len(group), []).append(group)
+        for size, groups in sizes.items():
+            drawn: list[list[Sample]] = rollout(
+                self.model,
+                [(*group[0].prompt, *group[0].ids) for group in groups],
+                group_size=size,
+                sampling=Sampling(max_new=most, temperature=how.temperature, stop_ids=self.chat.stop_ids),
+                seeds=[[one.seed for one in group] for group in groups],
+                dtype=self.dtype,
+            )
+            for group, samples in zip(groups, drawn, strict=True):
+                for one, sample in zip(group, samples, strict=True):
+                    one.ids += sample.ids
+                    one.ended = sample.ids[-1] in self.chat.stop_ids
+
+    def _thought(self, ids: Sequence[int]) -> int | None:
+        """How many ids there are up to the end of `</think>`; None where it is not there."""
+        decode = self.chat.tokenizer.decode
+
+        def closed(count: int) -> bool:
+            return THINK_CLOSE in decode(ids[:count], keep_control=True)
+
+        return bisect.bisect_left(range(len(ids)), True, key=closed) if closed(len(ids)) else None
+
+    def _answered(self, one: _Answer, how: Conditions, seconds: float) -> Answered:
+        if one.too_long:
+            why = f"the prompt has {len(one.prompt)} tokens, and with {how.max_new} more it does not fit"
+            return Answered("", "", "length", False, len(one.prompt), 0, 0, 0.0, refused=why)
+        written = self.chat.read(one.ids, thinking=how.thinking)
+        thought = self._thought(one.ids) if how.thinking else 0
+        finish: Finish = "budget" if one.closed and one.ended else "stop" if one.ended else "length"
+        return Answered(
+            thinking=written.thinking,
+            answer=written.answer,
+            finish=finish,
+            well_formed=written.well_formed and not one.closed,
+            prompt_tokens=len(one.prompt),
+            thinking_tokens=len(one.ids) if thought is None else thought,
+            tokens=len(one.ids),
+            seconds=seconds,
+        )
+
+
+@dataclass
+class _Answer:
+    """One answer under way. `ids` are what was written, with the closing that was put in where `closed`."""
+
+    prompt: tuple[int, ...]
+    seed: int
+    ids: list[int] = field(default_factory=list)
+    ended: bool = False
+    closed: bool = False
+    too_long: bool = False
+
+
+def _batches(asks: Sequence[Ask], most: int) -> Iterator[list[Ask]]:
+    """At most `most` at once, the samples of a problem together where they fit."""
+    batch: list[Ask] = []
+    for _, samples in groupby(asks, key=lambda ask: ask.problem.id):
+        group = list(samples)
+        if batch and len(batch) + len(group) > most:
+            yield batch
+            batch = []
+        while len(group) > most:
+            yield group[:most]
+            group = group[most:]
+        batch += group
+    if batch:
+        yield batch
+
+
+def _work(model: Any) -> Callable[[int], Quantity | None]:
+    """FLOP of so many tokens, read and written; None for an architecture whose sizes are named otherwise.
+
+    The output head is counted for every token, as in training; the embedding, which is looked up, is not.
+    """
+    config = model.config
+    if not isinstance(config, LlamaConfig):
+        return lambda tokens: None
+    tied = model.lm_head.weight is model.model.embed_tokens.weight
+    count = sum(p.numel() for p in model.parameters()) - (0 if tied else model.model.embed_tokens.weight.numel())
+    sizes = {"layers": config.layers, "heads": config.heads, "key_width": config.head_dim}
+    return lambda tokens: forward_flops(count, tokens, value_width=config.head_dim, **sizes)
