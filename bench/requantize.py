@@ -31,7 +31,7 @@ import aiohttp
 
 from clearseek.hub.requantize import requantize
 from clearseek.hub.store import Store
-from clearseek.settings import DEFAULT_MODEL, home
+from clearseek.settings import SMALL_MODEL, home
 
 TEXT = Path(__file__).parent / "data" / "scandal-in-bohemia.txt"
 FORCE = 1000.0
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    model = given.model or Store(home() / "models").find(DEFAULT_MODEL).path
+    model = given.model or Store(home() / "models").find(SMALL_MODEL).path
     what = "quality" if given.quality else "speed" if given.speed else "both"
     rows = asyncio.run(measure(model, what, given.rounds, given.threads))
     if given.json:

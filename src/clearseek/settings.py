@@ -21,7 +21,20 @@ from pydantic_settings import (
 
 from clearseek.errors import UsageError
 
-DEFAULT_MODEL = "smollm2-135m-instruct"
+OWN_MODEL = "clearseek-r1-135m"
+"""ClearSeek's own model; the default one wherever its adapter lies in the package."""
+SMALL_MODEL = "smollm2-135m-instruct"
+"""What its adapter belongs on; the default one without it."""
+
+
+def model_data() -> Path:
+    """The package's folder of adapters and their papers: `<name>/adapter.json` and what else belongs to a model."""
+    return Path(__file__).parent / "data" / "models"
+
+
+def default_model() -> str:
+    """The name of the model that is used where none is named."""
+    return OWN_MODEL if (model_data() / OWN_MODEL / "adapter.json").is_file() else SMALL_MODEL
 
 
 def home() -> Path:
@@ -110,7 +123,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CLEARSEEK_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
-    model: str = DEFAULT_MODEL
+    model: str = Field(default_factory=lambda: default_model())
     host: str = "127.0.0.1"
     port: int = Field(default=8420, ge=0, le=65535)
     allowed_hosts: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ def ensure_model(settings: Settings, store: Store) -> None:
     Any other model is many times larger, and is only fetched by `clearseek models pull`: raises UnknownModel, which
     says so. With a remote engine nothing is needed here.
     """
-    from clearseek.settings import DEFAULT_MODEL
+    from clearseek.settings import default_model
 
     try:
         store.find(settings.model)
@@ -27,7 +27,7 @@ def ensure_model(settings: Settings, store: Store) -> None:
         entry = store.entry(settings.model)
         if settings.engine_url is not None:
             return
-        if entry is None or not entry.answers_to(DEFAULT_MODEL):
+        if entry is None or not entry.answers_to(default_model()):
             raise
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn

@@ -25,6 +25,7 @@ _STAGES = {
     "extract": "Unpacking",
     "verify": "Checking",
     "requantise": "Requantising",
+    "assembling": "Assembling",
     "copy": "Copying",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import tomllib
 from dataclasses import dataclass
@@ -10,15 +11,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clearseek.hub.errors import HubError
+from clearseek.settings import default_model, model_data
 
 Thinking = Literal["native", "prompted"]
 Quant = Literal["keep", "q4_0", "q8_0"]
 QUANTS: tuple[Quant, ...] = ("keep", "q4_0", "q8_0")
+DEFAULT_ALIAS = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the catalogue; `sha256` and `bytes` are of the file as its source holds it."""
+    """One line of the catalogue; `sha256` and `bytes` are of the file as its source holds it.
+
+    `adapter`: the folder in `model_data()` that is laid over it; `base`: the entry of the same source without it.
+    """
 
     name: str
     aliases: tuple[str, ...]
@@ -33,16 +39,35 @@ class Entry:
     thinking: Thinking
     quant: Quant
     description: str
+    adapter: str | None = None
+    base: str | None = None
 
     def answers_to(self, name: str) -> bool:
         return name.strip().lower() in (self.name, *self.aliases)
 
 
-@functools.cache
 def catalogue() -> tuple[Entry, ...]:
-    """The catalogue that is shipped, the default model first."""
+    """The catalogue that is shipped, the default model first, under the alias `default` too.
+
+    An entry whose adapter is not in the package is left out: it could not be had.
+    """
+    first = default_model()
+    can_be_had = [entry for entry in _written() if adapter_is_shipped(entry)]
+    return tuple(
+        dataclasses.replace(entry, aliases=(*entry.aliases, DEFAULT_ALIAS)) if entry.name == first else entry
+        for entry in sorted(can_be_had, key=lambda entry: entry.name != first)
+    )
+
+
+@functools.cache
+def _written() -> tuple[Entry, ...]:
     text = resources.files("clearseek.hub").joinpath("catalogue.toml").read_text("utf-8")
     return parse_catalogue(text, "the catalogue")
+
+
+def adapter_is_shipped(entry: Entry) -> bool:
+    """True, too, for an entry that needs none."""
+    return entry.adapter is None or (model_data() / entry.adapter / "adapter.json").is_file()
 
 
 def load_catalogue(path: Path) -> tuple[Entry, ...]:
@@ -65,4 +90,6 @@ def _entry(table: dict[str, Any]) -> Entry:
         raise ValueError(f"`{entry.name}` has an unknown quant or thinking style")
     if entry.source.partition(":")[0] not in ("pypi", "hf"):
         raise ValueError(f"`{entry.name}` has an unknown source")
+    if (entry.adapter is None) != (entry.base is None):
+        raise ValueError(f"`{entry.name}` needs both `adapter` and `base`, or neither")
     return entry

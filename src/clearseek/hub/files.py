@@ -14,7 +14,7 @@ from typing import IO
 from clearseek.hub.errors import HubError
 
 Progress = Callable[[str, int, int | None], None]
-"""`(stage, done, total)`, in bytes; stages: "download", "extract", "verify", "requantise", "copy"."""
+"""`(stage, done, total)`, in bytes; stages: "download", "extract", "verify", "requantise", "assembling", "copy"."""
 
 _BLOCK = 1 << 20
 

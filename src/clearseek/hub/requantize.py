@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Literal
 
@@ -19,7 +19,8 @@ from clearseek.hub.gguf_file import TENSOR_TYPES, Header, TensorInfo, read_heade
 
 Kind = Literal["q4_0", "q8_0"]
 
-_FILE_TYPE = {"q4_0": 2, "q8_0": 7}
+FILE_TYPES = {"q4_0": 2, "q8_0": 7}
+"""`general.file_type` of what is written."""
 _TYPE_IDS = {name: number for number, (name, _, _) in TENSOR_TYPES.items()}
 _CHUNK_VALUES = 1 << 20
 """Values worked on at a time: 4 MB as float32, and the cache likes it."""
@@ -41,7 +42,7 @@ def requantize(src: Path, dst: Path, kind: Kind, progress: Callable[[int, int], 
             done = 0
             for tensor in header.tensors:
                 source.seek(header.data_offset + tensor.offset)
-                for read in _convert(tensor, types[tensor.name], source, out):
+                for read in convert(tensor, types[tensor.name], source, out):
                     done += read
                     if progress:
                         progress(done, total)
@@ -67,7 +68,8 @@ def _alignment(header: Header) -> int:
     return header.number("general.alignment") or 32
 
 
-def _size(tensor: TensorInfo, label: str) -> int:
+def tensor_size(tensor: TensorInfo, label: str) -> int:
+    """Bytes of a tensor when it is stored as `label`."""
     _, block, block_bytes = TENSOR_TYPES[_TYPE_IDS[label]]
     return tensor.elements // block * block_bytes
 
@@ -75,20 +77,25 @@ def _size(tensor: TensorInfo, label: str) -> int:
 def _write_header(header: Header, types: dict[str, str], kind: Kind, source: IO[bytes], out: IO[bytes]) -> None:
     pairs = bytearray(source.read(header.pairs_end))
     if header.file_type_at is not None:
-        struct.pack_into("<I", pairs, header.file_type_at, _FILE_TYPE[kind])
+        struct.pack_into("<I", pairs, header.file_type_at, FILE_TYPES[kind])
     out.write(pairs)
+    tensor_list(header, types, out)
+
+
+def tensor_list(header: Header, types: dict[str, str], out: IO[bytes]) -> None:
+    """Write the list of tensors, each as the type given, and pad to where the data begins."""
     alignment, offset = _alignment(header), 0
     for tensor in header.tensors:
         name, label = tensor.name.encode(), types[tensor.name]
         out.write(struct.pack("<Q", len(name)) + name + struct.pack("<I", len(tensor.shape)))
         out.write(struct.pack(f"<{len(tensor.shape)}Q", *tensor.shape))
         out.write(struct.pack("<IQ", _TYPE_IDS[label], offset))
-        offset += _size(tensor, label)
+        offset += tensor_size(tensor, label)
         offset += -offset % alignment
     out.write(b"\0" * (-out.tell() % alignment))
 
 
-def _convert(tensor: TensorInfo, label: str, source: IO[bytes], out: IO[bytes]):  # type: ignore[no-untyped-def]
+def convert(tensor: TensorInfo, label: str, source: IO[bytes], out: IO[bytes]) -> Iterator[int]:
     """Copy or convert one tensor, yielding how many bytes were read."""
     if label == tensor.type:
         left = tensor.bytes

