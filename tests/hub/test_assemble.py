@@ -121,7 +121,7 @@ def test_numbers_that_are_not_coarse_enough_are_refused(base: Path, tmp_path: Pa
     tensors[name][1][0, 0] = 2.0**-60
     write_safetensors(folder / "adapter.safetensors", tensors)
     change(folder, weights={"sha256": hashlib.sha256((folder / "adapter.safetensors").read_bytes()).hexdigest()})
-    with pytest.raises(BadModelFile, match="blk.0.attn_q.weight that are not finite or not coarse enough"):
+    with pytest.raises(BadModelFile, match=r"blk\.0\.attn_q\.weight that are not finite or not coarse enough"):
         assemble(base, read_adapter(folder), tmp_path / "out.gguf")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "base.gguf"]
 

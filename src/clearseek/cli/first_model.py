@@ -34,8 +34,10 @@ def ensure_model(settings: Settings, store: Store) -> None:
 
     from clearseek.cli.pulling import pull
 
-    size = f", {entry.bytes / 1e6:.0f} MB" if entry.bytes else ""
-    print(f"Fetching {entry.name}: {entry.description} ({entry.licence}{size}; once)", file=sys.stderr)
+    here = entry.base is not None and any(model.name == entry.base for model in store.list())
+    size = f", {entry.bytes / 1e6:.0f} MB" if entry.bytes and not here else ""
+    doing = f"Assembling {entry.name} from {entry.base}" if here else f"Fetching {entry.name}"
+    print(f"{doing}: {entry.description} ({entry.licence}{size}; once)", file=sys.stderr)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -70,6 +70,7 @@ def code() -> dict[str, Any]:
         and path.suffix in (".py", ".toml", ".json")
         and not _SKIPPED & set(path.relative_to(package).parts)
         and "static" not in path.relative_to(package).parts  # the built page: it takes no part in a run
+        and path.relative_to(package).parts[:2] != ("data", "models")  # what runs made, receipts of this very digest
     ]
     digest = hashlib.sha256(canonical(listed)).hexdigest()
     return {"name": "clearseek", "version": __version__, "digest": {"sha256": digest}, "files": len(listed)}

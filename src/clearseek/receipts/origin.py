@@ -177,7 +177,12 @@ def _is_from(entry: Entry, model: Model) -> bool:
 
 
 def _source_words(source: str) -> str:
+    source, _, adapter = source.partition("+adapter:")
+    if adapter:
+        return f"{_source_words(source)}, with ClearSeek's adapter {adapter.partition('@')[0]} laid over it"
     kind, _, where = source.partition(":")
+    if kind == "run":
+        return f"the training run {where} on this machine"
     if kind == "pypi":
         package, _, file = where.partition("/")
         return f"the Python package {package.replace('==', ' ')}, file {file}" if file else f"the package {where}"
