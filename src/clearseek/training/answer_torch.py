@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from clearseek.hub.chat_template import THINK_CLOSE
-from clearseek.ledger.flops import forward_flops
 from clearseek.ledger.meter import Meter
-from clearseek.ledger.quantity import Quantity
-from clearseek.modeling.config import LlamaConfig
+from clearseek.modeling.chat_ids import Message
 from clearseek.training.chat_format import CLOSING, ChatFormat
 from clearseek.training.evaluate import Answered, Ask
 from clearseek.training.evaluation import Conditions, Finish
+from clearseek.training.flops import rollout_flops, sizes_of
+from clearseek.training.packing import Group
 from clearseek.training.rollout import rollout
 from clearseek.training.rows import Sample, Sampling
 
@@ -42,7 +42,7 @@ class TorchAnswerer:
 
     def answer(self, asks: Sequence[Ask], how: Conditions, took: Callable[[Ask, Answered], None]) -> None:
         labels = {"model": how.model, "split": how.split, "arm": how.arm} | self.labels
-        flops = _work(self.model)
+        sizes = sizes_of(self.model)
         with self.meter.span("eval", **labels) as span:
             for together in _batches(asks, AT_ONCE):
                 started = time.perf_counter()
@@ -53,15 +53,16 @@ class TorchAnswerer:
                     span.count(
                         prompt_tokens=len(one.prompt),
                         completion_tokens=len(one.ids),
-                        flops=flops(len(one.prompt) + len(one.ids)),
+                        flops=rollout_flops(sizes, [Group(one.prompt, (tuple(one.ids),))]) if one.ids else None,
                     )
 
     def _answers(self, asks: Sequence[Ask], how: Conditions) -> list[_Answer]:
-        system = [] if how.system is None else [{"role": "system", "content": how.system}]
         answers = []
         for ask in asks:
-            said = [*system, {"role": "user", "content": ask.problem.prompt}]
-            answers.append(_Answer(tuple(self.chat.prompt(said, thinking=how.thinking)), ask.seed))
+            text = ask.problem.prompt
+            talk: list[Message] = [{"role": "system", "content": how.system}, {"role": "user", "content": text}]
+            prompt = self.chat.prompt(text if how.system is None else talk, thinking=how.thinking)
+            answers.append(_Answer(tuple(prompt), ask.seed))
         room = self.model.config.max_positions
         fitting = [one for one in answers if len(one.prompt) + how.max_new <= room]
         for one in answers:
@@ -158,17 +159,3 @@ def _batches(asks: Sequence[Ask], most: int) -> Iterator[list[Ask]]:
         batch += group
     if batch:
         yield batch
-
-
-def _work(model: Any) -> Callable[[int], Quantity | None]:
-    """FLOP of so many tokens, read and written; None for an architecture whose sizes are named otherwise.
-
-    The output head is counted for every token, as in training; the embedding, which is looked up, is not.
-    """
-    config = model.config
-    if not isinstance(config, LlamaConfig):
-        return lambda tokens: None
-    tied = model.lm_head.weight is model.model.embed_tokens.weight
-    count = sum(p.numel() for p in model.parameters()) - (0 if tied else model.model.embed_tokens.weight.numel())
-    sizes = {"layers": config.layers, "heads": config.heads, "key_width": config.head_dim}
-    return lambda tokens: forward_flops(count, tokens, value_width=config.head_dim, **sizes)

@@ -82,6 +82,8 @@ class TaskResult:
     membership: Membership
     n: int
     accuracy: Interval
+    interval: Literal["Wilson", "bootstrap"]
+    """What its ends are: Wilson's where each problem was right or wrong, else a bootstrap over problems."""
     pass_at: Mapping[int, float]
     """The chance that one of k samples is right, mean over problems; for k = 1, 2, 4, ... up to the samples drawn."""
     well_formed: float
@@ -149,7 +151,7 @@ def _task_result(name: str, membership: Membership, rows: Sequence[Row], how: Co
         samples.setdefault(row.problem, []).append(row)
     scores = {problem: _mean([row.accuracy for row in mine]) for problem, mine in samples.items()}
     right = {problem: sum(row.accuracy >= 1.0 for row in mine) for problem, mine in samples.items()}
-    whole = all(score in (0.0, 1.0) for score in scores.values())
+    whole = how.samples == 1 and all(score in (0.0, 1.0) for score in scores.values())
     accuracy = (
         wilson(sum(right.values()), len(scores))
         if whole
@@ -162,6 +164,7 @@ def _task_result(name: str, membership: Membership, rows: Sequence[Row], how: Co
         membership=membership,
         n=len(scores),
         accuracy=accuracy,
+        interval="Wilson" if whole else "bootstrap",
         pass_at={k: _mean([pass_at_k(how.samples, c, k) for c in right.values()]) for k in powers},
         well_formed=_mean([row.well_formed for row in rows]),
         truncated=_mean([row.finish != "stop" for row in rows]),
@@ -189,9 +192,8 @@ def results_of(evaluation: Evaluation) -> dict[str, Quantity]:
         words = f"mean of {count} tasks, {asked}; 95% stratified bootstrap"
         found[name] = measured(mean.value, "", words, mean.low, mean.high)
     for result in evaluation.tasks:
-        by = "Wilson" if how.samples == 1 else "bootstrap"
         accuracy = result.accuracy
-        words = f"{result.membership} task, {asked}, {result.n} problems; 95% {by}"
+        words = f"{result.membership} task, {asked}, {result.n} problems; 95% {result.interval}"
         found[_name("accuracy", result.task)] = measured(accuracy.value, "", words, accuracy.low, accuracy.high)
         if how.samples > 1:
             found[_name(f"pass_at_{how.samples}", result.task)] = measured(
