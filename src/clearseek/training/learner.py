@@ -156,6 +156,11 @@ class Learner:
         self.updates = 0
         """Optimizer steps done so far."""
 
+    @property
+    def rollout_dtype(self) -> torch.dtype | None:
+        """What rollouts of this learner are to be computed in, so that they agree with its updates."""
+        return self.dtype if self.trainer.shared else None
+
     def trainable(self) -> dict[str, nn.Parameter]:
         """What learns, by its published name, in the model's order."""
         wanted = set(self.names)

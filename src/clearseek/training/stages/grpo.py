@@ -1,0 +1,457 @@
+"""Reinforcement learning on problems that can be checked: GRPO, strictly on-policy unless told otherwise.
+
+A step draws problems, samples a group of answers to each, lets the verifier score them, and makes what did better than
+its group likelier. Groups whose rewards are all equal are not trained on, and a step in which hardly any group teaches
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from clearseek.errors import UserError
+from clearseek.tasks.task import Problem, Task
+from clearseek.training.curriculum import remember, spread_draws, weigh
+from clearseek.training.flops import forward_only_flops, rollout_flops, sizes_of, update_flops
+from clearseek.training.learner import UpdateReport
+from clearseek.training.losses import (
+    GrpoRule,
+    GrpoTokens,
+    Normalise,
+    group_advantages,
+    grpo_loss,
+    spread,
+    token_weights,
+)
+from clearseek.training.packing import Group
+from clearseek.training.rewards import Graded, RewardRule, grade, teaches
+from clearseek.training.rollout import rollout
+from clearseek.training.rows import Sample, Sampling
+from clearseek.training.schedule import Decay, learning_rate
+from clearseek.training.stage import StageState, StepReport, Workshop, seed_of
+from clearseek.training.watch import AGAIN, START, warnings_of
+
+SAMPLES = 4
+"""Samples of a step that are told to people."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrpoSettings:
+    """One stage of reinforcement learning."""
+
+    name: str = "grpo"
+    """Its name in the run; what it draws depends on it, so two stages of one run need two names."""
+    steps: int = 100
+    """How many steps."""
+    tasks: tuple[str, ...] = ()
+    """Which of the run's tasks; empty: all."""
+    prompts: int = 16
+    """Problems of a step."""
+    samples: int = 8
+    """Samples of each problem: the group it is compared with."""
+    max_new: int = 160
+    """Tokens a sample may have before it is cut off."""
+    temperature: float = 1.0
+    """What is sampled from is what is trained: log-probabilities are taken at the same temperature."""
+    lr: float = 0.0
+    """Peak learning rate. 0: 1e-5 in full, 5e-5 with LoRA."""
+    warmup: int = 4
+    """Steps in which the rate rises."""
+    decay: Decay = "constant"
+    """How it falls after that: `linear`, `cosine`, `constant`."""
+    floor: float = 0.1
+    """Share of the peak it falls to."""
+    divide_by_std: bool = True
+    """Advantages are divided by their group's standard deviation (GRPO), or not (Dr. GRPO)."""
+    normalise: Normalise = "constant"
+    """What the sum over tokens is divided by: `constant` (prompts x samples x `length_constant`), `tokens` (those that
+    are trained on), `sequence` (each sample by its own length)."""
+    length_constant: float = 60.0
+    """Tokens that a sample is taken to have by the constant normaliser."""
+    clip_low: float = 0.2
+    """How far a token's probability may fall, as a share, before it counts no more. Matters with several updates."""
+    clip_high: float = 0.28
+    """How far it may rise."""
+    updates: int = 1
+    """Optimizer steps for each batch of samples. 1: strictly on-policy."""
+    kl: float = 0.0
+    """Weight of the distance to the weights at the stage's start (k3); 0 leaves it out, and costs nothing."""
+    importance_cap: float = 2.0
+    """Where the correction for the sampler's rounding is cut; 0 leaves the correction out."""
+    reward: Literal["verifier", "random"] = "verifier"
+    """`random` is a control arm: a coin instead of the verifier."""
+    format_reward: float = 0.1
+    """What the right form earns beside the accuracy's 1."""
+    length_reward: float = 0.0
+    """Weight of the punishment for length, which grows over the last `length_margin` tokens before `max_new`."""
+    length_margin: int = 32
+    """See `length_reward`."""
+    overlong: Literal["wrong", "mask"] = "wrong"
+    """Samples that were cut off count as what they are, without an answer (`wrong`), or are not trained on (`mask`)."""
+    min_groups: int = 3
+    """With fewer groups that teach, a step changes nothing."""
+    rounds: int = 1
+    """Rounds of problems a step may draw at most; another one only while fewer than `enough_groups` teach."""
+    enough_groups: int = 8
+    """See `rounds`."""
+    curriculum: bool = True
+    """Ask more often for tasks whose groups taught something lately."""
+    rows: int = 128
+    """Samples generated at once."""
+    kv_gigabytes: float = 2.0
+    """Memory for keys and values while generating."""
+
+    def __post_init__(self) -> None:
+        where = f"of the stage {self.name}"
+        if self.steps < 1 or self.prompts < 1 or self.samples < 2 or self.max_new < 1 or self.rows < 1:
+            raise UserError(f"`steps`, `prompts`, `max_new` and `rows` {where} are at least 1, `samples` at least 2.")
+        if self.updates < 1 or self.rounds < 1 or self.min_groups < 1 or self.enough_groups < 1:
+            raise UserError(f"`updates`, `rounds`, `min_groups` and `enough_groups` {where} are at least 1.")
+        if not 0.01 <= self.temperature <= 10.0:
+            raise UserError(f"`temperature` {where} lies between 0.01 and 10; at 0 there would be nothing to compare.")
+        if not 0.0 <= self.clip_low < 1.0 or self.clip_high < 0.0 or self.kl < 0.0 or self.importance_cap < 0.0:
+            raise UserError(
+                f"`clip_low` {where} lies between 0 and 1; `clip_high`, `kl`, `importance_cap` are not below 0."
+            )
+        if self.length_constant <= 0 or self.lr < 0 or self.warmup < 0 or self.kv_gigabytes <= 0:
+            raise UserError(f"`length_constant` and `kv_gigabytes` {where} are above 0, `lr` and `warmup` not below.")
+
+
+def open_stage(settings: GrpoSettings, workshop: Workshop) -> GrpoStage:
+    """Raises UserError for a task the run does not have."""
+    names = [task.name for task in workshop.tasks]
+    unknown = sorted(set(settings.tasks) - set(names))
+    if unknown or not names:
+        raise UserError(
+            f"The stage {settings.name} asks for the task {unknown[0]}; the run has {', '.join(names)}."
+            if unknown
+            else f"The stage {settings.name} needs tasks to check answers with, and the run has none."
+        )
+    return GrpoStage(settings, workshop)
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """One problem of a step, its samples and what they earned."""
+
+    task: Task
+    problem: Problem
+    prompt: tuple[int, ...]
+    samples: list[Sample]
+    graded: list[Graded]
+
+    @property
+    def teaches(self) -> bool:
+        return teaches(self.graded)
+
+
+@dataclass(slots=True)
+class _Clocks:
+    rollout: float = 0.0
+    verify: float = 0.0
+    update: float = 0.0
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What a step needs of those before it: all of it is in the checkpoint."""
+
+    taught: dict[str, float] = field(default_factory=dict)
+    first: list[dict[str, float]] = field(default_factory=list)
+    recent: list[dict[str, float]] = field(default_factory=list)
+    steps: int = 0
+    told: dict[str, int] = field(default_factory=dict)
+
+
+class GrpoStage:
+    """A `Stage`."""
+
+    kind = "grpo"
+
+    def __init__(self, settings: GrpoSettings, workshop: Workshop) -> None:
+        self.settings, self.workshop, self.steps = settings, workshop, settings.steps
+        chosen = [
+            (task, share)
+            for task, share in zip(workshop.tasks, workshop.weights, strict=True)
+            if not settings.tasks or task.name in settings.tasks
+        ]
+        self.tasks = [task for task, _ in chosen]
+        self.shares = [share for _, share in chosen]
+        self.lr = settings.lr or (5e-5 if workshop.learner.settings.method == "lora" else 1e-5)
+        self.rule = GrpoRule(settings.clip_low, settings.clip_high, settings.kl, settings.importance_cap)
+        self.rewards = RewardRule(
+            settings.format_reward,
+            settings.length_reward,
+            settings.max_new,
+            settings.length_margin,
+            settings.reward == "random",
+        )
+        self.sizes = sizes_of(workshop.learner.model)
+        self.memory = _Memory()
+        self.reference: dict[str, Tensor] = workshop.learner.keep() if settings.kl > 0 else {}
+
+    def step(self, number: int) -> StepReport:
+        settings = self.settings
+        clocks = _Clocks()
+        drawn: list[_Drawn] = []
+        for round_ in range(settings.rounds):
+            drawn += self.draw(number, round_, clocks)
+            if sum(one.teaches for one in drawn) >= settings.enough_groups:
+                break
+        taught = [one for one in drawn if one.teaches]
+        lr = learning_rate(
+            number, self.steps, self.lr, warmup=settings.warmup, decay=settings.decay, floor=settings.floor
+        )
+        numbers = self.numbers(drawn)
+        started = time.perf_counter()
+        reports = self.update(number, taught, lr) if len(taught) >= settings.min_groups else []
+        clocks.update = time.perf_counter() - started
+        numbers |= {
+            "lr": lr if reports else 0.0,
+            "skipped": 0.0 if reports else 1.0,
+            "loss": sum(report.loss for report in reports),
+            "grad_norm": max((report.grad_norm for report in reports), default=0.0),
+            "tokens_trained": float(sum(report.scored for report in reports)),
+            "tokens_generated": float(sum(len(sample.ids) for one in drawn for sample in one.samples)),
+            "seconds_rollout": clocks.rollout,
+            "seconds_verify": clocks.verify,
+            "seconds_update": clocks.update,
+            "mismatch": 0.0,
+        }
+        if reports:
+            names = sorted({name for report in reports for name in report.parts})
+            scored = sum(report.scored for report in reports)
+            for name in names:  # the loss's shares add up over updates, the means are weighted by tokens
+                if name in ("policy", "kl"):
+                    numbers[f"loss/{name}"] = sum(report.parts[name] for report in reports)
+                else:
+                    numbers[name] = sum(report.parts[name] * report.scored for report in reports) / scored
+        samples = [self.sample(number, one, 0) for one in drawn[:: max(1, len(drawn) // SAMPLES)]][:SAMPLES]
+        return StepReport(numbers, samples, self.remember(number, drawn, numbers))
+
+    def draw(self, number: int, round_: int, clocks: _Clocks) -> list[_Drawn]:
+        """Problems, samples and scores of one round."""
+        settings, workshop = self.settings, self.workshop
+        seeds = (workshop.seed, settings.name, number, round_)
+        problems = self.problems(*seeds)
+        prompts = [tuple(workshop.chat.prompt(problem.prompt)) for _, problem in problems]
+        sampling = Sampling(
+            max_new=settings.max_new, temperature=settings.temperature, stop_ids=tuple(workshop.chat.stop_ids)
+        )
+        started = time.perf_counter()
+        learner = workshop.learner
+        with workshop.meter.span("rollout") as span:
+            groups = rollout(
+                learner.model,
+                prompts,
+                group_size=settings.samples,
+                sampling=sampling,
+                seeds=[
+                    [seed_of(*seeds, problem.id, sample) for sample in range(settings.samples)]
+                    for _, problem in problems
+                ],
+                max_rows=settings.rows,
+                kv_bytes=int(settings.kv_gigabytes * (1 << 30)),
+                dtype=learner.rollout_dtype,
+            )
+            made = [
+                Group(prompt, tuple(sample.ids for sample in group))
+                for prompt, group in zip(prompts, groups, strict=True)
+            ]
+            span.count(
+                prompt_tokens=sum(map(len, prompts)),
+                completion_tokens=sum(group.scored for group in made),
+                flops=rollout_flops(self.sizes, made),
+            )
+        clocks.rollout += time.perf_counter() - started
+        started = time.perf_counter()
+        with workshop.meter.span("verify"):
+            drawn = [
+                _Drawn(task, problem, prompt, group, grade(task, problem, group, workshop.chat, self.rewards, *seeds))
+                for (task, problem), prompt, group in zip(problems, prompts, groups, strict=True)
+            ]
+        clocks.verify += time.perf_counter() - started
+        return drawn
+
+    def problems(self, *seeds: int | str) -> list[tuple[Task, Problem]]:
+        """The problems of one round, in an order without meaning."""
+        from clearseek.tasks.splits import draw
+
+        rng = random.Random(seed_of(*seeds, "tasks"))
+        known = self.memory.taught if self.settings.curriculum else {}
+        weights = weigh(self.shares, [task.name for task in self.tasks], known)
+        found: list[tuple[Task, Problem]] = []
+        for task, count in zip(self.tasks, spread_draws(weights, self.settings.prompts, rng), strict=True):
+            if count:
+                chosen = draw(task, "train", count, seed_of(*seeds, task.name), self.workshop.avoid)
+                found += [(task, problem) for problem in chosen]
+        return found
+
+    def update(self, number: int, taught: Sequence[_Drawn], lr: float) -> list[UpdateReport]:
+        """Learn from these groups, in one or several optimizer steps."""
+        settings, learner = self.settings, self.workshop.learner
+        order = list(taught)
+        if settings.updates > 1:
+            random.Random(seed_of(self.workshop.seed, settings.name, number, "order")).shuffle(order)
+        each = -(-len(order) // settings.updates)
+        batches = [order[start : start + each] for start in range(0, len(order), each)]
+        reports = []
+        with self.workshop.meter.span("update") as span:
+            prepared = [self.tokens(batch, more_updates=len(batches) > 1) for batch in batches]
+            for groups, tokens in prepared:
+                report = learner.update(
+                    groups,
+                    functools.partial(grpo_loss, tokens=tokens, rule=self.rule),
+                    lr,
+                    temperature=settings.temperature,
+                )
+                span.count(prompt_tokens=report.tokens, flops=update_flops(self.sizes, groups, report.tokens))
+                passes = (tokens.old_A is not None) + (tokens.reference_A is not None)
+                for _ in range(passes):
+                    span.count(flops=forward_only_flops(self.sizes, groups, report.tokens))
+                reports.append(report)
+        return reports
+
+    def tokens(self, batch: Sequence[_Drawn], *, more_updates: bool) -> tuple[list[Group], GrpoTokens]:
+        """What is known of the tokens of these groups before the update."""
+        settings, learner = self.settings, self.workshop.learner
+        groups = [Group(one.prompt, tuple(sample.ids for sample in one.samples)) for one in batch]
+        lengths = [len(sample.ids) for one in batch for sample in one.samples]
+        rewards_PS = torch.tensor([[graded.reward for graded in one.graded] for one in batch])
+        advantages_R = group_advantages(rewards_PS, divide_by_std=settings.divide_by_std).flatten()
+        if settings.overlong == "mask":
+            cut_R = torch.tensor([graded.truncated for one in batch for graded in one.graded])
+            advantages_R = advantages_R.masked_fill(cut_R, 0.0)
+        weights_A = token_weights(
+            lengths,
+            settings.normalise,
+            samples=settings.prompts * settings.samples,
+            length=settings.length_constant,
+        )
+        sampled_A = torch.tensor([value for one in batch for sample in one.samples for value in sample.log_probs])
+        old_A = reference_A = None
+        if more_updates:  # the weights will have moved when the later batches come
+            old_A = learner.log_probs(groups, temperature=settings.temperature).log_probs_A
+        if self.reference:
+            reference_A = learner.log_probs(
+                groups, temperature=settings.temperature, weights=self.reference
+            ).log_probs_A
+        device = learner.device
+
+        def there(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device)
+
+        return groups, GrpoTokens(
+            spread(advantages_R, lengths).to(device),
+            weights_A.to(device),
+            sampled_A.to(device),
+            there(old_A),
+            there(reference_A),
+        )
+
+    def numbers(self, drawn: Sequence[_Drawn]) -> dict[str, float]:
+        """Rewards and their parts, apart, over everything that was drawn."""
+        every = [graded for one in drawn for graded in one.graded]
+        second = [graded.second for graded in every if graded.second is not None]
+        judged = [graded.accuracy for graded in every if graded.second is not None]
+        found = {
+            "reward": _mean([graded.reward for graded in every]),
+            "accuracy": _mean([graded.accuracy for graded in every]),
+            "format": _mean([graded.form for graded in every]),
+            "length_reward": _mean([graded.length for graded in every]),
+            "length": _mean([float(len(sample.ids)) for one in drawn for sample in one.samples]),
+            "truncated": _mean([float(graded.truncated) for graded in every]),
+            "groups": float(len(drawn)),
+            "groups_that_teach": _mean([float(one.teaches) for one in drawn]),
+            "groups_all_right": _mean([float(all(g.accuracy >= 1.0 for g in one.graded)) for one in drawn]),
+            "groups_all_wrong": _mean([float(all(g.accuracy <= 0.0 for g in one.graded)) for one in drawn]),
+            # where the second verifier said nothing, it cannot disagree
+            "second_verifier": _mean(second) + _mean([g.accuracy for g in every]) - _mean(judged) if second else 0.0,
+            "second_judged": len(second) / len(every),
+        }
+        for task in self.tasks:
+            own = [graded.accuracy for one in drawn if one.task is task for graded in one.graded]
+            if own:
+                found[f"accuracy/{task.name}"] = _mean(own)
+        return found
+
+    def remember(self, number: int, drawn: Sequence[_Drawn], numbers: Mapping[str, float]) -> list[str]:
+        """Put down what later steps need; the warnings that are due."""
+        memory = self.memory
+        by_task: dict[str, list[bool]] = {}
+        for one in drawn:
+            by_task.setdefault(one.task.name, []).append(one.teaches)
+        memory.taught = remember(memory.taught, by_task)
+        kept = {
+            name: numbers[name]
+            for name in (
+                *("groups_that_teach", "truncated", "mismatch", "accuracy", "format", "length", "entropy"),
+                *("second_judged", "second_verifier"),
+            )
+            if name in numbers
+        }
+        memory.steps += 1
+        if len(memory.first) < START:
+            memory.first.append(kept)
+        memory.recent = [*memory.recent, kept][-2 * START :]
+        history = memory.recent if memory.steps <= 2 * START else [*memory.first, *memory.recent]
+        signs = warnings_of(history, max_new=self.settings.max_new, random_reward=self.rewards.random)
+        due = [name for name in signs if number - memory.told.get(name, -AGAIN) >= AGAIN]
+        memory.told |= dict.fromkeys(due, number)
+        return [signs[name] for name in due]
+
+    def sample(self, number: int, one: _Drawn, place: int) -> dict[str, Any]:
+        """A sample as people read it."""
+        graded, ids = one.graded[place], one.samples[place].ids
+        return {
+            "step": number,
+            "stage": self.settings.name,
+            "kind": "sample",
+            "task": one.task.name,
+            "problem": one.problem.id,
+            "prompt": one.problem.prompt,
+            "reference": one.problem.answer,
+            "text": self.workshop.chat.tokenizer.decode(list(ids), keep_control=True),
+            "answer": graded.written.answer,
+            "reward": graded.reward,
+            "accuracy": graded.accuracy,
+            "format": graded.form,
+            "length": graded.length,
+            "why": graded.why,
+            "right_in_group": sum(other.accuracy for other in one.graded),
+        }
+
+    def state(self) -> StageState:
+        memory = self.memory
+        values: dict[str, Any] = {
+            "taught": memory.taught,
+            "first": memory.first,
+            "recent": memory.recent,
+            "steps": memory.steps,
+            "told": memory.told,
+        }
+        return StageState(values, {f"reference/{name}": tensor for name, tensor in self.reference.items()})
+
+    def restore(self, state: StageState) -> None:
+        values = state.values
+        if set(values) != {"taught", "first", "recent", "steps", "told"}:
+            raise UserError(f"The checkpoint of the stage {self.settings.name} is of another kind of stage.")
+        self.memory = _Memory(
+            dict(values["taught"]), list(values["first"]), list(values["recent"]), values["steps"], dict(values["told"])
+        )
+        found = {name.removeprefix("reference/"): tensor for name, tensor in state.tensors.items()}
+        if set(found) != set(self.reference):
+            raise UserError(f"The checkpoint of the stage {self.settings.name} was made with another `kl`.")
+        self.reference = {name: tensor.clone() for name, tensor in found.items()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

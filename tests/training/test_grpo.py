@@ -1,0 +1,242 @@
+"""Reinforcement learning: it learns, its control does not, and an interrupted run goes on as if it had not been."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from workbench import copying, tiny, workshop  # noqa: E402
+
+from clearseek.errors import UserError  # noqa: E402
+from clearseek.ledger.entry import Draft  # noqa: E402
+from clearseek.tasks.task import Problem, Score, Task  # noqa: E402
+from clearseek.training.curriculum import remember, spread_draws, weigh  # noqa: E402
+from clearseek.training.learner import Learner, LearnerSettings, open_learner  # noqa: E402
+from clearseek.training.rewards import RewardRule, grade  # noqa: E402
+from clearseek.training.rows import Sample  # noqa: E402
+from clearseek.training.stage import StageState  # noqa: E402
+from clearseek.training.stages import sft  # noqa: E402
+from clearseek.training.stages.grpo import GrpoSettings, GrpoStage, _Clocks, open_stage  # noqa: E402
+from clearseek.training.watch import warnings_of  # noqa: E402
+
+FULL = LearnerSettings(train_embedding=True, dtype="float32", clip=1.0)
+SMALL: dict[str, Any] = {"prompts": 8, "samples": 4, "max_new": 6, "length_constant": 4.0, "lr": 1e-3, "min_groups": 1}
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A model that has the form, and is right now and then: where reinforcement learning begins."""
+    learner = open_learner(tiny(), FULL)
+    stage = sft.open_stage(
+        sft.SftSettings(steps=24, lr=1e-2, thinking_off=0.0),
+        workshop(tmp_path_factory.mktemp("sft"), [copying(), copying("far", 50, 55)], learner),
+    )
+    for number in range(stage.steps):
+        stage.step(number)
+    return {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
+
+
+def fresh(started: dict[str, Any]) -> Learner:
+    model = tiny()
+    model.load_state_dict(started)
+    return open_learner(model, FULL)
+
+
+def stage_of(started: dict[str, Any], folder: Path, run: list[Task] | None = None, **settings: Any) -> GrpoStage:
+    return open_stage(GrpoSettings(**{**SMALL, **settings}), workshop(folder, run or [copying()], fresh(started)))
+
+
+def test_it_gets_better_at_what_is_rewarded(started: dict[str, Any], tmp_path: Path) -> None:
+    stage = stage_of(started, tmp_path, steps=40, lr=3e-3)
+    numbers = [stage.step(number).numbers for number in range(40)]
+    first, last = (sum(n["accuracy"] for n in part) / 8 for part in (numbers[:8], numbers[-8:]))
+    assert first < 0.75
+    assert last > first + 0.2
+    assert max(n["mismatch"] for n in numbers) < 1e-4
+    assert all(n["accuracy/copy"] == n["accuracy"] for n in numbers)
+
+
+def test_every_number_and_span_is_there(started: dict[str, Any], tmp_path: Path) -> None:
+    entries: list[Draft] = []
+    here = workshop(tmp_path, [copying()], fresh(started), entries=entries)
+    report = open_stage(GrpoSettings(**SMALL, kl=0.01), here).step(0)
+    for name in (
+        *("loss", "lr", "grad_norm", "tokens_trained", "tokens_generated", "seconds_rollout", "seconds_verify"),
+        *("seconds_update", "reward", "accuracy", "format", "length", "truncated", "groups_that_teach", "entropy"),
+        *("mismatch", "second_verifier", "accuracy/copy", "k3", "loss/policy", "loss/kl", "clipped"),
+    ):
+        assert isinstance(report.numbers[name], float), name
+    assert [draft.kind for draft in entries] == ["rollout", "verify", "update"]
+    rolled, _, updated = entries
+    assert rolled.quantities["completion_tokens"].value == report.numbers["tokens_generated"]
+    assert updated.quantities["flops"].value > rolled.quantities["flops"].value > 0
+    assert report.samples[0]["text"]
+    assert report.samples[0]["reference"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"kl": 0.05, "updates": 2, "rounds": 2}])
+def test_interrupted_equals_uninterrupted(started: dict[str, Any], tmp_path: Path, settings: dict[str, Any]) -> None:
+    tasks = [copying(), copying("far", 50, 55)]
+    whole = stage_of(started, tmp_path, tasks, **settings)
+    reports = [whole.step(number) for number in range(5)]
+    first = stage_of(started, tmp_path, tasks, **settings)
+    for number in range(3):
+        first.step(number)
+    weights = {name: tensor.clone() for name, tensor in first.workshop.learner.state().items()}
+    state = first.state()
+    second = stage_of(started, tmp_path, tasks, **settings)
+    second.workshop.learner.restore(weights)
+    second.restore(state)
+    for number in (3, 4):
+        again, before = dict(second.step(number).numbers), dict(reports[number].numbers)
+        for name in ("seconds_rollout", "seconds_verify", "seconds_update"):
+            again.pop(name), before.pop(name)
+        assert again == before
+    wanted, found = whole.workshop.learner.state(), second.workshop.learner.state()
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+    assert second.memory == whole.memory
+
+
+def judged(accuracy: Any) -> Task:
+    base = copying()
+    return Task("judged", base.make, accuracy, {}, base.solve)
+
+
+def test_rewards_that_are_all_equal_teach_nothing_and_change_nothing(started: dict[str, Any], tmp_path: Path) -> None:
+    for accuracy, words in ((0.0, "no sample was right"), (1.0, "too easy")):
+        task = judged(lambda problem, answer, accuracy=accuracy: Score(accuracy, "fixed"))
+        stage = stage_of(started, tmp_path, [task], format_reward=0.0)
+        before = {name: tensor.clone() for name, tensor in stage.workshop.learner.state().items()}
+        report = stage.step(0)
+        assert report.numbers["skipped"] == 1.0
+        assert report.numbers["groups_that_teach"] == report.numbers["loss"] == report.numbers["lr"] == 0.0
+        assert any(words in warning for warning in report.warnings)
+        after = stage.workshop.learner.state()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+        assert not stage.step(1).warnings  # said once, and again only after a while
+
+
+def test_a_model_without_the_form_is_told_so(tmp_path: Path) -> None:
+    stage = open_stage(GrpoSettings(**SMALL), workshop(tmp_path, [copying()], open_learner(tiny(), FULL)))
+    (flat,) = [warning for warning in stage.step(0).warnings if "all equal" in warning]
+    assert "teach the form first" in flat
+
+
+def test_more_problems_are_drawn_until_enough_groups_teach(started: dict[str, Any], tmp_path: Path) -> None:
+    rare = judged(lambda problem, answer: Score(float(problem.answer == "3" and answer == "3"), "rare"))
+    stage = stage_of(started, tmp_path, [rare], rounds=3, enough_groups=100, format_reward=0.0)
+    assert stage.step(0).numbers["groups"] == 24
+    once = stage_of(started, tmp_path, [rare], rounds=3, enough_groups=1)
+    assert once.step(0).numbers["groups"] == 8
+
+
+def test_the_control_arm_is_rewarded_by_a_coin_and_still_measures(started: dict[str, Any], tmp_path: Path) -> None:
+    task = judged(lambda problem, answer: Score(0.0, "never"))
+    stage = stage_of(started, tmp_path, [task], reward="random", samples=8)
+    report = stage.step(0)
+    assert report.numbers["accuracy"] == 0.0
+    assert 0.3 < report.numbers["reward"] - 0.1 * report.numbers["format"] < 0.7
+    assert report.numbers["groups_that_teach"] > 0.9
+    assert any("control" in warning for warning in report.warnings)
+
+
+def test_the_second_verifier_is_watched_and_never_learned_from(started: dict[str, Any], tmp_path: Path) -> None:
+    task = judged(lambda problem, answer: Score(1.0, "lax", 0.0))
+    report = stage_of(started, tmp_path, [task]).step(0)
+    assert report.numbers["second_verifier"] == 0.0
+    assert report.numbers["accuracy"] == 1.0
+    assert any("please the verifier" in warning for warning in report.warnings)
+
+
+def test_what_was_cut_off_can_be_left_out(started: dict[str, Any], tmp_path: Path) -> None:
+    for overlong in ("wrong", "mask"):
+        stage = stage_of(started, tmp_path, max_new=3, overlong=overlong, length_reward=0.5, length_margin=1)
+        drawn = stage.draw(0, 0, _Clocks())
+        cut = [graded.truncated for one in drawn for graded in one.graded]
+        assert True in cut
+        assert False in cut
+        _, tokens = stage.tokens(drawn, more_updates=False)
+        each = iter(tokens.advantages_A.split([len(sample.ids) for one in drawn for sample in one.samples]))
+        moved = [bool(advantages.any()) for advantages in each]
+        of_cut = [m for m, c in zip(moved, cut, strict=True) if c]
+        assert any(of_cut) == (overlong == "wrong")
+        assert any(m for m, c in zip(moved, cut, strict=True) if not c)
+
+
+def test_rewards_are_kept_apart() -> None:
+    from workbench import CLOSE, END, Numbers
+
+    problem = Problem("copy", "train", 0, "4 11", "4")
+    samples = [
+        Sample(0, 0, 1, (4, CLOSE, 4, END), (0.0,) * 4, "stop_id"),
+        Sample(0, 1, 1, (4, CLOSE, 5, END), (0.0,) * 4, "stop_id"),
+        Sample(0, 2, 1, (4, 4, 4, 4, 4, 4, 4, 4), (0.0,) * 8, "length"),
+        Sample(0, 3, 1, (4, 4, 4, 4, 4, CLOSE, 4, END), (0.0,) * 8, "stop_id"),
+    ]
+    rule = RewardRule(format=0.1, length=0.5, max_new=8, length_margin=4)
+    found = grade(copying(), problem, samples, Numbers(), rule)  # type: ignore[arg-type]
+    assert [one.accuracy for one in found] == [1.0, 0.0, 0.0, 1.0]
+    assert [one.form for one in found] == [1.0, 1.0, 0.0, 1.0]
+    assert [one.length for one in found] == [0.0, 0.0, -1.0, -1.0]
+    assert [one.reward for one in found] == pytest.approx([1.1, 0.1, -0.5, 0.6])
+    assert [one.truncated for one in found] == [False, False, True, False]
+
+
+def test_the_curriculum_asks_more_often_for_what_teaches() -> None:
+    taught: dict[str, float] = {}
+    for _ in range(12):
+        taught = remember(taught, {"easy": [False, False], "half": [True, True], "unasked": []})
+    assert taught["easy"] < 0.1 < 0.99 < taught["half"]
+    weights = weigh([0.25, 0.25, 0.5], ["easy", "half", "new"], taught)
+    assert sum(weights) == pytest.approx(1.0)
+    assert weights[1] > 6 * weights[0] > 0
+    counts = [spread_draws([0.1, 0.25, 0.65], 20, random.Random(n)) for n in range(50)]
+    assert all(sum(count) == 20 and count[0] == 2 and count[1] == 5 and count[2] == 13 for count in counts)
+    assert {spread_draws([0.5, 0.5], 1, random.Random(n))[0] for n in range(20)} == {0, 1}
+
+
+STEADY = {
+    "groups_that_teach": 0.5,
+    "truncated": 0.0,
+    "mismatch": 0.0,
+    "accuracy": 0.5,
+    "format": 1.0,
+    "length": 50.0,
+    "entropy": 0.3,
+    "second_judged": 1.0,
+    "second_verifier": 0.5,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("entropy", {"entropy": 0.05}, "Entropy fell from 0.300 to 0.050"),
+        ("length", {"length": 80.0}, "grew from 50 to 80 tokens"),
+        ("truncated", {"truncated": 0.6}, "60% of the samples were cut off at 160"),
+        ("mismatch", {"mismatch": 0.2}, "disagree by 0.200 nats"),
+        ("second", {"second_verifier": 0.2}, "accepts 50%"),
+        ("flat", {"groups_that_teach": 0.0}, "by all of its samples or by none"),
+    ],
+)
+def test_signs_of_trouble_are_said_in_words(name: str, change: dict[str, float], words: str) -> None:
+    assert warnings_of([STEADY] * 20, max_new=160, random_reward=False) == {}
+    found = warnings_of([*[STEADY] * 10, *[{**STEADY, **change}] * 10], max_new=160, random_reward=False)
+    assert list(found) == [name]
+    assert words in found[name]
+
+
+def test_settings_that_make_no_sense_are_refused(started: dict[str, Any], tmp_path: Path) -> None:
+    for settings in ({"samples": 1}, {"temperature": 0.0}, {"clip_low": 1.5}, {"updates": 0}, {"length_constant": 0.0}):
+        with pytest.raises(UserError):
+            GrpoSettings(**settings)
+    with pytest.raises(UserError, match="asks for the task none"):
+        stage_of(started, tmp_path, tasks=("none",))
+    stage = stage_of(started, tmp_path)
+    with pytest.raises(UserError, match="another kind of stage"):
+        stage.restore(StageState())
