@@ -90,7 +90,20 @@ def test_a_completion_is_what_serving_reads_and_closes(chat: ChatFormat) -> None
     assert chat.completion(None, "12") == [*encode("12"), chat.end_id]
 
 
-@pytest.mark.parametrize(("thinking", "answer"), [("4*3=12.\nSo 12", "12"), ("h e l l o", "olleh"), (None, "Hello!")])
+def test_a_word_that_was_spelled_is_answered_letter_by_letter(chat: ChatFormat) -> None:
+    thinking = "h1 o2 m3 e4 s5 u6 n7\nbackward: 7n 6u 5s 4e 3m 2o 1h"
+    ids = chat.completion(thinking, "nusemoh")
+    assert [chat.tokenizer.decode([token]) for token in ids[-8:-1]] == list("nusemoh")
+    assert chat.read(ids).answer == "nusemoh"
+    plain = [*chat.tokenizer.encode("nusemoh"), chat.end_id]
+    assert len(plain) < 8
+    assert chat.completion("home and sun", "nusemoh")[-len(plain) :] == plain
+    assert chat.completion(None, "nusemoh") == plain
+
+
+@pytest.mark.parametrize(
+    ("thinking", "answer"), [("4*3=12.\nSo 12", "12"), ("h, e, l, l, o", "olleh"), (None, "Hello!")]
+)
 def test_a_conversation_to_learn_from_is_prompt_and_completion(
     chat: ChatFormat, thinking: str | None, answer: str
 ) -> None:

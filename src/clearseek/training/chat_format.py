@@ -12,6 +12,7 @@ is would cost an eighth of every trained token, and say what a handful of exampl
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -72,10 +73,15 @@ class ChatFormat:
         return self.tokenizer.encode_pieces([*pieces, Piece(last.text.removesuffix(tags), True), Piece(tags, True)])
 
     def completion(self, thinking: str | None, answer: str) -> list[int]:
-        """What the model should write after `prompt(..., thinking=thinking is not None)`, its end token included."""
+        """What the model should write after `prompt(..., thinking=thinking is not None)`, its end token included.
+
+        A word that the thinking has spelled out is answered letter by letter, as the model has it before its eyes:
+        which longer tokens would make up `nusemoh` is nothing that it could find out.
+        """
         encode = self.tokenizer.encode
         thought = [] if thinking is None else [*encode(thinking), *encode(CLOSING, control=True)]
-        return [*thought, *encode(answer), self.end_id]
+        parts = answer if thinking is not None and is_spelled(answer, thinking) else (answer,)
+        return [*thought, *(token for part in parts for token in encode(part)), self.end_id]
 
     def read(self, ids: Sequence[int], thinking: bool = True) -> Written:
         """What was written after `prompt(..., thinking)`, white space at the edges apart."""
@@ -87,6 +93,11 @@ class ChatFormat:
         thought, _, answer = text.partition(THINK_CLOSE)
         thought, answer = thought.strip(), answer.strip()
         return Written(thought, answer, ended and tags == (0, 1) and bool(thought) and bool(answer))
+
+
+def is_spelled(word: str, thinking: str) -> bool:
+    """Whether the letters of a word stand in the thinking one by one, in order; numbers beside them do not count."""
+    return word.isalpha() and len(word) > 1 and " ".join(word) in re.sub(r"[0-9]", "", thinking)
 
 
 def chat_format_of(source: Path | str) -> ChatFormat:

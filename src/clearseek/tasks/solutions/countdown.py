@@ -1,0 +1,78 @@
+"""Countdown with three numbers: each in turn is kept for the end, which says what the other two would have to make.
+
+The order is fixed: the numbers as they stand; needs by taking from the target, adding, dividing; the others added,
+taken, multiplied. A search in a fixed order can be learned; one in random order taught a small model to run in circles.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+
+from clearseek.tasks.task import Problem, Solution
+
+BIG = 150
+"""A product above this is not worked out: nothing that is needed is as large."""
+
+
+def solve(problem: Problem, rng: random.Random) -> Solution:
+    numbers, target = _asked(problem.prompt)
+    text = " ".join(map(str, numbers))
+    lines = [rng.choice(("Make {} from {}", "{} out of {}", "I need {} with {}")).format(target, text)]
+    for place, last in enumerate(numbers):
+        others = [number for other, number in enumerate(numbers) if other != place]
+        needs = dict(_needs(target, last))
+        row = f"{last}: need {' '.join(map(str, needs))};"
+        for made, expression in _made(*others):
+            row += (
+                f" {expression}={made}"
+                if made in needs or made < BIG or "*" not in expression
+                else f" {expression} big"
+            )
+            if made in needs:
+                answer = needs[made].format(f"({expression})" if "*" not in expression else expression)
+                lines += [f"{row} yes", _check(made, last, target, needs[made])]
+                return Solution("\n".join(lines), _plain(answer))
+        lines.append(f"{row} no")
+    raise ValueError("no solution of the common kinds")
+
+
+def _asked(prompt: str) -> tuple[list[int], int]:
+    found = re.search(r"numbers:? (\d+(?:, \d+)+)", prompt)
+    aim = re.search(r"(?:equals|Calculate|make|get to|reach|equal to) (\d+)", prompt)
+    if found is None or aim is None:
+        raise ValueError("a countdown in other words")
+    numbers = [int(number) for number in found[1].split(", ")]
+    if len(numbers) != 3:
+        raise ValueError("a countdown of three numbers is searched")
+    return numbers, int(aim[1])
+
+
+def _needs(target: int, last: int) -> Iterator[tuple[int, str]]:
+    """What the other two must make, and how the answer then reads."""
+    if target > last:
+        yield target - last, f"{{}}+{last}"
+    yield target + last, f"{{}}-{last}"
+    if target % last == 0 and last > 1:
+        yield target // last, f"{{}}*{last}"
+    if last > target:
+        yield last - target, f"{last}-{{}}"
+
+
+def _made(one: int, two: int) -> Iterator[tuple[int, str]]:
+    more, less = max(one, two), min(one, two)
+    yield more + less, f"{more}+{less}"
+    yield more - less, f"{more}-{less}"
+    yield more * less, f"{more}*{less}"
+    if more % less == 0 and less > 1:
+        yield more // less, f"{more}/{less}"
+
+
+def _check(made: int, last: int, target: int, how: str) -> str:
+    return f"{how.format(made)}={target}"
+
+
+def _plain(answer: str) -> str:
+    """Without brackets that change nothing: around what comes first in a sum."""
+    return re.sub(r"^\(([^()]*)\)(?=[+-])", r"\1", answer)

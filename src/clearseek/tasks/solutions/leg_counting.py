@@ -1,0 +1,40 @@
+"""Legs: animal by animal, with a running total."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from clearseek.tasks.solutions.steps import add
+from clearseek.tasks.task import Problem, Solution
+
+KINDS = {
+    0: "snake, sea slug, jellyfish, flatworm, leech",
+    2: "chicken, bird, human, duck",
+    4: "dog, cat, cow, horse, lion, elephant, giraffe, tiger, deer, sheep",
+    5: "starfish",
+    6: "insect, ant, butterfly, beetle, bee, wasp, grasshopper, cricket, cockroach, praying mantis, firefly",
+    8: "spider, scorpion",
+    10: "crab, lobster, shrimp",
+    14: "woodlouse",
+}
+LEGS = {name: legs for legs, names in KINDS.items() for name in names.split(", ")}
+OPENINGS = ("Legs of each animal:", "Count the legs one by one:", "I go through the animals:")
+
+
+def solve(problem: Problem, rng: random.Random) -> Solution:
+    found = re.findall(r"(\d+) ([a-z][a-z ]*)(?=[,?])", problem.prompt)
+    lines = [rng.choice(OPENINGS)]
+    total = 0
+    for place, (count, name) in enumerate(found):
+        each = LEGS.get(name, LEGS.get(name.removesuffix("s")))
+        if each is None:
+            raise ValueError("an animal whose legs are not known")
+        legs = int(count) * each
+        line = f"{name} {count}*{each}={legs}"
+        if place and legs and total:
+            line += f", {add(total, legs)}"
+        total += legs
+        lines.append(line)
+    lines.append(f"{rng.choice(('total', 'in all'))} {total}")
+    return Solution("\n".join(lines), str(total))
