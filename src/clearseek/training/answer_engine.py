@@ -133,22 +133,25 @@ def remote_models(url: str, key: str | None) -> list[str]:
 async def _all(
     engine: Engine, asks: Sequence[Ask], how: Conditions, took: Callable[[Ask, Answered], None], at_once: int
 ) -> None:
-    """Answer all, `at_once` side by side; the first failure that stays one ends the others."""
+    """Answer all, `at_once` side by side. After a failure nothing new is asked, but what is under way is waited for:
+    it may be paid for."""
     waiting = iter(asks)
+    failures: list[Exception] = []
 
     async def work() -> None:
         for ask in waiting:
-            took(ask, await _patiently(engine, ask, how))
+            try:
+                took(ask, await _patiently(engine, ask, how))
+            except Exception as error:
+                failures.append(error)
+            if failures:
+                return
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(at_once, len(asks))):
-                group.create_task(work())
-    except BaseExceptionGroup as failures:
-        first: BaseException = failures
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(at_once, len(asks))):
+            group.create_task(work())
+    if failures:
+        raise failures[0]
 
 
 async def _patiently(engine: Engine, ask: Ask, how: Conditions) -> Answered:
