@@ -1,1 +1,6 @@
-"""Problems whose answers a program can check: generators, verifiers, worked solutions, and their data cards."""
+"""Problems whose answers a program can check: generators, files of your own, verifiers, worked solutions, data cards."""
+
+from clearseek.tasks.load import TaskSpec, load_task
+from clearseek.tasks.task import Problem, Score, Solution, Task
+
+__all__ = ["Problem", "Score", "Solution", "Task", "TaskSpec", "load_task"]

@@ -1,0 +1,67 @@
+"""The suites that ship with ClearSeek: tasks to train on, and tasks never trained on."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from clearseek.errors import UserError
+from clearseek.tasks.load import TaskSpec, load_task, spec_of
+from clearseek.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Suite:
+    """`trained` are the tasks that ClearSeek's own recipes train on (with other seeds), `unseen` never were."""
+
+    name: str
+    trained: tuple[Task, ...]
+    unseen: tuple[Task, ...]
+
+
+@dataclass(frozen=True)
+class SuiteSpec:
+    title: str
+    about: str
+    trained: tuple[TaskSpec, ...]
+    unseen: tuple[TaskSpec, ...]
+
+
+@cache
+def shipped_suites() -> dict[str, SuiteSpec]:
+    text = resources.files("clearseek.tasks").joinpath("suites.toml").read_text("utf-8")
+    return {
+        name: SuiteSpec(
+            table["title"],
+            table["about"],
+            tuple(spec_of(one) for one in table["trained"]),
+            tuple(spec_of(one) for one in table["unseen"]),
+        )
+        for name, table in tomllib.loads(text).items()
+    }
+
+
+def load_suite(name: str) -> Suite:
+    """Raises UserError for a suite that is not there."""
+    suites = shipped_suites()
+    if name not in suites:
+        near = difflib.get_close_matches(name, suites, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(suites)}."
+        raise UserError(f"There is no suite {name!r}; {hint}")
+    suite = suites[name]
+    return Suite(name, tuple(map(load_task, suite.trained)), tuple(map(load_task, suite.unseen)))
+
+
+def shipped_spec(name: str) -> TaskSpec:
+    """What a shipped task is, by its name. Raises UserError."""
+    specs = {spec.name: spec for suite in shipped_suites().values() for spec in (*suite.trained, *suite.unseen)}
+    if name not in specs:
+        near = difflib.get_close_matches(name, specs, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(specs)}."
+        raise UserError(
+            f"No shipped suite has a task {name!r}; {hint} A task of your own needs a `generator`, `jsonl` or `python`."
+        )
+    return specs[name]

@@ -1,0 +1,44 @@
+"""Verifiers by name. Each is bounded in time and size, and written to be attacked: see docs/tasks.md."""
+
+from __future__ import annotations
+
+import difflib
+
+from clearseek.errors import UserError
+from clearseek.tasks.verifiers.bounds import Verdict, Verifier
+from clearseek.tasks.verifiers.code import code
+from clearseek.tasks.verifiers.countdown import countdown
+from clearseek.tasks.verifiers.outside import math_verifier
+from clearseek.tasks.verifiers.plain import choice, exact, integer, listed, numeric
+
+_PLAIN: dict[str, Verifier] = {
+    "exact": exact,
+    "integer": integer,
+    "numeric": numeric,
+    "choice": choice,
+    "list": listed,
+    "countdown": countdown,
+    "code": code,
+}
+NAMES = (*_PLAIN, "math", "generator")
+
+
+def check_name(name: str) -> None:
+    """Raises UserError for a verifier that is not there."""
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(NAMES)}."
+        raise UserError(f"There is no verifier `{name}`; {hint}")
+
+
+def verifier(name: str) -> Verifier:
+    """The verifier of that name; `generator` belongs to a generator and is not among them. Raises UserError."""
+    check_name(name)
+    if name == "math":
+        return math_verifier()
+    if name == "generator":
+        raise UserError("The verifier `generator` is a generator's own scorer: name a `generator` too.")
+    return _PLAIN[name]
+
+
+__all__ = ["NAMES", "Verdict", "Verifier", "check_name", "verifier"]

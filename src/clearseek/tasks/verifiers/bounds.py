@@ -1,0 +1,53 @@
+"""What every verifier does first: bound the answer, and refuse what no honest answer holds. Verifiers are attacked."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Options = Mapping[str, Any]
+Verdict = tuple[float, str]
+"""Accuracy, 0 to 1, and why in words."""
+
+RIGHT: Verdict = (1.0, "right")
+WRONG: Verdict = (0.0, "wrong")
+NOTHING: Verdict = (0.0, "no answer")
+
+Verifier = Callable[[str, str, Options], Verdict]
+"""`(reference, answer, options)` -> verdict. `options` are the problem's data and what the task says of its verifier."""
+
+_TAGS = re.compile(r"</?\s*(?:think|answer|im_start|im_end)|<\|", re.IGNORECASE)
+
+
+def refused(why: str) -> Verdict:
+    return 0.0, f"refused: {why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Exception):
+    """An answer no verifier needs to look at."""
+
+    verdict: Verdict
+
+
+def tidy(answer: str, longest: int) -> str:
+    """The answer without the white space around it. Raises Refusal: empty, too long, tags, characters unseen.
+
+    The length is looked at before anything else is, so that a megabyte costs nothing.
+    """
+    if len(answer) > longest + 64:  # some white space around an answer is no crime
+        raise Refusal(refused(f"longer than {longest} characters"))
+    text = answer.strip()
+    if not text:
+        raise Refusal(NOTHING)
+    if len(text) > longest:
+        raise Refusal(refused(f"longer than {longest} characters"))
+    if _TAGS.search(text):
+        raise Refusal(refused("a tag of the chat in the answer"))
+    for char in text:
+        if char not in "\n\t" and not char.isprintable():
+            raise Refusal(refused(f"the character U+{ord(char):04X}"))
+    return unicodedata.normalize("NFC", text) if not text.isascii() else text

@@ -1,0 +1,84 @@
+"""A child that scores what strangers wrote: `python -m clearseek.tasks.worker math` or `... generator`.
+
+It imports what it needs, goes behind walls (no network, no files but Python's own, no programs), says hello, and then
+answers one JSON line with one JSON line. Whoever asks bounds the time and ends it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from clearseek.tasks import jail
+
+MEMORY = 6 << 30
+"""Address space, not use: numpy and its threads reserve much more than they touch."""
+
+
+def main(kind: str) -> None:
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints is no reply
+    warnings.simplefilter("ignore")
+    try:
+        answer = KINDS[kind]()
+    except Exception as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=replies, flush=True)
+        return
+    folders = [*jail.folders_of_python(), "/usr/share/zoneinfo", "/lib", "/lib64", "/usr/lib", "/usr/lib64"]
+    import resource  # noqa: F401  (before its file may be out of reach)
+
+    jail.cut_off()
+    jail.wall_in(folders, [])
+    jail.limit(MEMORY, None, 0)
+    jail.watch(folders, [])
+    print(json.dumps({"ready": True}), file=replies, flush=True)
+    for line in sys.stdin:
+        try:
+            reply = answer(json.loads(line))
+        except Exception as error:
+            reply = {"error": f"{type(error).__name__}: {error}"[:300]}
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+def _math() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    from math_verify import parse, verify
+
+    def answer(question: dict[str, Any]) -> dict[str, Any]:
+        gold = parse(f"${question['reference']}$", parsing_timeout=None)
+        theirs = parse(f"${question['answer']}$", parsing_timeout=None)
+        if not gold:
+            return {"error": "the reference answer is no mathematics"}
+        if not theirs:
+            return {"accuracy": 0.0, "why": "refused: not mathematics"}
+        return {"accuracy": float(verify(gold, theirs, timeout_seconds=None))}
+
+    answer({"reference": "1/2", "answer": "0.5"})  # the grammar is built at the first use
+    return answer
+
+
+def _generator() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    from clearseek.tasks.generators import Chunks, plain_item
+
+    made: dict[str, Chunks] = {}
+
+    def answer(question: dict[str, Any]) -> dict[str, Any]:
+        key = json.dumps([question["generator"], question["config"]], sort_keys=True)
+        if key not in made:
+            made.clear()
+            made[key] = Chunks(question["generator"], question["config"])
+        dataset, item = made[key].item(question["seed"])
+        if question["do"] == "make":
+            return plain_item(question["generator"], item)
+        return {"accuracy": float(dataset.score_answer(question["answer"], item))}
+
+    return answer
+
+
+KINDS: dict[str, Callable[[], Callable[[dict[str, Any]], dict[str, Any]]]] = {"math": _math, "generator": _generator}
+
+if __name__ == "__main__":
+    main(sys.argv[1])
