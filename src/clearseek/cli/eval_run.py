@@ -354,9 +354,21 @@ def _tell(wanted: Wanted, found: list[Evaluation], comparison: Comparison | None
 def chat(model: str, base: str, *, seed: int, out: Path | None, json: bool) -> None:
     """Everyday chat of `model` next to `base`'s; needs torch."""
     checking = _needs_torch("clearseek.training.chat_check")
+    from clearseek.ledger.meter import Meter
+
     new, old = (_weights(one) for one in (model, base))
-    folder = out or home() / "evaluations" / f"chat-{Path(model).stem}-against-{Path(base).stem}-s{seed}"
-    report = checking.check_files(old, new, folder, seed=seed, tell=lambda line: print(line, file=sys.stderr))
+    names = Path(base).name, Path(model).name
+    folder = out or home() / "evaluations" / f"chat-{names[1]}-against-{names[0]}-s{seed}"
+    books = _books(load_settings())
+    report = checking.check_files(
+        old,
+        new,
+        folder,
+        names=names,
+        seed=seed,
+        tell=lambda line: print(line, file=sys.stderr),
+        meter=Meter(books.sink, machine=books.rates),
+    )
     if json:
         print(jsonlib.dumps(report, ensure_ascii=False))
         return
