@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ from gguf.quants import quantize
 from torch import Tensor, nn
 
 from clearseek.hub.files import disk_errors_told, need_room, sync_folder
+from clearseek.hub.gguf_edit import edited_pairs
 from clearseek.hub.gguf_file import TENSOR_TYPES, read_header
 from clearseek.modeling.config import LlamaConfig
 from clearseek.modeling.errors import ModelingError
@@ -44,11 +45,13 @@ def export_gguf(
     base: Path | str | None = None,
     tokenizer: Tokenizer | None = None,
     name: str = "ClearSeek model",
+    changes: Mapping[str, str | int | None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write the model to `path`; gives the path, which appears only when the file is whole.
 
-    `base`: the GGUF whose metadata is kept; without one, `tokenizer` is written. `progress` gets `(tensors written,
+    `base`: the GGUF whose metadata is kept; without one, `tokenizer` is written. `changes` are entries of the metadata
+    that are to be others (None: left out). `progress` gets `(tensors written,
     tensors in all)`. Matrices get the kind, vectors stay float32, and with `q4_0` the embedding and the output matrix
     get 8 bits, because every token goes through them. Raises ModelingError where the model is not of the dense family
     or does not fit the base.
@@ -65,9 +68,10 @@ def export_gguf(
     labels = {gguf: _label(gguf, tensor, kind) for gguf, (_, tensor) in tensors.items()}
     alignment = 32
     if base is not None:
-        head, alignment = _kept(Path(base), config, kind, len(tensors))
+        head, alignment = _kept(Path(base), config, kind, len(tensors), changes or {})
     elif tokenizer is not None:
         pairs = {**model_pairs(config, name, FILE_TYPES[kind]), **tokenizer_pairs(tokenizer, config.vocab_size)}
+        pairs = {key: value for key, value in {**pairs, **(changes or {})}.items() if value is not None}
         head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(pairs)) + encode_pairs(pairs)
     else:
         raise ModelingError("A GGUF carries its tokeniser: name the GGUF that the model came from, or a tokeniser.")
@@ -99,20 +103,19 @@ def export_gguf(
     return path
 
 
-def _kept(base: Path, config: LlamaConfig, kind: Kind, tensors: int) -> tuple[bytes, int]:
-    """The base's header up to its list of tensors, with the number of tensors and the type set; its alignment."""
+def _kept(
+    base: Path, config: LlamaConfig, kind: Kind, tensors: int, changes: Mapping[str, str | int | None]
+) -> tuple[bytes, int]:
+    """The base's header up to its list of tensors, with their number, the type and the changes set; its alignment."""
     theirs = open_gguf(base).config
     fields = ("model_type", "vocab_size", "hidden_size", "layers", "heads", "kv_heads", "head_dim", "intermediate_size")
     for field in (*fields, "rms_norm_eps", "rope", "qk_norm"):
         if (ours := getattr(config, field)) != (other := getattr(theirs, field)):
             raise ModelingError(f"{base.name} is of another model: its {field} is {other}, and {ours} here.")
     header = read_header(base)
-    with base.open("rb") as file:
-        head = bytearray(file.read(header.pairs_end))
-    struct.pack_into("<Q", head, 8, tensors)
-    if header.file_type_at is not None:
-        struct.pack_into("<I", head, header.file_type_at, FILE_TYPES[kind])
-    return bytes(head), header.number("general.alignment") or 32
+    file_type = {} if header.file_type_at is None else {"general.file_type": FILE_TYPES[kind]}
+    head = edited_pairs(base, header, {**file_type, **changes}, tensors)
+    return head, header.number("general.alignment") or 32
 
 
 def _label(gguf: str, tensor: Tensor, kind: Kind) -> str:

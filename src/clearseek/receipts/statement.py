@@ -3,7 +3,7 @@
     RUN/recipe.toml          the resolved recipe
     RUN/ledger.jsonl         every entry, chained
     RUN/run.json             what the run noted that no other file holds (see `docs/receipts.md`); may be absent
-    RUN/model/, RUN/*.gguf   what came out: the subject
+    RUN/model/, RUN/adapter/, RUN/*.gguf   what came out: the subject
     RUN/checkpoints/step-*/  on the way
     RUN/evaluations/*.json   results
 
@@ -123,7 +123,7 @@ def build_statement(folder: Path, public_key: bytes, *, now: datetime | None = N
     """The statement as plain data. `public_key` is the signer's, 32 raw bytes. Raises UserError as `make_receipt`."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name a run folder, such as runs/NAME.")
-    subject = gather.files_under(folder / "model", folder)
+    subject = [one for part in ("model", "adapter") for one in gather.files_under(folder / part, folder)]
     subject += [gather.describe(path, path.name) for path in sorted(folder.glob("*.gguf")) if path.is_file()]
     if not subject:
         raise UserError(f"{folder} holds no weights: a finished run has model/ or a .gguf file.")
