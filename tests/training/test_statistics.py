@@ -7,7 +7,15 @@ import random
 
 import pytest
 
-from clearseek.training.statistics import bootstrap_mean, mcnemar, paired_bootstrap, pass_at_k, wilson
+from clearseek.training.statistics import (
+    Interval,
+    bootstrap_mean,
+    combined,
+    mcnemar,
+    paired_bootstrap,
+    pass_at_k,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -101,3 +109,12 @@ def test_about_nineteen_of_twenty_intervals_hold_the_truth() -> None:
         wilsons += one.low <= 0.1 <= one.high
     assert 0.90 <= held / 300 <= 0.99
     assert 0.90 <= wilsons / 300 <= 0.99
+
+
+def test_intervals_are_combined_as_squares() -> None:
+    one, two = Interval(0.5, 0.2, 0.9), Interval(0.3, 0.3, 0.6)
+    found = combined([one, two])
+    assert (found.value, found.low, found.high) == pytest.approx((0.4, 0.4 - 0.15, 0.4 + 0.25))
+    nothing = combined([wilson(0, 200)] * 4)
+    assert nothing.low == 0.0
+    assert nothing.high == pytest.approx(wilson(0, 200).high / 2)

@@ -29,7 +29,10 @@ def evaluate(
         typer.Argument(help="A model's name, a GGUF, a run or Hugging Face folder, or an evaluation made before."),
     ],
     suite: Annotated[str, typer.Option("--suite", help="Which suite of tasks.")] = "r1",
-    task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be given again.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="Only this task, or a .py or .jsonl of yours; may be given again."),
+    ] = None,
     split: Annotated[Split, typer.Option("--split", help="Which problems.")] = Split.test,
     n: Annotated[int, typer.Option("--n", min=1, max=100_000, help="Problems a task.")] = 200,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Same seed, same problems.")] = 0,

@@ -25,6 +25,7 @@ from clearseek.training.transcripts import Transcripts
 
 if TYPE_CHECKING:
     from clearseek.hub.store import Model
+    from clearseek.tasks.load import TaskSpec
     from clearseek.tasks.task import Task
 
 THINKING_TOKENS = 512
@@ -116,7 +117,7 @@ class _Lazily:
 
 
 def tasks_of(suite: str, only: tuple[str, ...]) -> list[tuple[Task, Membership]]:
-    """The suite's tasks, or those named; one that is not the suite's is any shipped task. Raises UserError."""
+    """The suite's tasks, or those named: of the suite, of another, or a file of one's own. Raises UserError."""
     from clearseek.tasks.load import load_task
     from clearseek.tasks.suites import load_suite
 
@@ -125,7 +126,17 @@ def tasks_of(suite: str, only: tuple[str, ...]) -> list[tuple[Task, Membership]]
     members |= {task.name: (task, "unseen") for task in whole.unseen}
     if not only:
         return list(members.values())
-    return [members[name] if name in members else (load_task(name), "other") for name in dict.fromkeys(only)]
+    return [members[name] if name in members else (load_task(_spec_of(name)), "other") for name in dict.fromkeys(only)]
+
+
+def _spec_of(name: str) -> TaskSpec | str:
+    """A shipped task by its name, or a file of your own with its verifier."""
+    from clearseek.tasks.load import TaskSpec
+
+    path = Path(name)
+    if path.suffix == ".py":
+        return TaskSpec(name=path.stem, python=name)
+    return TaskSpec(name=path.stem, jsonl=name) if path.suffix == ".jsonl" else name
 
 
 def conditions_of(wanted: Wanted, who: Who) -> list[Conditions]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from clearseek.errors import UserError
 from clearseek.ledger.quantity import Quantity, measured
-from clearseek.training.statistics import Interval, bootstrap_mean, pass_at_k, seed_of, wilson
+from clearseek.training.statistics import Interval, bootstrap_mean, combined, pass_at_k, seed_of, wilson
 
 Finish = Literal["stop", "budget", "length"]
 """`stop`: it ended by itself. `budget`: its thinking was closed for it. `length`: it was cut."""
@@ -136,13 +136,20 @@ def summarise(
     for row in rows:
         by_task[row.task].append(row)
     results = tuple(_task_result(name, kind, by_task[name], conditions) for name, kind in tasks)
-    means: dict[str, Interval] = {}
+    means = {}
     for kind in MEMBERSHIPS:
-        scores = [list(result.scores.values()) for result in results if result.membership == kind]
-        if scores:
-            means[kind] = bootstrap_mean(scores, seed_of("mean", conditions.seed))
+        mine = [result for result in results if result.membership == kind]
+        if mine:
+            means[str(kind)] = _mean_interval(mine, conditions.seed)
     tokens = sum(row.tokens for row in rows)
     return Evaluation(conditions, results, means, tokens, seconds, tuple(notes), tuple(rows))
+
+
+def _mean_interval(results: Sequence[TaskResult], seed: int) -> Interval:
+    """The stratified bootstrap's, but nowhere narrower than what the tasks' own intervals make together."""
+    drawn = bootstrap_mean([list(result.scores.values()) for result in results], seed_of("mean", seed))
+    own = combined([result.accuracy for result in results])
+    return Interval(drawn.value, min(drawn.low, own.low), max(drawn.high, own.high))
 
 
 def _task_result(name: str, membership: Membership, rows: Sequence[Row], how: Conditions) -> TaskResult:
@@ -189,7 +196,7 @@ def results_of(evaluation: Evaluation) -> dict[str, Quantity]:
     for kind, mean in evaluation.means.items():
         count = sum(result.membership == kind for result in evaluation.tasks)
         name = {"trained": "mean", "unseen": "mean_unseen", "other": "mean_other"}[kind]
-        words = f"mean of {count} tasks, {asked}; 95% stratified bootstrap"
+        words = f"mean of {count} tasks, {asked}; 95% stratified bootstrap, at least the tasks' own"
         found[name] = measured(mean.value, "", words, mean.low, mean.high)
     for result in evaluation.tasks:
         accuracy = result.accuracy
