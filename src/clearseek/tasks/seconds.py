@@ -7,6 +7,7 @@ first one. They also keep out the few problems whose own reference answer is wro
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -156,7 +157,7 @@ def _in_order(given: list[str], answer: str, direction: str, words: bool) -> flo
     found = [one.strip() for one in answer.strip().split(",")]
     if len(found) != len(given) or sorted(found) != sorted(given):
         return 0.0
-    for one, after in zip(found, found[1:], strict=False):
+    for one, after in itertools.pairwise(found):
         before = one <= after if words else int(one) <= int(after)
         same = one == after
         if not same and before != (direction == "ascending"):

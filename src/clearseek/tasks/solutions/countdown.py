@@ -31,10 +31,15 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
                 else f" {expression} big"
             )
             if made in needs:
-                answer = needs[made].format(f"({expression})" if "*" not in expression else expression)
-                lines += [f"{row} yes", _check(made, last, target, needs[made])]
-                return Solution("\n".join(lines), _plain(answer))
+                lines += [f"{row} yes", f"{needs[made].format(made)}={target}"]
+                return Solution("\n".join(lines), _plain(needs[made].format(_bracketed(expression))))
         lines.append(f"{row} no")
+    for place, last in enumerate(numbers):  # the rarest kind, one in a hundred: something over a number
+        others = [number for other, number in enumerate(numbers) if other != place]
+        for made, expression in _made(*others):
+            if made == target * last:
+                lines += [f"over {last}: need {made}; {expression}={made} yes", f"{made}/{last}={target}"]
+                return Solution("\n".join(lines), f"{_bracketed(expression)}/{last}")
     raise ValueError("no solution of the common kinds")
 
 
@@ -69,8 +74,8 @@ def _made(one: int, two: int) -> Iterator[tuple[int, str]]:
         yield more // less, f"{more}/{less}"
 
 
-def _check(made: int, last: int, target: int, how: str) -> str:
-    return f"{how.format(made)}={target}"
+def _bracketed(expression: str) -> str:
+    return expression if "*" in expression else f"({expression})"
 
 
 def _plain(answer: str) -> str:

@@ -17,13 +17,16 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
         raise ValueError("Euclid's steps are written for two numbers")
     great, small = max(numbers), min(numbers)
     lines = [rng.choice(OPENINGS).format(great, small)]
-    while small:
-        times, rest = divmod(great, small)
-        taken = f"{small}*{times}={small * times} " if times > 1 else ""
-        lines.append(f"{taken}{great}-{small * times}={rest}")
+    while small > 1:
+        times, rest = great // small, great
+        for one in (times // 10 * 10, times % 10):  # a factor of two figures is taken in two steps
+            if one:
+                product = f"{small}*{one}={small * one} " if one > 1 else ""
+                lines.append(f"{product}{rest}-{small * one}={rest - small * one}")
+                rest -= small * one
         great, small = small, rest
-        if small == 1:
-            lines.append(rng.choice(("1 left, so 1", "down to 1")))
-            return Solution("\n".join(lines), "1")
+    if small:
+        lines.append(rng.choice(("1 left, so 1", "down to 1")))
+        return Solution("\n".join(lines), "1")
     lines.append(f"{rng.choice(('0 left, so', 'nothing left, so'))} {great}")
     return Solution("\n".join(lines), str(great))

@@ -17,7 +17,7 @@ WRONG: Verdict = (0.0, "wrong")
 NOTHING: Verdict = (0.0, "no answer")
 
 Verifier = Callable[[str, str, Options], Verdict]
-"""`(reference, answer, options)` -> verdict. `options` are the problem's data and what the task says of its verifier."""
+"""`(reference, answer, options)` -> verdict. `options`: the problem's data, and what the task says of its verifier."""
 
 _TAGS = re.compile(r"</?\s*(?:think|answer|im_start|im_end)|<\|", re.IGNORECASE)
 

@@ -80,7 +80,8 @@ def _run(source: Path, folder: Path, stdin: str, seconds: float) -> tuple[str, s
         cwd=folder,
         start_new_session=True,
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     feeder = threading.Thread(target=_feed, args=(process, stdin.encode()), daemon=True)
     feeder.start()
     timer = threading.Timer(seconds, _kill, (process,))
