@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from clearseek import __version__
-from clearseek.cli import audit, bench, chat, doctor, eval, keys, ledger, models, receipt, serve
+from clearseek.cli import audit, bench, chat, doctor, eval, keys, ledger, models, receipt, serve, train
 from clearseek.errors import UserError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("chat")(chat.chat)
 app.add_typer(models.app, name="models", help="The models on this machine: list, pull, show, import, export, rm.")
 app.add_typer(keys.app, name="keys", help="API keys: who may use the server from another machine.")
 app.add_typer(bench.app, name="bench", help="Benchmarks against peers, measured in the same run.")
+app.command("train")(train.train)
 app.command("eval")(eval.evaluate)
 app.command("ledger")(ledger.ledger)
 app.add_typer(receipt.app, name="receipt", help="Receipts: the proof of a training run, made, shown and checked.")

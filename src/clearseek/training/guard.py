@@ -1,0 +1,77 @@
+"""Ctrl-C and SIGTERM during a run: stop at once where nothing of the weights has changed, and else after the step.
+
+A step's rollouts and verifiers may be cut anywhere: the weights are those of the step before, and so is what is saved.
+From the first update of a step on, the step is finished, which is a matter of seconds.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Interrupted(BaseException):
+    """Raised out of a signal handler. Not an Exception: no verifier's or engine's `except` may swallow it."""
+
+
+class Guard:
+    """Use it in a `with`, in the main thread; elsewhere signals are left alone."""
+
+    def __init__(self) -> None:
+        self.stopping: str | None = None
+        """The signal that asked for the end: "Ctrl-C" or "SIGTERM"."""
+        self._open = False
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> Guard:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old[number] = signal.signal(number, self._on)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        self._old = {}
+
+    def _on(self, number: int, frame: FrameType | None) -> None:
+        first = self.stopping is None
+        self.stopping = self.stopping or ("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
+        if self._open and first:
+            self._open = False
+            raise Interrupted
+
+    def close(self) -> None:
+        """From here on nothing may be cut."""
+        self._open = False
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """What runs in here may be cut anywhere, until `close`. Raises Interrupted where a signal came before."""
+        if self.stopping is not None:
+            raise Interrupted
+        self._open = True
+        try:
+            yield
+        finally:
+            self._open = False
+
+
+class WatchedLearner:
+    """A learner whose updates close the guard. Everything else is the learner's own."""
+
+    def __init__(self, learner: Any, guard: Guard) -> None:
+        self._learner, self._guard = learner, guard
+
+    def update(self, *args: Any, **more: Any) -> Any:
+        self._guard.close()
+        return self._learner.update(*args, **more)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._learner, name)

@@ -1,0 +1,280 @@
+"""Before anything is spent: a short measured probe, and what memory, time and money the whole recipe will take by it.
+
+The probe generates a few tokens and computes one update whose learning rate is 0, on this machine with these weights.
+What a model will write later, and how many groups will teach, nobody knows: the forecast is an interval.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from clearseek.errors import UserError
+from clearseek.ledger.prices import Rates
+from clearseek.tasks.task import Task
+from clearseek.training import checkpoint
+from clearseek.training.budget import Limits, dial, usd_per_second
+from clearseek.training.learner import Learner
+from clearseek.training.losses import sft_loss
+from clearseek.training.packing import Group
+from clearseek.training.recipe import Recipe, StagePlan
+from clearseek.training.rollout import rollout
+from clearseek.training.rows import Sampling
+from clearseek.training.stage import seed_of
+from clearseek.training.workbench import Bench, some
+
+PROBE_ROWS, PROBE_TOKENS = 32, 12
+TEACH = 0.7
+"""Share of sampled tokens that are taken to be trained on."""
+SPREAD = (0.6, 1.7)
+"""What the forecast is multiplied with for its ends: lengths and groups that teach change as a model learns."""
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """Seconds of one step and how many there are; `steps` 0: known only when the stage begins."""
+
+    name: str
+    kind: str
+    steps: int
+    step_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        return self.steps * self.step_seconds
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """The forecast. Rates are tokens a second, memory and disk bytes, `usd_each` dollars a second (None: no price)."""
+
+    generate_rate: float
+    train_rate: float
+    prompt_tokens: float
+    answer_tokens: float
+    parameters: int
+    learned: int
+    memory_needed: float
+    memory_there: float
+    disk_needed: float
+    disk_there: float
+    stages: tuple[StageForecast, ...]
+    tests_seconds: Mapping[str, float]
+    evaluations_total: float
+    export_seconds: float
+    usd_each: float | None
+    limit_seconds: float | None
+    limit_why: str
+    threads: int
+    dtype: str
+
+    @property
+    def seconds(self) -> float:
+        return sum(stage.seconds for stage in self.stages) + self.evaluations_total + self.export_seconds
+
+    def step_seconds(self, name: str) -> float:
+        return next((stage.step_seconds for stage in self.stages if stage.name == name), 0.0)
+
+    def evaluation_seconds(self, split: str, unseen: bool) -> float:
+        return self.tests_seconds.get(f"{split}{'+' if unseen else ''}", 0.0)
+
+    @property
+    def scale(self) -> float | None:
+        """The one dial: what to multiply all steps with so that the recipe fits its budget; None where it fits."""
+        if self.limit_seconds is None or self.seconds <= self.limit_seconds:
+            return None
+        fixed = self.evaluations_total + self.export_seconds
+        return dial([stage.seconds for stage in self.stages], fixed, self.limit_seconds) or 0.0
+
+    def refuse(self) -> None:
+        """Raises UserError for what cannot work: too little memory or disk, a budget that holds no step."""
+        if self.memory_needed > self.memory_there:
+            raise UserError(
+                f"About {self.memory_needed / 1e9:.1f} GB of memory are needed and {self.memory_there / 1e9:.1f} GB "
+                "are there: lower `micro_batch_tokens` under [lora], or the stages' `kv_gigabytes` and `rows`."
+            )
+        if self.disk_needed > self.disk_there:
+            raise UserError(
+                f"Checkpoints and model need about {self.disk_needed / 1e9:.1f} GB of disk and "
+                f"{self.disk_there / 1e9:.1f} GB are free: lower `keep` under [checkpoints]."
+            )
+        first = next((stage for stage in self.stages if stage.step_seconds), None)
+        if self.limit_seconds is not None and first is not None:
+            least = first.step_seconds + self.tests_seconds.get("test+", 0.0) + self.export_seconds
+            if least > self.limit_seconds:
+                raise UserError(
+                    f"{self.limit_why[:1].upper()}{self.limit_why[1:]} is too small for one step: a step takes about "
+                    f"{first.step_seconds:.1f} s, and the evaluation and export at the end "
+                    f"{least - first.step_seconds:.0f} s; `test = 0` under [evaluate] leaves the evaluation out."
+                )
+
+    def words(self) -> list[str]:
+        """For people."""
+        low, high = (self.seconds * part / 60 for part in SPREAD)
+        lines = [
+            f"Probe: {self.generate_rate:.0f} tokens/s generated, {self.train_rate:.0f} trained ({self.dtype}, "
+            f"{self.threads} threads); {self.learned / 1e6:.2f}M of {self.parameters / 1e6:.1f}M weights learn.",
+            *(
+                f"  {stage.name} ({stage.kind}): {stage.steps} steps of about {stage.step_seconds:.1f} s"
+                if stage.steps
+                else f"  {stage.name} ({stage.kind}): as many steps as its data has, each {stage.step_seconds:.1f} s"
+                for stage in self.stages
+            ),
+            f"  evaluations {self.evaluations_total / 60:.1f} min, export {self.export_seconds / 60:.1f} min",
+            f"Forecast: {self.seconds / 60:.0f} min ({low:.0f} to {high:.0f}), memory "
+            f"{self.memory_needed / 1e9:.1f} of {self.memory_there / 1e9:.1f} GB, "
+            f"disk {self.disk_needed / 1e9:.2f} GB, "
+            + (
+                f"${self.seconds * self.usd_each:.3f}"
+                if self.usd_each is not None
+                else "money unknown: no price of this machine is declared"
+            )
+            + ".",
+        ]
+        if self.scale is not None:
+            turn = f"`--scale {self.scale:.2f}` makes it fit" if self.scale > 0 else "fewer evaluations make room"
+            lines.append(
+                f"That is more than {self.limit_why}: {turn}; as it is, the run ends, in order, when it is used up."
+            )
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"forecast_seconds": self.seconds, "scale": self.scale}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Preflight:
+        values = {field.name: told[field.name] for field in dataclasses.fields(cls)}
+        values["stages"] = tuple(StageForecast(**stage) for stage in told["stages"])
+        return cls(**values)
+
+
+def preflight(recipe: Recipe, bench: Bench, limits: Limits, rates: Rates, folder: Path) -> Preflight:
+    """Probe and forecast. The learner's weights do not change, and its optimizer is as new afterwards."""
+    shop = bench.workshop
+    learner: Learner = shop.learner
+    examples = probe_examples(bench, shop.seed)
+    prompts = [list(group.prompt) for group in examples]
+    prompt_tokens = statistics.fmean(map(len, prompts))
+    solved = [len(group.completions[0]) for group in examples]
+    answer_tokens = statistics.fmean(solved)
+    generate_rate = _generate(learner, prompts)
+    train_rate = _train(learner, examples)
+    memory = psutil.Process().memory_info().rss
+    kv = max((float(getattr(plan.settings, "kv_gigabytes", 0.0)) for plan in recipe.stages), default=0.0) * 1e9
+    state = learner.state()
+    one = checkpoint.room_needed(state) * (1.0 if any(name.startswith("exp_avg/") for name in state) else 3.0)
+    learner.restore(checkpoint.without_optimizer(state))
+    forecasts = tuple(
+        _stage(plan, generate_rate, train_rate, prompt_tokens, answer_tokens, recipe) for plan in recipe.stages
+    )
+    kept = recipe.checkpoints.keep
+    saved = sum(stage.steps for stage in forecasts) // max(1, recipe.checkpoints.every) if kept == "all" else int(kept)
+    parameters = sum(parameter.numel() for parameter in learner.model.parameters())
+    tests = {
+        f"{split}{'+' if more else ''}": _evaluation(count, tasks, recipe, generate_rate, prompt_tokens)
+        for split, count in (("dev", recipe.evaluate.dev), ("test", recipe.evaluate.test))
+        for more, tasks in (
+            (False, len(shop.tasks)),
+            (True, len(shop.tasks) + (len(bench.unseen) if recipe.evaluate.unseen else 0)),
+        )
+    }
+    devs = sum(stage.steps // recipe.evaluate.every + 1 if recipe.evaluate.every else 1 for stage in forecasts)
+    total = tests["dev"] * devs + tests["test"] * (len(forecasts) - 1) + 2 * tests["test+"]
+    place = next(one for one in (folder, *folder.resolve().parents) if one.exists())
+    return Preflight(
+        generate_rate=generate_rate,
+        train_rate=train_rate,
+        prompt_tokens=prompt_tokens,
+        answer_tokens=answer_tokens,
+        parameters=parameters,
+        learned=sum(parameter.numel() for parameter in learner.trainable().values()),
+        memory_needed=memory + kv,
+        memory_there=float(memory + psutil.virtual_memory().available),
+        disk_needed=one * (saved + len(forecasts) + 2) + parameters * 8.0,
+        disk_there=float(checkpoint.free_bytes(place)),
+        stages=forecasts,
+        tests_seconds=tests,
+        evaluations_total=total,
+        export_seconds=1.0 + parameters * 4 / 20e6,
+        usd_each=usd_per_second(rates, os.cpu_count() or 1),
+        limit_seconds=limits.seconds,
+        limit_why=limits.why,
+        threads=torch.get_num_threads(),
+        dtype=str(learner.dtype).removeprefix("torch."),
+    )
+
+
+def probe_examples(bench: Bench, seed: int) -> list[Group]:
+    """A prompt of each task (some of the first ones where there are few), with an answer of a likely length."""
+    shop = bench.workshop
+    found = []
+    each = max(1, 8 // len(shop.tasks))
+    for task in shop.tasks[:16]:
+        for problem in some(task, each, seed_of(seed, "probe"), shop.avoid):
+            found.append(Group(tuple(shop.chat.prompt(problem.prompt)), (tuple(_answer(task, problem, bench)),)))
+    return found
+
+
+def _answer(task: Task, problem: Any, bench: Bench) -> Sequence[int]:
+    chat = bench.workshop.chat
+    if task.solve is not None:
+        solution = task.solve(problem, random.Random(0))
+        return chat.completion(solution.thinking, solution.answer)
+    return chat.completion("\n".join([problem.answer] * 4) + " so it is " * 10, problem.answer)
+
+
+def _generate(learner: Learner, prompts: list[list[int]]) -> float:
+    """Tokens a second of a full batch. What is compiled or packed once is not counted."""
+    many = (prompts * (PROBE_ROWS // len(prompts) + 1))[:PROBE_ROWS]
+    how = Sampling(max_new=PROBE_TOKENS)
+    rollout(learner.model, many[:2], sampling=Sampling(max_new=2), dtype=learner.dtype)
+    started = time.perf_counter()
+    rollout(learner.model, many, sampling=how, dtype=learner.dtype, max_rows=PROBE_ROWS)
+    # reading the prompts is shared by a group, and its cost is in the probe but hardly in a run
+    return len(many) * PROBE_TOKENS / (time.perf_counter() - started)
+
+
+def _train(learner: Learner, examples: list[Group]) -> float:
+    """Tokens a second of an update, prompts included, with a learning rate of 0."""
+    groups = examples[:8]
+    scored = sum(group.scored for group in groups)
+    weights_A = torch.full((scored,), 1.0 / scored, device=learner.device)
+    report = learner.update(groups, lambda scores: sft_loss(scores, weights_A), 0.0)
+    return report.tokens / report.seconds
+
+
+def _stage(
+    plan: StagePlan, generate: float, train: float, prompt: float, answer: float, recipe: Recipe
+) -> StageForecast:
+    """Seconds of a step by the tokens it will generate and train on."""
+    settings = plan.settings
+    steps = int(getattr(settings, "steps", 0) or 0)
+    if plan.kind == "sft":
+        seconds = settings.examples * (prompt + answer) / train
+    elif plan.kind == "grpo":
+        length = min(float(settings.max_new), 1.25 * answer)
+        drawn = settings.prompts * settings.samples * length
+        trained = TEACH * (drawn + settings.prompts * prompt)
+        seconds = drawn / generate + trained * settings.updates / train
+    elif plan.kind == "reject":
+        length = min(float(settings.max_new), 1.25 * answer)
+        seconds = settings.prompts * settings.samples * length / generate
+        steps = settings.planned_steps
+    else:  # another machine's time cannot be probed from here
+        seconds, steps = 0.0, 0
+    return StageForecast(plan.name, plan.kind, steps, seconds)
+
+
+def _evaluation(count: int, tasks: int, recipe: Recipe, generate: float, prompt: float) -> float:
+    """Seconds, if half of the answers are cut off, as those of an untrained model are."""
+    return tasks * count * (0.6 * recipe.evaluate.max_new + prompt / 4) / generate

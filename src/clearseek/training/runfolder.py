@@ -1,0 +1,181 @@
+"""A run's folder: its notes, its lines, its lock; each written so that a kill at any moment leaves it readable.
+
+RUN/recipe.toml     the resolved recipe          RUN/status.json   where the run is, and its sittings
+RUN/run.json        notes for the receipt        RUN/ledger.jsonl  what everything took
+RUN/metrics.jsonl   one line a step or test      RUN/samples.jsonl what the model wrote on the way
+RUN/checkpoints/    see checkpoint.py            RUN/evaluations/  results, as the receipt wants them
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from clearseek import __version__
+from clearseek.errors import UserError
+from clearseek.hub.files import write_aside
+
+FORMAT = 1
+"""Of the folder as a whole; another number is another ClearSeek's."""
+RECIPE, STATUS, NOTES, LEDGER = "recipe.toml", "status.json", "run.json", "ledger.jsonl"
+METRICS, SAMPLES, REPORT = "metrics.jsonl", "samples.jsonl", "report.html"
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """One attempt, from its start to the end, a signal or a crash. `seconds` is by the wall clock."""
+
+    attempt: str
+    began: str
+    state: str = "failed"
+    """As receipts have it: completed, failed, resumed, stopped."""
+    why: str = "ended without a word: killed, or the machine went off"
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """`status.json`."""
+
+    name: str
+    fingerprint: str
+    version: str = __version__
+    format: int = FORMAT
+    finished: bool = False
+    sittings: tuple[Sitting, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        return sum(sitting.seconds for sitting in self.sittings)
+
+    def ended(self, state: str, why: str, seconds: float) -> Status:
+        """With the present sitting as it stands now."""
+        last = replace(self.sittings[-1], state=state, why=why, seconds=seconds)
+        return replace(self, sittings=(*self.sittings[:-1], last))
+
+    def begun(self) -> Status:
+        """With one more sitting; those before it, unless they ended the run, were resumed."""
+        earlier = tuple(
+            replace(one, state="resumed") if one.state == "stopped" else one for one in self.sittings
+        )  # a failed one stays that, with why
+        return replace(self, finished=False, sittings=(*earlier, Sitting(str(len(earlier) + 1), now())))
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def read_status(folder: Path) -> Status | None:
+    """None where the folder holds no run. Raises UserError for one of another ClearSeek."""
+    path = folder / STATUS
+    try:
+        told = json.loads(path.read_bytes())
+        if told.get("format") != FORMAT or told.get("version") != __version__:
+            raise UserError(
+                f"The run in {folder} was begun by ClearSeek {told.get('version')} (folder format "
+                f"{told.get('format')}); this is {__version__} (format {FORMAT}). Go on with that one, or choose "
+                "another --out."
+            )
+        sittings = tuple(Sitting(**one) for one in told.pop("sittings"))
+        return Status(**told, sittings=sittings)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} is not what a run writes ({error}); choose another --out.") from None
+
+
+def write_status(folder: Path, status: Status) -> None:
+    write_aside(folder / STATUS, json.dumps(asdict(status), indent=1).encode())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder; a process that dies lets it go. Raises UserError where another run holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(
+            f"Another process is training in {folder}; wait for it, or choose another folder with --out."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Lines:
+    """A JSONL file that is appended to, and can be cut back to what it was at a checkpoint."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """On the way to the disk when this returns; `sync` says when it must be there."""
+        if not rows:
+            return
+        text = "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
+        with self.path.open("ab") as file:
+            file.write(text.encode())
+
+    def size(self) -> int:
+        """Bytes now, safely on the disk."""
+        if not self.path.exists():
+            return 0
+        with self.path.open("ab") as file:
+            os.fsync(file.fileno())
+            return file.tell()
+
+    def cut(self, size: int) -> None:
+        """Back to `size` bytes: what was written after a checkpoint will be written again."""
+        if self.path.exists():
+            if self.path.stat().st_size < size:
+                raise UserError(f"{self.path} is shorter than its checkpoint says; the run cannot be resumed.")
+            os.truncate(self.path, size)
+        elif size:
+            raise UserError(f"{self.path} is gone, and its checkpoint needs it; the run cannot be resumed.")
+
+    def read(self) -> list[dict[str, Any]]:
+        """Every whole line."""
+        if not self.path.exists():
+            return []
+        found = []
+        for line in self.path.read_bytes().split(b"\n")[:-1]:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict):
+                found.append(row)
+        return found
+
+
+@dataclass
+class Notes:
+    """`run.json`, which the receipt is made from; written again whenever something is added."""
+
+    folder: Path
+    told: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: Path) -> Notes:
+        try:
+            told = json.loads((folder / NOTES).read_bytes())
+        except FileNotFoundError:
+            told = {}
+        except ValueError as error:
+            raise UserError(f"{folder / NOTES} is not JSON: {error}.") from None
+        return cls(folder, told)
+
+    def add(self, **more: Any) -> None:
+        self.told |= more
+        write_aside(self.folder / NOTES, json.dumps(self.told, indent=1, ensure_ascii=False).encode())

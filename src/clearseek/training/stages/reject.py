@@ -1,0 +1,350 @@
+"""Rejection sampling: the model as it is now answers problems several times, and what is right is kept to learn from.
+
+With `general`, the base's own answers to everyday prompts are written beside them, so that a model that learns to
+reason does not unlearn to chat (DeepSeek-R1, arXiv 2501.12948, section 2.3.3, mixes reasoning and other data alike).
+Everything goes to RUN/data/NAME.jsonl; a supervised stage after this one names it in its `sources`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from clearseek.errors import UserError
+from clearseek.tasks.task import Problem, Task
+from clearseek.training import checkpoint
+from clearseek.training.flops import rollout_flops, sizes_of
+from clearseek.training.packing import Group
+from clearseek.training.rollout import rollout
+from clearseek.training.rows import Sample, Sampling
+from clearseek.training.stage import StageState, StepReport, Workshop, seed_of
+from clearseek.training.traces import Trace
+from clearseek.training.workbench import some
+
+Pick = Literal["shortest", "diverse", "first"]
+SAMPLES = 2
+"""Kept answers of a step that are told to people."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectSettings:
+    """One stage of rejection sampling."""
+
+    name: str = "reject"
+    """Its name, and that of the data it writes."""
+    steps: int = 16
+    """How many steps; those for `general` come on top."""
+    tasks: tuple[str, ...] = ()
+    """Which of the run's tasks; empty: all, alike."""
+    prompts: int = 32
+    """Problems of a step."""
+    samples: int = 4
+    """Answers to each."""
+    keep: int = 1
+    """Right answers kept of a problem, at most."""
+    pick: Pick = "shortest"
+    """Which: the shortest, those that differ most from each other (the shortest first), or those that came first."""
+    skip_easy: float = 1.0
+    """Problems of which more than this share was answered right are kept only half of the time: 1 keeps all."""
+    max_new: int = 192
+    """Tokens an answer may have; one that is cut off is not kept."""
+    temperature: float = 1.0
+    """What is sampled at."""
+    general: int = 0
+    """Everyday prompts that the base answers, greedily and as its own template asks; 0: none."""
+    general_max_new: int = 192
+    """Tokens such an answer may have; one that is cut off is not kept."""
+    general_file: str = ""
+    """A .jsonl file with a `prompt` on each line; empty: those that come with ClearSeek."""
+    rows: int = 128
+    """Samples generated at once."""
+    kv_gigabytes: float = 2.0
+    """Memory for keys and values while generating."""
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.prompts, self.samples, self.keep, self.max_new, self.general_max_new, self.rows) < 1:
+            raise UserError(f"The numbers of the stage {self.name} are at least 1.")
+        if self.general < 0 or not 0.0 <= self.skip_easy <= 1.0 or self.kv_gigabytes <= 0:
+            raise UserError(f"`general` of the stage {self.name} is not below 0, and `skip_easy` is between 0 and 1.")
+        if not 0.01 <= self.temperature <= 10.0:
+            raise UserError(f"`temperature` of the stage {self.name} lies between 0.01 and 10.")
+
+    @property
+    def planned_steps(self) -> int:
+        return self.steps + math.ceil(self.general / self.prompts)
+
+
+def open_stage(settings: RejectSettings, workshop: Workshop) -> RejectStage:
+    """Raises UserError for a task that the run does not have, or a file of prompts that is none."""
+    names = [task.name for task in workshop.tasks]
+    if unknown := sorted(set(settings.tasks) - set(names)):
+        raise UserError(f"The stage {settings.name} asks for the task {unknown[0]}; the run has {', '.join(names)}.")
+    general = read_prompts(settings.general_file) if settings.general else []
+    if settings.general > len(general):
+        raise UserError(
+            f"The stage {settings.name} asks for {settings.general} everyday prompts, and there are {len(general)}."
+        )
+    random.Random(seed_of(workshop.seed, settings.name, "general")).shuffle(general)
+    return RejectStage(settings, workshop, general[: settings.general])
+
+
+def read_prompts(file: str) -> list[str]:
+    """Everyday prompts, in the order of the file. Raises UserError, naming the line that is none."""
+    if file:
+        where, text = file, _text(Path(file))
+    else:
+        place = resources.files("clearseek") / "data" / "chat" / "prompts.jsonl"
+        where, text = "prompts.jsonl", place.read_text("utf-8")
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            prompt = json.loads(line)["prompt"]
+        except (ValueError, KeyError, TypeError):
+            prompt = None
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise UserError(f"{where}, line {number}, holds no `prompt`.")
+        found.append(prompt)
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+
+
+class RejectStage:
+    """A `Stage`. Its state is how long its file is and what it counted."""
+
+    kind = "reject"
+
+    def __init__(self, settings: RejectSettings, workshop: Workshop, general: Sequence[str]) -> None:
+        self.settings, self.workshop, self.general = settings, workshop, general
+        self.steps = settings.planned_steps
+        wanted = set(settings.tasks)
+        self.tasks = [task for task in workshop.tasks if not wanted or task.name in wanted]
+        self.file = workshop.folder / "data" / f"{settings.name}.jsonl"
+        self.bytes = 0
+        self.counts: dict[str, list[int]] = {}
+        """Task -> [samples right, samples drawn]."""
+        self.sizes = sizes_of(workshop.learner.model)
+
+    def step(self, number: int) -> StepReport:
+        settings = self.settings
+        if number < settings.steps:
+            return self.verified(number)
+        start = (number - settings.steps) * settings.prompts
+        return self.everyday(number, self.general[start : start + settings.prompts])
+
+    def verified(self, number: int) -> StepReport:
+        """Problems, answers, the verifier, and what is kept."""
+        settings, workshop = self.settings, self.workshop
+        problems = self.problems(number)
+        prompts = [workshop.chat.prompt(problem.prompt) for _, problem in problems]
+        began = time.perf_counter()
+        groups = self.generate(prompts, settings.samples, settings.max_new, settings.temperature, number)
+        generated = time.perf_counter()
+        kept: list[Trace] = []
+        right = drawn = cut = 0
+        lengths: list[int] = []
+        with workshop.meter.span("verify"):
+            for (task, problem), group in zip(problems, groups, strict=True):
+                good = [trace for sample in group if (trace := self.judge(task, problem, sample)) is not None]
+                right, drawn = right + len(good), drawn + len(group)
+                cut += sum(sample.finish == "length" for sample in group)
+                lengths += [len(sample.ids) for sample in group]
+                tally = self.counts.setdefault(task.name, [0, 0])
+                tally[0], tally[1] = tally[0] + len(good), tally[1] + len(group)
+                easy = len(good) > settings.skip_easy * len(group)
+                if easy and random.Random(seed_of(workshop.seed, settings.name, problem.id)).random() < 0.5:
+                    continue
+                kept += choose(good, settings.keep, settings.pick)
+        self.write(kept)
+        numbers = {
+            "accuracy": right / drawn,
+            "kept": float(len(kept)),
+            "length": sum(lengths) / len(lengths),
+            "truncated": cut / drawn,
+            "tokens_generated": float(sum(lengths)),
+            "seconds_rollout": generated - began,
+            "seconds_verify": time.perf_counter() - generated,
+            **{f"accuracy/{name}": tally[0] / tally[1] for name, tally in self.counts.items()},
+        }
+        warnings = []
+        if number == settings.steps - 1 and self.bytes == 0:
+            raise UserError(
+                f"The stage {settings.name} kept nothing: none of the answers was right. Train longer before it, or "
+                "sample more often."
+            )
+        if number == 0 and right == 0:
+            warnings.append("None of the first answers was right: there may be nothing to keep.")
+        return StepReport(numbers, [_sample(trace) for trace in kept[:SAMPLES]], warnings)
+
+    def problems(self, number: int) -> list[tuple[Task, Problem]]:
+        """The problems of a step; no problem comes in two steps, as far as the tasks are large enough."""
+        settings, workshop = self.settings, self.workshop
+        share, more = divmod(settings.prompts, len(self.tasks))
+        order = list(range(len(self.tasks)))
+        random.Random(seed_of(workshop.seed, settings.name, number)).shuffle(order)
+        found = []
+        for place, index in enumerate(order):
+            count = share + (place < more)
+            if count:
+                task = self.tasks[index]
+                seed = seed_of(workshop.seed, settings.name, number, task.name)
+                found += [(task, problem) for problem in some(task, count, seed, workshop.avoid)]
+        return found
+
+    def judge(self, task: Task, problem: Problem, sample: Sample) -> Trace | None:
+        """A trace, where the answer is well formed and right, by the hidden verifier too where there is one."""
+        written = self.workshop.chat.read(sample.ids)
+        if not written.well_formed:
+            return None
+        score = task.check(problem, written.answer)
+        if score.accuracy < 1.0 or (score.second is not None and score.second < 1.0):
+            return None
+        source = f"reject:{self.settings.name}"
+        return Trace(problem.prompt, written.thinking, written.answer, task.name, problem.id, source)
+
+    def everyday(self, number: int, prompts: Sequence[str]) -> StepReport:
+        """What the base answers to everyday prompts."""
+        settings, chat = self.settings, self.workshop.chat
+        own = chat.tokenizer.template()
+        ids = []
+        for prompt in prompts:
+            pieces = own.render([{"role": "user", "content": prompt}])
+            ids.append(chat.tokenizer.encode_pieces(list(pieces)))
+        began = time.perf_counter()
+        with base_weights(self.workshop):
+            groups = self.generate(ids, 1, settings.general_max_new, 0.0, number)
+        kept = []
+        lengths = [len(group[0].ids) for group in groups]
+        for prompt, group in zip(prompts, groups, strict=True):
+            written = chat.read(group[0].ids, thinking=False)
+            if written.well_formed:
+                kept.append(Trace(prompt, None, written.answer, source="base"))
+        self.write(kept)
+        numbers = {
+            "kept": float(len(kept)),
+            "length": sum(lengths) / len(lengths),
+            "truncated": 1.0 - len(kept) / len(prompts),
+            "tokens_generated": float(sum(lengths)),
+            "seconds_rollout": time.perf_counter() - began,
+        }
+        return StepReport(numbers, [_sample(trace) for trace in kept[:SAMPLES]])
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], samples: int, max_new: int, temperature: float, number: int
+    ) -> list[list[Sample]]:
+        settings, workshop = self.settings, self.workshop
+        with workshop.meter.span("rollout") as span:
+            groups: list[list[Sample]] = rollout(
+                workshop.learner.model,
+                prompts,
+                group_size=samples,
+                sampling=Sampling(max_new=max_new, temperature=temperature, stop_ids=workshop.chat.stop_ids),
+                seed=seed_of(workshop.seed, settings.name, number, "samples"),
+                kv_bytes=int(settings.kv_gigabytes * 1e9),
+                max_rows=settings.rows,
+                dtype=workshop.learner.dtype,
+            )
+            made = [
+                Group(tuple(prompt), tuple(sample.ids for sample in group))
+                for prompt, group in zip(prompts, groups, strict=True)
+            ]
+            span.count(
+                prompt_tokens=sum(map(len, prompts)),
+                completion_tokens=sum(group.scored for group in made),
+                flops=rollout_flops(self.sizes, made),
+            )
+        return groups
+
+    def write(self, traces: Sequence[Trace]) -> None:
+        """Behind what was written up to the last step, and on the disk when this returns."""
+        text = "".join(json.dumps(asdict(trace), ensure_ascii=False, sort_keys=True) + "\n" for trace in traces)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("r+b" if self.file.exists() else "w+b") as out:
+            out.truncate(self.bytes)
+            out.seek(self.bytes)
+            out.write(text.encode())
+            out.flush()
+            os.fsync(out.fileno())
+        self.bytes += len(text.encode())
+
+    def state(self) -> StageState:
+        return StageState({"bytes": self.bytes, "counts": {name: list(pair) for name, pair in self.counts.items()}})
+
+    def restore(self, state: StageState) -> None:
+        if set(state.values) != {"bytes", "counts"}:
+            raise UserError(f"The checkpoint of the stage {self.settings.name} is of another kind of stage.")
+        self.bytes = int(state.values["bytes"])
+        self.counts = {name: list(pair) for name, pair in state.values["counts"].items()}
+        there = self.file.stat().st_size if self.file.exists() else 0
+        if there < self.bytes:
+            raise UserError(f"{self.file} is shorter than its checkpoint says; start the run again.")
+
+
+def choose(good: Sequence[Trace], keep: int, pick: Pick) -> list[Trace]:
+    """At most `keep` different ones."""
+    different = list({trace.thinking: trace for trace in good}.values())
+    if pick == "first":
+        return different[:keep]
+    by_length = sorted(different, key=lambda trace: (len(trace.thinking or ""), trace.thinking or ""))
+    if pick == "shortest":
+        return by_length[:keep]
+    chosen = by_length[:1]
+    while len(chosen) < min(keep, len(by_length)):
+        rest = [trace for trace in by_length if trace not in chosen]
+        chosen.append(max(rest, key=lambda trace: min(apart(trace, one) for one in chosen)))
+    return chosen
+
+
+def apart(one: Trace, other: Trace) -> float:
+    """1 minus the share of words that two lines of thinking have in common (Jaccard)."""
+    a, b = set((one.thinking or "").split()), set((other.thinking or "").split())
+    return 1.0 - len(a & b) / max(1, len(a | b))
+
+
+@contextmanager
+def base_weights(workshop: Workshop) -> Iterator[None]:
+    """The model with the weights that the run began with, as long as the block runs."""
+    folder = workshop.folder / "checkpoints" / "step-000000"
+    learner = workshop.learner
+    if folder.is_dir():
+        found = checkpoint.load(folder).learner
+        start = {name.removeprefix("weights/"): value for name, value in found.items() if name.startswith("weights/")}
+    elif learner.settings.method == "lora":
+        start = {name: torch.zeros_like(value) for name, value in learner.trainable().items()}
+    else:
+        raise UserError("The weights that this run began with are gone (checkpoints/step-000000).")
+    now = learner.keep()
+    try:
+        _put(learner.trainable(), start)
+        yield
+    finally:
+        _put(learner.trainable(), now)
+
+
+def _put(parameters: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+def _sample(trace: Trace) -> dict[str, Any]:
+    return {"kind": "kept", **asdict(trace)}

@@ -1,0 +1,242 @@
+"""From a recipe to everything a stage works with: the base, the learner, the tasks, the problems never to train on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clearseek.errors import UserError
+from clearseek.hub.files import hash_file, write_aside
+from clearseek.hub.store import Store
+from clearseek.ledger.meter import Meter
+from clearseek.modeling import load_model
+from clearseek.modeling.config import config_from_hf
+from clearseek.modeling.load import build_model
+from clearseek.settings import home
+from clearseek.tasks.load import load_task
+from clearseek.tasks.references import check_references
+from clearseek.tasks.splits import OutOfProblems, draw
+from clearseek.tasks.suites import load_suite
+from clearseek.tasks.task import Problem, Task
+from clearseek.training import checkpoint
+from clearseek.training.chat_format import chat_format_of
+from clearseek.training.learner import Learner, open_learner
+from clearseek.training.recipe import FILES, Recipe, StagePlan
+from clearseek.training.stage import Workshop, seed_of
+
+REFERENCES = 8
+"""Reference answers of each task that its verifier must accept before anything is trained."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """What training begins from. `digest` is SHA-256 (hex) of the file, or of the list of a folder's files."""
+
+    name: str
+    path: Path
+    digest: str
+    source: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"name": self.name, "digest": {"sha256": self.digest}, "source": self.source}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A workshop, and what only the loop needs. `unseen` are tasks that are never trained on."""
+
+    workshop: Workshop
+    base: Base | None
+    unseen: tuple[Task, ...]
+
+
+def find_base(recipe: Recipe) -> Base | None:
+    """The base's files; None where the recipe starts from nothing. Raises UserError where it is missing."""
+    if recipe.base is None:
+        return None
+    path = Path(recipe.base)
+    if path.is_absolute() or path.exists():
+        if not path.exists():
+            raise UserError(f"The base {path} is not there.")
+        return Base(path.name, path, _digest(path), f"file:{path.name}")
+    model = Store(home() / "models").find(recipe.base)
+    return Base(model.name, model.path, model.sha256, model.source)
+
+
+def _digest(path: Path) -> str:
+    if path.is_file():
+        return hash_file(path)
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights:
+        raise UserError(f"The base {path} is a folder without .safetensors files.")
+    if len(weights) == 1:
+        return hash_file(weights[0])
+    return hashlib.sha256("".join(f"{hash_file(file)}  {file.name}\n" for file in weights).encode()).hexdigest()
+
+
+def pick_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def open_model(recipe: Recipe, base: Base | None) -> Any:
+    """The base's weights, or random ones where the recipe starts from nothing."""
+    if base is not None:
+        return load_model(base.path, device=pick_device())
+    assert recipe.architecture is not None
+    table = {key: value for key, value in recipe.architecture.items() if key != "tokenizer"}
+    config = config_from_hf(table)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(recipe.seed, "weights") % 2**63)
+        return build_model(config).to(pick_device())
+
+
+def tokenizer_place(recipe: Recipe, base: Base | None) -> Path:
+    return base.path if base is not None else Path(str((recipe.architecture or {})["tokenizer"]))
+
+
+def open_tasks(recipe: Recipe) -> tuple[tuple[Task, ...], tuple[float, ...], tuple[Task, ...]]:
+    """Tasks to train on, how often each is drawn, and tasks never trained on. Raises UserError."""
+    trained: list[Task] = []
+    weights: list[float] = []
+    unseen: tuple[Task, ...] = ()
+    if recipe.suite is not None:
+        suite = load_suite(recipe.suite)
+        trained += suite.trained
+        weights += [1.0] * len(suite.trained)
+        unseen = tuple(suite.unseen)
+    for plan in recipe.tasks:
+        trained.append(load_task(plan.spec))
+        weights.append(plan.weight)
+    names = [task.name for task in trained]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"Two tasks are called {twice[0]}; give one of them another `name`.")
+    total = sum(weights)
+    return tuple(trained), tuple(weight / total for weight in weights), unseen
+
+
+def some(task: Task, count: int, seed: int, avoid: frozenset[str]) -> list[Problem]:
+    """Problems to train on; all there are, where a task has fewer."""
+    try:
+        return draw(task, "train", count, seed, avoid)
+    except OutOfProblems as short:
+        if not short.found:
+            raise
+        return draw(task, "train", short.found, seed, avoid)
+
+
+def check_tasks(tasks: tuple[Task, ...]) -> None:
+    """Raises UserError for a task whose verifier rejects its own reference answers, with the problem."""
+    for task in tasks:
+        check_references(task, REFERENCES)
+
+
+def eval_seed(recipe: Recipe) -> int:
+    """Of the problems that a run is evaluated on: the same for every run, so that runs can be compared."""
+    return 0
+
+
+def kept_out(recipe: Recipe, trained: tuple[Task, ...], unseen: tuple[Task, ...]) -> frozenset[str]:
+    """Digests of the problems of dev and test that this run is evaluated on."""
+    found: set[str] = set()
+    plan = recipe.evaluate
+    for task in trained:
+        for split, count in (("dev", plan.dev), ("test", plan.test)):
+            if count:
+                found |= {problem.digest for problem in draw(task, split, count, eval_seed(recipe))}  # type: ignore[arg-type]
+    for task in unseen if plan.unseen and plan.test else ():
+        found |= {problem.digest for problem in draw(task, "test", plan.test, eval_seed(recipe))}
+    return frozenset(found)
+
+
+def open_bench(recipe: Recipe, folder: Path, meter: Meter, tell: Callable[[str], None]) -> Bench:
+    """Everything, opened. The slow part is reading the weights. Raises UserError for whatever is missing."""
+    base = find_base(recipe)
+    trained, weights, unseen = open_tasks(recipe)
+    check_tasks(trained)
+    chat = chat_format_of(tokenizer_place(recipe, base))
+    avoid = kept_out(recipe, trained, unseen)
+    learner = open_learner(open_model(recipe, base), recipe.learner)
+    workshop = Workshop(learner, chat, trained, weights, meter, recipe.seed, folder, tell, avoid)
+    return Bench(workshop, base, unseen)
+
+
+def data_notes(tasks: tuple[Task, ...], folder: Path) -> list[dict[str, Any]]:
+    """What was read, in the terms of a receipt: the tasks' cards, as files of the run folder."""
+    cards = folder / "data" / "cards"
+    cards.mkdir(parents=True, exist_ok=True)
+    found = []
+    for task in tasks:
+        content = json.dumps(_json(task.card), indent=1, sort_keys=True, ensure_ascii=False).encode()
+        file = cards / f"{task.name.replace('/', '_')}.json"
+        write_aside(file, content)
+        licence = task.card.get("license") or task.card.get("licence")
+        found.append({
+            "name": task.name,
+            "description": str(task.card.get("description") or task.card.get("generator") or task.name)[:400],
+            **({"license": str(licence)} if licence else {}),
+            "distribution": [{
+                "name": file.name,
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "contentUrl": file.relative_to(folder).as_posix(),
+                "encodingFormat": "application/json",
+            }],
+        })  # fmt: skip
+    return found
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _json(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_json(part) for part in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def starting_weights(plan: StagePlan, learner: Learner, checkpoints: Path) -> dict[str, Tensor]:
+    """The state that a stage begins with: the weights as they are or the run's first ones, the optimizer as new."""
+    if plan.start == "base":
+        return checkpoint.without_optimizer(checkpoint.load(checkpoints / "step-000000").learner)
+    return checkpoint.without_optimizer(learner.state())
+
+
+def arithmetic(learner: Learner) -> dict[str, Any]:
+    """What bits depend on: where all of this is the same, so are they."""
+    from clearseek.receipts import gather
+
+    machine = gather.machine()
+    device = learner.device
+    return {
+        "processor": machine["processor"] if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
+        "dtype": str(learner.dtype).removeprefix("torch."),
+        "device": device.type,
+        "code": gather.code()["digest"]["sha256"],
+    }
+
+
+def carried(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with its tasks' files copied into the run folder and named from there: a run stands on its own."""
+    tasks = []
+    for plan in recipe.tasks:
+        spec: Any = plan.spec
+        for key in FILES:
+            name = getattr(spec, key, None)
+            if name and Path(name).is_file():
+                target = folder / "tasks" / Path(name).name
+                target.parent.mkdir(exist_ok=True)
+                if Path(name).resolve() != target.resolve():
+                    write_aside(target, Path(name).read_bytes())
+                changed: Any = {key: f"tasks/{target.name}"}
+                spec = dataclasses.replace(spec, **changed)
+        tasks.append(dataclasses.replace(plan, spec=spec))
+    return dataclasses.replace(recipe, tasks=tuple(tasks))
