@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from clearseek.tasks.task import Problem, Solution
 
 BIG = 150
-"""A product above this is not worked out: nothing that is needed is as large."""
+"""A product from this on is left out: nothing that is needed is as large."""
 
 
 def solve(problem: Problem, rng: random.Random) -> Solution:
@@ -25,11 +25,8 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
         needs = dict(_needs(target, last))
         row = f"{last}: need {' '.join(map(str, needs))};"
         for made, expression in _made(*others):
-            row += (
-                f" {expression}={made}"
-                if made in needs or made < BIG or "*" not in expression
-                else f" {expression} big"
-            )
+            if made < BIG or made in needs:
+                row += f" {expression}={made}"
             if made in needs:
                 lines += [f"{row} yes", f"{needs[made].format(made)}={target}"]
                 return Solution("\n".join(lines), _plain(needs[made].format(_bracketed(expression))))

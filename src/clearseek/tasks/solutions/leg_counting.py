@@ -19,7 +19,7 @@ KINDS = {
     14: "woodlouse",
 }
 LEGS = {name: legs for legs, names in KINDS.items() for name in names.split(", ")}
-OPENINGS = ("Legs of each animal:", "Count the legs one by one:", "I go through the animals:")
+OPENINGS = ("Legs:", "Count the legs:", "One by one:")
 
 
 def solve(problem: Problem, rng: random.Random) -> Solution:
