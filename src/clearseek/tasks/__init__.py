@@ -1,4 +1,4 @@
-"""Problems whose answers a program can check: generators, files of your own, verifiers, worked solutions, data cards."""
+"""Problems whose answers a program can check: generators, your own files, verifiers, worked solutions, cards."""
 
 from clearseek.tasks.load import TaskSpec, load_task
 from clearseek.tasks.task import Problem, Score, Solution, Task
