@@ -323,7 +323,7 @@ def test_a_full_run_is_written_whole_or_as_an_adapter_of_a_rank(tmp_path: Path) 
         assert len(adapter.pairs) == 14
         assert assemble(run.base, adapter, tmp_path / "again.gguf") == part.sha256
     assert errors[0] > errors[1] > errors[2]
-    assert off[0] > 1.5 * off[2]
+    assert off[0] > off[2], off
     names = dict(load_model(run.folder / "model").named_parameters())
     assert torch.equal(names["model.norm.weight"], shop.learner.model.model.norm.weight)
 

@@ -3,7 +3,7 @@
     RUN/adapter/      adapter.json, adapter.safetensors (what the hub assembles from), and PEFT's two files
     RUN/adapter.gguf  the adapter for llama.cpp (`--lora`)
     RUN/model.gguf    as served: assembled from base and adapter by the hub's own code, so the bytes agree
-    RUN/model/        a Hugging Face folder of the merged weights, bfloat16
+    RUN/model/        a Hugging Face folder of the merged weights, matrices in bfloat16
     RUN/card.md       the model card; also README.md in the folders above
 
 All are of one model: the adapter is rounded first (see `adapter_file.py`). A run that trained every weight is written
@@ -147,7 +147,7 @@ def _export_adapter(
     vectors: Mapping[str, Tensor],
     tokenizer: Tokenizer,
 ) -> Published:
-    """A base and additions to it. Peak memory: the model in bfloat16 (from a folder: in float32)."""
+    """A base and additions to it. Peak memory: the model once more, in float32."""
     config = weights.config
     folder = run / "adapter"
     files = [folder]
@@ -165,12 +165,10 @@ def _export_adapter(
             )  # fmt: skip
             digest = assemble(begun, adapter, run / "model.gguf")
             promise(folder, digest, (run / "model.gguf").stat().st_size)
+    full = load_weights(whole, torch.float32)
     if isinstance(config, LlamaConfig) and digest is None:  # a base that is a folder: there is no GGUF to lay it over
-        full = load_weights(whole, torch.float32)
         digest = _export_gguf(run / "model.gguf", name, full, None, tokenizer)
-        export_hf(full, run / "model", dtype=torch.bfloat16, tokenizer=tokenizer)
-    else:
-        export_hf(load_weights(whole, torch.bfloat16), run / "model", tokenizer=tokenizer)
+    export_hf(full, run / "model", dtype=torch.bfloat16, tokenizer=tokenizer)
     gguf = run / "model.gguf" if digest is not None else None
     errors = {layer: one.error for layer, one in layers.items()}
     return Published(name, (*files, run / "model"), gguf, digest, folder, errors)
