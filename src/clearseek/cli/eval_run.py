@@ -32,6 +32,8 @@ THINKING_TOKENS = 512
 """After which thinking is closed where nobody said otherwise: a small model that has not found its answer by then goes
 round in circles, and thousands of them take hours. Chatting allows more."""
 MAX_JSON = 64 << 20
+OWN = (".py", ".jsonl")
+"""How the files of one's own tasks end."""
 NEEDS = (
     "Evaluating a folder of weights needs torch: `pip install torch` (the CPU build will do), then "
     "`pip install clearseek[train]`; a GGUF needs neither."
@@ -121,6 +123,8 @@ def tasks_of(suite: str, only: tuple[str, ...]) -> list[tuple[Task, Membership]]
     from clearseek.tasks.load import load_task
     from clearseek.tasks.suites import load_suite
 
+    if only and all(Path(name).suffix in OWN for name in only):
+        return [(load_task(_spec_of(name)), "other") for name in dict.fromkeys(only)]
     whole = load_suite(suite)
     members: dict[str, tuple[Task, Membership]] = {task.name: (task, "trained") for task in whole.trained}
     members |= {task.name: (task, "unseen") for task in whole.unseen}
@@ -152,7 +156,7 @@ def conditions_of(wanted: Wanted, who: Who) -> list[Conditions]:
         model=who.name,
         digest=who.digest,
         by=who.by,
-        suite=wanted.suite,
+        suite=None if wanted.tasks and all(Path(name).suffix in OWN for name in wanted.tasks) else wanted.suite,
         split=wanted.split,
         n=wanted.n,
         seed=wanted.seed,

@@ -236,8 +236,8 @@ def _about(one: Evaluation) -> Html:
     lines = [
         "Accuracies of a task are shares with Wilson's interval; where several samples were drawn of a problem, its "
         "mean counts, and the interval is a bootstrap over problems.",
-        "Means count each task the same; their intervals are stratified bootstraps, seeded, and nowhere narrower than what "
-        "the tasks' own intervals make together.",
+        "Means count each task the same; their intervals are stratified bootstraps, seeded, and nowhere narrower than "
+        "what the tasks' own intervals make together.",
         "What is judged is what was written after the thinking.",
     ]
     if one.conditions.by == "llama.cpp":
