@@ -108,7 +108,10 @@ def from_tasks(
         for attempt in range(4):
             problems = draw(task, "train", need, seed_of(*seeds, task.name, attempt), avoid)
             for problem in problems:
-                solution = task.solve(problem, random.Random(seed_of(*seeds, problem.id)))
+                try:
+                    solution = task.solve(problem, random.Random(seed_of(*seeds, problem.id)))
+                except ValueError:
+                    continue  # a problem of a kind its program was not written for
                 if task.check(problem, solution.answer).accuracy >= 1.0:
                     found.append(
                         Trace(problem.prompt, solution.thinking, solution.answer, task.name, problem.id, "solution")

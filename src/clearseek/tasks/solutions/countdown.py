@@ -15,6 +15,9 @@ from clearseek.tasks.task import Problem, Solution
 BIG = 150
 """A product from this on is left out: nothing that is needed is as large."""
 
+MOST = 175
+"""Characters of thinking."""
+
 
 def solve(problem: Problem, rng: random.Random) -> Solution:
     numbers, target = _asked(problem.prompt)
@@ -35,8 +38,10 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
         others = [number for other, number in enumerate(numbers) if other != place]
         for made, expression in _made(*others):
             if made == target * last:
-                lines += [f"over {last}: need {made}; {expression}={made} yes", f"{made}/{last}={target}"]
-                return Solution("\n".join(lines), f"{_bracketed(expression)}/{last}")
+                thinking = "\n".join([*lines, f"{expression}={made} {made}/{last}={target}"])
+                if len(thinking) > MOST:
+                    raise ValueError("a search too long to be imitated")
+                return Solution(thinking, f"{_bracketed(expression)}/{last}")
     raise ValueError("no solution of the common kinds")
 
 
