@@ -96,3 +96,55 @@ def rollout(
         print(json.dumps(report))
     else:
         bench_rollout.show(report)
+
+
+class TrainPeer(StrEnum):
+    trl = "trl"
+    transformers = "transformers"
+    none = "none"
+
+
+class Method(StrEnum):
+    full = "full"
+    lora = "lora"
+
+
+@app.command("train")
+def train(
+    against: Annotated[
+        TrainPeer, typer.Option("--against", help="Which peer; `trl` measures transformers as well.")
+    ] = TrainPeer.none,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=100, help="Rounds; the arms take turns in each.")] = 3,
+    prompts: Annotated[int, typer.Option("--prompts", min=1, max=256, help="Prompts of a step.")] = 8,
+    group: Annotated[int, typer.Option("--group", min=2, max=256, help="Samples of each prompt.")] = 8,
+    tokens: Annotated[int, typer.Option("--tokens", min=1, max=4096, help="New tokens a sample, at most.")] = 64,
+    examples: Annotated[int, typer.Option("--examples", min=1, max=1024, help="Supervised examples of a step.")] = 16,
+    method: Annotated[Method, typer.Option("--method", help="All weights, or LoRA.")] = Method.full,
+    dtype: Annotated[
+        Dtype | None, typer.Option("--dtype", help="Default: bfloat16 where the machine has units for it.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Name of a model, or a folder or GGUF.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """A GRPO step against TRL, supervised tokens a second against `transformers`. Needs the extra `train`."""
+    import clearseek.cli.bench_train as bench_train
+
+    if method is Method.lora and against is not TrainPeer.none:
+        raise UsageError("The peers are compared with in full; leave out --method lora, or --against.")
+    report = bench_train.measure(
+        rounds=rounds,
+        prompts=prompts,
+        group=group,
+        tokens=tokens,
+        examples=examples,
+        method=method.value,
+        dtype=dtype.value if dtype else None,
+        peers=[] if against is TrainPeer.none else [against.value],
+        model=model,
+    )
+    if json_:
+        import json
+
+        print(json.dumps(report))
+    else:
+        bench_train.show(report)

@@ -160,7 +160,8 @@ def _ours(model: Any, new_tokens: int, name: str, *, plain: bool) -> Arm:
     return Arm(name, generate)
 
 
-def _transformers(model: Any, new_tokens: int) -> Arm:
+def as_transformers(model: Any) -> Any:
+    """The same weights, the same memory, as a model of `transformers`."""
     try:
         transformers = importlib.import_module("transformers")
     except ImportError:
@@ -179,7 +180,12 @@ def _transformers(model: Any, new_tokens: int) -> Arm:
         if name.endswith("rotary_emb"):
             parent, _, last = name.rpartition(".")
             setattr(theirs.get_submodule(parent), last, type(module)(config=config).to(device))
-    theirs.eval()
+    return theirs.eval()
+
+
+def _transformers(model: Any, new_tokens: int) -> Arm:
+    theirs = as_transformers(model)
+    device = next(iter(model.parameters())).device
 
     def generate(prompts: Sequence[Sequence[int]], group: int) -> int:
         width = max(map(len, prompts))

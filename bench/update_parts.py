@@ -1,0 +1,122 @@
+"""Where the time of an update goes.
+
+    python bench/update_parts.py MODEL [--method full] [--groups 2] [--samples 8] [--prompt 32] [--tokens 52]
+                                       [--dtype float32] [--micro 1024] [--rounds 3]
+
+MODEL is a GGUF or a Hugging Face folder. Every part of a step is timed by itself (a few microseconds a call); what no
+part accounts for is Python and what lies between. Beside it stands the least the products could take at the speed of a
+bare product of as many rows, measured in the same run. Needs the extra `train`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads sleep while they wait
+
+import torch
+
+from clearseek.modeling import load_model
+from clearseek.training import forward, learner
+from clearseek.training.flops import sizes_of, update_flops
+from clearseek.training.joint import Joint
+from clearseek.training.losses import sft_loss
+from clearseek.training.measure_train import bare_product
+from clearseek.training.packing import Group
+
+
+class Clock:
+    """Adds up seconds by name; a part inside another is taken out of the outer one."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.inner: list[float] = []
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            self.inner.append(0.0)
+            started = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                took = time.perf_counter() - started
+                self.seconds[name] += took - self.inner.pop()
+                if self.inner:
+                    self.inner[-1] += took
+
+        return call
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--method", default="full", choices=("full", "lora"))
+    parser.add_argument("--groups", type=int, default=2)
+    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--prompt", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=52)
+    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument("--micro", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+
+    model: Any = load_model(given.model, torch.float32)
+    vocabulary = model.config.vocab_size
+
+    def ids(count: int, salt: int) -> tuple[int, ...]:
+        return tuple((salt * 7919 + place * 104729) % vocabulary for place in range(count))
+
+    groups = [
+        Group(ids(given.prompt, g), tuple(ids(given.tokens, g * 31 + s + 1) for s in range(given.samples)))
+        for g in range(given.groups)
+    ]
+    scored = sum(group.scored for group in groups)
+    weights_A = torch.full((scored,), 1.0 / scored)
+    learns = learner.open_learner(
+        model, learner.LearnerSettings(method=given.method, dtype=given.dtype, micro_batch_tokens=given.micro)
+    )
+
+    def update() -> Any:
+        return learns.update(groups, lambda scores: sft_loss(scores, weights_A), 0.0)
+
+    update()  # memory is taken, kernels are chosen
+    took = [update().seconds for _ in range(given.rounds)]
+
+    clock = Clock()
+    for name in ("norm", "norm_backward", "rotate", "swiglu", "swiglu_backward", "attend", "attend_backward"):
+        setattr(forward, name, clock.timed(name, getattr(forward, name)))
+    Joint.__call__ = clock.timed("products forward", Joint.__call__)  # type: ignore[method-assign]
+    Joint.backward = clock.timed("products backward", Joint.backward)  # type: ignore[method-assign]
+    Joint.refresh = clock.timed("weights taken anew", Joint.refresh)  # type: ignore[method-assign]
+    learner.score_head = clock.timed("output matrix and log-probabilities", learner.score_head)
+    learner.pack = clock.timed("packing", learner.pack)
+    learns._clip = clock.timed("norm of the gradient, clipping", learns._clip)  # type: ignore[method-assign]
+    learns.optimizer.step = clock.timed("AdamW", learns.optimizer.step)  # type: ignore[method-assign]
+    report = update()
+    flops = float(update_flops(sizes_of(model), groups, report.tokens).value or 0)
+    peak = bare_product(model.config.hidden_size, min(given.micro, report.tokens), learns.dtype, learns.device)
+    whole = statistics.median(took)
+    print(
+        f"{report.tokens} tokens computed, {scored} learned from, {report.micro_batches} micro-batches, "
+        f"{given.method}, {learns.dtype}: {whole:.2f} s "
+        f"(median of {given.rounds}), {scored / whole:.0f} completion tokens/s"
+    )
+    print(
+        f"{flops / 1e9:.0f} GFLOP; a bare product runs at {peak / 1e9:.0f} GFLOP/s: at least {flops / peak:.2f} s, "
+        f"{flops / peak / whole:.0%} of it reached"
+    )
+    for name, seconds in sorted(clock.seconds.items(), key=lambda one: -one[1]):
+        print(f"{seconds:7.3f} s {seconds / report.seconds:6.1%}  {name}")
+    rest = report.seconds - sum(clock.seconds.values())
+    print(f"{rest:7.3f} s {rest / report.seconds:6.1%}  the rest: residuals, gathering, Python")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,389 @@
+"""How fast learning is, and peers beside it on the same weights in the same run.
+
+Two things are timed. A step of reinforcement learning: a group of samples of each prompt, rewards, one update, against
+TRL's GRPOTrainer. And supervised tokens a second, against forward, backward and AdamW with `transformers`. Arms take
+turns: within TRL's own loop, ours runs after each of its steps. Rewards differ within every group (a hash of the sample
+decides), so both sides train on every sample; the peer's weights are in the type that is computed in, which favours it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearseek.errors import UserError
+from clearseek.modeling import load_model
+from clearseek.modeling.tokenizer import Tokenizer, load_tokenizer
+from clearseek.training.flops import rollout_flops, sizes_of, update_flops
+from clearseek.training.learner import Learner, LearnerSettings, open_learner
+from clearseek.training.losses import (
+    GrpoRule,
+    GrpoTokens,
+    Scored,
+    group_advantages,
+    grpo_loss,
+    sft_loss,
+    spread,
+    token_weights,
+)
+from clearseek.training.measure import DTYPES, as_transformers, best_dtype, matmul_flops, question
+from clearseek.training.packing import Group
+from clearseek.training.rollout import rollout
+from clearseek.training.rows import Sampling
+from clearseek.training.stage import seed_of
+
+TRL_NEEDS = (
+    "The peer is not here: `pip install --no-deps trl` and `pip install transformers accelerate datasets`, or leave "
+    "out `--against trl`."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One step: prompts, samples of each, new tokens at most; and of supervised examples, how many and how long."""
+
+    prompts: int = 8
+    samples: int = 8
+    new_tokens: int = 64
+    examples: int = 16
+    prompt_tokens: int = 32
+    completion_tokens: int = 96
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """Seconds of one step of reinforcement learning, and what it made."""
+
+    seconds: float
+    generation: float
+    update: float
+    tokens: int
+    generation_flops: float
+    update_flops: float
+
+
+def measure(
+    weights: Path,
+    *,
+    shape: Shape,
+    rounds: int,
+    method: str,
+    dtype: str | None,
+    peers: Sequence[str],
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """The report as a JSON-able dict. Peers: "trl" and "transformers"; with none, our own figures alone."""
+    kind = DTYPES[dtype] if dtype else best_dtype()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tell(f"loading {weights.name}; learning in {kind} on {device.type}, {method}")
+    model: Any = load_model(weights, torch.float32, str(device))
+    tokenizer = load_tokenizer(weights)
+    name: Any = str(kind).removeprefix("torch.")
+    how: Any = method
+    learner = open_learner(model, LearnerSettings(method=how, dtype=name))
+    report: dict[str, Any] = {
+        "model": {"file": weights.name, "parameters": sum(weight.numel() for weight in model.parameters())},
+        "method": method,
+        "dtype": name,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "rounds": rounds,
+        "grpo": _measure_grpo(learner, tokenizer, weights, shape, rounds, "trl" in peers, tell),
+        "sft": _measure_sft(learner, weights, shape, rounds, "transformers" in peers or "trl" in peers, tell),
+    }
+    return report
+
+
+def bare_product(width: int, rows: int, dtype: torch.dtype, device: torch.device) -> float:
+    """FLOP/s of a plain product (rows, width) x (width, 4 width): the best of a few."""
+    x, w = (torch.randn(shape, device=device).to(dtype) for shape in ((rows, width), (4 * width, width)))
+    best = float("inf")
+    with torch.inference_mode():
+        for _ in range(30):
+            started = time.perf_counter()
+            _ = x @ w.t()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            best = min(best, time.perf_counter() - started)
+    return 8 * rows * width * width / best
+
+
+def reward_of(ids: Sequence[int]) -> float:
+    """Half of all samples earn 1: a hash decides, so that every group is mixed and no model can learn it."""
+    return float(hashlib.sha256(repr(tuple(ids)).encode()).digest()[0] & 1)
+
+
+def _measure_grpo(
+    learner: Learner,
+    tokenizer: Tokenizer,
+    weights: Path,
+    shape: Shape,
+    rounds: int,
+    against_trl: bool,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    prompts = [question(number) for number in range(shape.prompts)]
+    found: list[StepTime] = []
+    theirs: list[tuple[float, int]] = []
+
+    def ours(number: int) -> None:
+        step = _grpo_step(learner, tokenizer, prompts, shape, number)
+        if number:  # the first one takes memory, chooses kernels and compiles
+            found.append(step)
+            tell(f"grpo round {number}: clearseek {step.seconds:.2f} s, of it generating {step.generation:.2f} s")
+
+    if against_trl:
+
+        def after(number: int, seconds: float, tokens: int) -> None:
+            if number:
+                theirs.append((seconds, tokens))
+                tell(f"grpo round {number}: trl {seconds:.2f} s")
+            ours(number)
+
+        _run_trl(learner, tokenizer, prompts, shape, rounds, after)
+    else:
+        for number in range(rounds + 1):
+            ours(number)
+    rows = shape.prompts * shape.samples
+    config = learner.model.config
+    peak_generation = matmul_flops(config.hidden_size, rows, learner.dtype, learner.device.type)
+    peak_update = bare_product(config.hidden_size, learner.settings.micro_batch_tokens, learner.dtype, learner.device)
+    report: dict[str, Any] = {
+        "rollouts": rows,
+        "new_tokens": shape.new_tokens,
+        "seconds": {"clearseek": statistics.median(step.seconds for step in found)},
+        "rounds": {"clearseek": [step.seconds for step in found]},
+        "generation_seconds": statistics.median(step.generation for step in found),
+        "update_seconds": statistics.median(step.update for step in found),
+        "tokens": statistics.median(step.tokens for step in found),
+        "matmul_gflops": {"generation": peak_generation / 1e9, "update": peak_update / 1e9},
+        "share_of_matmul": {
+            "generation": statistics.median(s.generation_flops / s.generation for s in found) / peak_generation,
+            "update": statistics.median(s.update_flops / s.update for s in found) / peak_update,
+        },
+    }
+    if theirs:
+        report["seconds"]["trl"] = statistics.median(seconds for seconds, _ in theirs)
+        report["rounds"]["trl"] = [seconds for seconds, _ in theirs]
+        report["trl_tokens"] = statistics.median(tokens for _, tokens in theirs)
+        pairs = zip(theirs, found, strict=True)
+        report["ratio"] = {"trl": statistics.median(seconds / step.seconds for (seconds, _), step in pairs)}
+    return report
+
+
+def _grpo_step(learner: Learner, tokenizer: Tokenizer, prompts: Sequence[str], shape: Shape, number: int) -> StepTime:
+    """A whole step: samples, rewards, advantages, one update."""
+    started = time.perf_counter()
+    ids = [tuple(tokenizer.encode(prompt)) for prompt in prompts]
+    groups = rollout(
+        learner.model,
+        ids,
+        group_size=shape.samples,
+        sampling=Sampling(max_new=shape.new_tokens, stop_ids=tokenizer.end_ids),
+        seed=seed_of("bench", number),
+        max_rows=len(ids) * shape.samples,
+        kv_bytes=8 << 30,
+        dtype=learner.rollout_dtype,
+    )
+    generated = time.perf_counter()
+    rewards_PS = torch.tensor([[reward_of(sample.ids) for sample in group] for group in groups])
+    made = [Group(prompt, tuple(s.ids for s in group)) for prompt, group in zip(ids, groups, strict=True)]
+    lengths = [len(sample.ids) for group in groups for sample in group]
+    device = learner.device
+    tokens = GrpoTokens(
+        spread(group_advantages(rewards_PS, divide_by_std=True).flatten(), lengths).to(device),
+        token_weights(lengths, "constant", samples=len(lengths), length=shape.new_tokens).to(device),
+        torch.tensor([value for group in groups for s in group for value in s.log_probs], device=device),
+    )
+
+    def loss(scored: Scored) -> Any:
+        return grpo_loss(scored, tokens, GrpoRule())
+
+    report = learner.update(made, loss, 1e-6)
+    ended = time.perf_counter()
+    sizes = sizes_of(learner.model)
+    return StepTime(
+        ended - started,
+        generated - started,
+        report.seconds,
+        sum(lengths),
+        float(rollout_flops(sizes, made).value or 0),
+        float(update_flops(sizes, made, report.tokens).value or 0),
+    )
+
+
+def _peer(learner: Learner) -> Any:
+    """A copy of the model as `transformers` has it, in the type that is computed in."""
+    import copy
+
+    plain = copy.deepcopy(learner.model)
+    for parameter in plain.parameters():
+        parameter.grad = None
+        parameter.requires_grad_(True)
+    plain.to(learner.dtype)
+    theirs = as_transformers(plain)
+    theirs.get_input_embeddings().weight.requires_grad_(False)  # as ours: the embedding is frozen
+    return theirs.train()
+
+
+def _run_trl(
+    learner: Learner,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    shape: Shape,
+    rounds: int,
+    after: Callable[[int, float, int], None],
+) -> None:
+    """TRL's own loop over the same prompts; `after(step, seconds, tokens)` runs between its steps."""
+    try:
+        trl = importlib.import_module("trl")
+        transformers = importlib.import_module("transformers")
+        datasets = importlib.import_module("datasets")
+    except ImportError:
+        raise UserError(TRL_NEEDS) from None
+    if learner.settings.method != "full":
+        raise UserError("TRL is compared with in full; leave out `--method lora`.")
+    count = {"tokens": 0}
+
+    def reward(completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
+        count["tokens"] = sum(map(len, completion_ids))
+        return [reward_of(ids) for ids in completion_ids]
+
+    clock = {"started": 0.0}
+
+    class Turns(transformers.TrainerCallback):  # type: ignore[name-defined,misc]
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            clock["started"] = time.perf_counter()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            after(state.global_step - 1, time.perf_counter() - clock["started"], count["tokens"])
+
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save(Path(folder))
+        theirs_tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        if theirs_tokenizer.pad_token is None:
+            theirs_tokenizer.pad_token = theirs_tokenizer.eos_token
+        settings = trl.GRPOConfig(
+            output_dir=folder,
+            per_device_train_batch_size=shape.prompts * shape.samples,
+            gradient_accumulation_steps=1,
+            num_generations=shape.samples,
+            max_completion_length=shape.new_tokens,
+            max_steps=rounds + 1,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+            beta=0.0,
+            learning_rate=1e-6,
+            lr_scheduler_type="constant",
+            gradient_checkpointing=False,
+            use_cpu=learner.device.type == "cpu",
+            bf16=False,
+            fp16=False,
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            shuffle_dataset=False,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        )
+        trainer = trl.GRPOTrainer(
+            model=_peer(learner),
+            reward_funcs=reward,
+            args=settings,
+            train_dataset=datasets.Dataset.from_list([{"prompt": prompt} for prompt in prompts] * (rounds + 1)),
+            processing_class=theirs_tokenizer,
+            callbacks=[Turns()],
+        )
+        with contextlib.redirect_stdout(sys.stderr):  # it prints, and stdout is ours
+            trainer.train()
+
+
+def _measure_sft(
+    learner: Learner, weights: Path, shape: Shape, rounds: int, against: bool, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    vocabulary = learner.model.config.vocab_size
+
+    def ids(count: int, salt: int) -> tuple[int, ...]:
+        return tuple(seed_of(salt, place) % vocabulary for place in range(count))
+
+    groups = [
+        Group(ids(shape.prompt_tokens, number), (ids(shape.completion_tokens, 1000 + number),))
+        for number in range(shape.examples)
+    ]
+    total = shape.examples * (shape.prompt_tokens + shape.completion_tokens)
+    scored = shape.examples * shape.completion_tokens
+    weights_A = torch.full((scored,), 1.0 / scored, device=learner.device)
+    flops = float(update_flops(sizes_of(learner.model), groups, total - shape.examples).value or 0)
+
+    def ours() -> float:
+        started = time.perf_counter()
+        learner.update(groups, lambda scores: sft_loss(scores, weights_A), 1e-6)
+        return time.perf_counter() - started
+
+    arms: dict[str, Callable[[], float]] = {"clearseek": ours}
+    if against and learner.settings.method == "full":
+        arms["transformers"] = _their_sft(_peer(learner), groups, learner)
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    for round_ in range(rounds + 1):
+        names = list(arms)
+        turn = round_ % len(names)
+        for name in (*names[turn:], *names[:turn]):
+            took = arms[name]()
+            if round_:
+                seconds[name].append(took)
+                tell(f"sft round {round_}: {name} {total / took:.0f} tokens/s")
+    peak = bare_product(
+        learner.model.config.hidden_size, learner.settings.micro_batch_tokens, learner.dtype, learner.device
+    )
+    ours_s = seconds["clearseek"]
+    return {
+        "examples": shape.examples,
+        "tokens": total,
+        "learned_from": scored,
+        "tokens_per_second": {name: total / statistics.median(each) for name, each in seconds.items()},
+        "rounds": {name: [total / one for one in each] for name, each in seconds.items()},
+        "ratio": {
+            name: statistics.median(a / b for a, b in zip(each, ours_s, strict=True))
+            for name, each in seconds.items()
+            if name != "clearseek"
+        },
+        "matmul_gflops": peak / 1e9,
+        "share_of_matmul": flops / statistics.median(ours_s) / peak,
+    }
+
+
+def _their_sft(model: Any, groups: Sequence[Group], learner: Learner) -> Callable[[], float]:
+    """Forward, backward and AdamW on the same examples: the loss on completions, padding not needed."""
+    ids_BT = torch.tensor([[*g.prompt, *g.completions[0]] for g in groups], device=learner.device)
+    labels_BT = ids_BT.clone()
+    labels_BT[:, : len(groups[0].prompt)] = -100
+    learns = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learns, lr=1e-6, fused=True)
+    rows = max(1, learner.settings.micro_batch_tokens // ids_BT.shape[1])
+
+    def run() -> float:
+        started = time.perf_counter()
+        optimizer.zero_grad()
+        for start in range(0, len(ids_BT), rows):
+            part = slice(start, start + rows)
+            share = len(ids_BT[part]) / len(ids_BT)
+            loss = model(input_ids=ids_BT[part], labels=labels_BT[part]).loss * share
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(learns, 1.0)
+        optimizer.step()
+        return time.perf_counter() - started
+
+    return run
