@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,10 @@ from clearseek.modeling.export_hf import export_hf
 from clearseek.modeling.gguf_tokenizer import byte_pairs
 from clearseek.modeling.llama import Llama
 from clearseek.modeling.tokenizer import Tokenizer
+from clearseek.training.chat_format import chat_format
+from clearseek.training.learner import LearnerSettings, open_learner
+from clearseek.training.losses import sft_loss
+from clearseek.training.packing import Group
 
 CONFIG = LlamaConfig(
     model_type="llama",
@@ -50,24 +55,48 @@ def tiny_tokenizer() -> Tokenizer:
     return Tokenizer(rust, bos_id=1, end_ids=[2], pad_id=0, chat_template=template, pre="smollm")
 
 
-def tiny_base(folder: Path, seed: int = 0) -> Path:
-    """A folder in Hugging Face's form."""
-    torch.manual_seed(seed)
+def tiny_base(folder: Path, *, taught: int = 0) -> Path:
+    """A folder in Hugging Face's form. `taught`: steps in which it learned to write `so`, `</think>` and a digit."""
+    torch.manual_seed(0)
     model = Llama(CONFIG)
-    export_hf(model, folder, dtype=torch.float32, tokenizer=tiny_tokenizer())
+    tokenizer = tiny_tokenizer()
+    if taught:
+        chat = chat_format(tokenizer)
+        learner = open_learner(model, LearnerSettings(method="full", train_embedding=True, dtype="float32"))
+        rng = random.Random(0)
+        for _ in range(taught):
+            groups = [
+                Group(
+                    tuple(chat.prompt(f"{rng.randrange(100)}+{rng.randrange(100)}=")),
+                    (tuple(chat.completion(rng.choice(["so", "now"]), rng.choice("12"))),),
+                )
+                for _ in range(4)
+            ]
+            count = sum(group.scored for group in groups)
+            weights_A = torch.full((count,), 1.0 / count)
+            learner.update(groups, lambda scores, weights_A=weights_A: sft_loss(scores, weights_A), 1e-2)
+    export_hf(model, folder, dtype=torch.float32, tokenizer=tokenizer)
     return folder
 
 
 OWN_TASK = """
 def make(rng, index):
     a, b = rng.randrange(100), rng.randrange(100)
-    return {"prompt": f"{a}+{b}=", "answer": str(a + b), "a": a, "b": b}
+    return {"prompt": f"{a}+{b}=", "answer": "1"}
 
 def score(problem, answer):
     return float(answer.strip() == problem["answer"])
 
 def solve(problem, rng):
-    return rng.choice(["so ", "now "]) + f"{problem['a']}+{problem['b']}", problem["answer"]
+    return rng.choice(["so", "now"]), "1"
+"""
+
+
+EVALUATE = """every = 3
+dev = 3
+test = 3
+max_new = 20
+served = false
 """
 
 
@@ -82,7 +111,7 @@ rank = 2
 alpha = 4.0
 dtype = "float32"
 [evaluate]
-{evaluate or "every = 3" + chr(10) + "dev = 3" + chr(10) + "test = 3" + chr(10) + "max_new = 12" + chr(10) + "served = false"}
+{evaluate or EVALUATE}
 [checkpoints]
 every = 2
 keep = "all"
@@ -105,9 +134,8 @@ name = "rl"
 steps = 4
 prompts = 2
 samples = 3
-max_new = 10
+max_new = 20
 min_groups = 1
-reward = "random"
 rows = 8
 kv_gigabytes = 0.05
 """
@@ -118,7 +146,7 @@ name = "kept"
 steps = 2
 prompts = 2
 samples = 2
-max_new = 10
+max_new = 20
 general = 3
 general_max_new = 6
 rows = 8

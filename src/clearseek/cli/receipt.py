@@ -101,6 +101,43 @@ def make(
         typer.echo(f"{path} is the receipt; `clearseek receipt verify {path}` checks it.")
 
 
+@app.command("replay")
+def replay(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
+    segments: Annotated[int, typer.Option(min=1, max=1000, help="How many segments to do again.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Which ones: the same seed draws the same.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Do parts of a run again, between checkpoints drawn at random, and compare the weights; exit code 3 if they
+    differ. On the same kind of machine every bit must be the same."""
+    import sys
+
+    from clearseek.cli.train import need_torch
+    from clearseek.errors import CheckFailed
+    from clearseek.settings import home
+
+    need_torch()
+    from clearseek.training.replay import TOLERANCE
+    from clearseek.training.replay import replay as again
+
+    folder = run if run.is_dir() else home() / "runs" / run
+    done = again(folder, segments, seed, lambda line: print(line, file=sys.stderr))
+    if as_json:
+        _print_json(done.as_json())
+    else:
+        exact = all(one.same_bits for one in done.results)
+        how = "the same bits" if exact else f"compared within {TOLERANCE:.0%} of the weights' change"
+        typer.echo(f"{len(done.results)} of {done.possible} segments of {done.run} were done again: {how}.")
+        if done.differs:
+            typer.echo(f"Not the kind of machine that the run was made on: {', '.join(done.differs)} differ.")
+    if not done.ok:
+        wrong = next(one for one in done.results if not (one.same_bits and one.data))
+        raise CheckFailed(
+            f"Steps {wrong.segment.start} to {wrong.segment.end} do not give the weights of the checkpoint: they are "
+            f"apart by {wrong.apart:.3g} of what the steps changed."
+        )
+
+
 @app.command("key")
 def key(as_json: Json = False) -> None:
     """This machine's public key, by which others know its receipts. Made on first use."""

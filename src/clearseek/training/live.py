@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from clearseek.ledger.prices import Rates
 from clearseek.training.budget import Limits, Pace, usd_per_second
 from clearseek.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from clearseek.training.preflight import Preflight
 
 MAX_WARNINGS = 200
 PLAIN_SECONDS = 10.0
@@ -75,10 +79,11 @@ class View:
             if stage.name == name:
                 stage.steps, self.now = steps, index
 
-    def at(self, done: int, seconds: float, pace: Pace, rates: Rates) -> None:
+    def at(self, done: int, seconds: float, pace: Pace, rates: Rates, outlook: Preflight | None = None) -> None:
         """Where the run is: steps done, seconds spent, and so how long the rest of this stage may take."""
         self.done, self.seconds = done, seconds
-        each = usd_per_second(rates, 1)
+        self.peak_gflops = outlook.peak_gflops if outlook is not None else None
+        each = usd_per_second(rates, os.cpu_count() or 1)
         self.usd = None if each is None else each * seconds
         stage = self.stages[self.now]
         left = stage.steps - len(stage.rows)

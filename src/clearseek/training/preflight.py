@@ -78,6 +78,8 @@ class Preflight:
     limit_why: str
     threads: int
     dtype: str
+    peak_gflops: float
+    """GFLOP/s of a bare matrix product here: what shares of the peak are shares of."""
 
     @property
     def seconds(self) -> float:
@@ -212,6 +214,7 @@ def preflight(recipe: Recipe, bench: Bench, limits: Limits, rates: Rates, folder
         limit_why=limits.why,
         threads=torch.get_num_threads(),
         dtype=str(learner.dtype).removeprefix("torch."),
+        peak_gflops=_peak(learner),
     )
 
 
@@ -253,6 +256,18 @@ def _train(learner: Learner, examples: list[Group]) -> float:
     weights_A = torch.full((scored,), 1.0 / scored, device=learner.device)
     report = learner.update(groups, lambda scores: sft_loss(scores, weights_A), 0.0)
     return report.tokens / report.seconds
+
+
+def _peak(learner: Learner, size: int = 1024) -> float:
+    """GFLOP/s of one large matrix product in the type that is computed in."""
+    a_SS = torch.ones((size, size), dtype=learner.dtype, device=learner.device)
+    b_SS = torch.ones_like(a_SS)
+    rates = []
+    for _ in range(4):
+        started = time.perf_counter()
+        float((a_SS @ b_SS)[0, 0])  # read back, so that a GPU has finished
+        rates.append(2 * size**3 / (time.perf_counter() - started) / 1e9)
+    return max(rates)
 
 
 def _stage(

@@ -156,7 +156,27 @@ def _speed(view: View) -> Html | None:
             if spent:
                 rows.append((stage.name, phase, f"{spent / 60:.1f}", f"{spent / total:.0%}"))
     spent_table = table(("stage", "phase", "min", "share"), rows, caption="Where the time went", numeric=(2, 3))
-    return section("Speed", chart, spent_table)
+    return section("Speed", chart, _peak(view), spent_table)
+
+
+def _peak(view: View) -> Html | None:
+    """Share of a bare matrix product's speed, by phase."""
+    if not view.peak_gflops:
+        return None
+    drawn = []
+    for phase in ("rollout", "update"):
+        key = f"gflops_per_second_{phase}"
+        points = [
+            (row["done"], row["time"][key] / view.peak_gflops)
+            for stage in view.stages
+            for row in stage.rows
+            if row["time"].get(key)
+        ]
+        if points:
+            drawn.append(Curve(phase, smooth(points, max(1, len(points) // 50))))
+    words = f"FLOP by formula over time, as a share of {view.peak_gflops:.0f} GFLOP/s, a bare matrix product here."
+    chart = curves("Share of the peak", words, drawn, y_range=(0.0, 1.0))
+    return join(paragraph(words), chart) if chart else None
 
 
 def _warnings(view: View) -> Html | None:

@@ -87,6 +87,8 @@ def train(
             f"The run in {folder} was begun with another recipe; go on with its own "
             f"(`clearseek train {folder} --resume`), or choose another --out."
         )
+    if status is not None and status.finished:
+        raise UserError(f"The run in {folder} is finished; there is nothing left to do.")
     if status is None and resume:
         raise UserError(f"There is no run in {folder} to resume; leave --resume out to begin one.")
     with runfolder.locked(folder), Guard() as guard:
@@ -140,6 +142,7 @@ class Run:
         self.reported = 0.0
         self.view = View(recipe, limits)
         self.bench: Bench
+        self.opened = False
         self.stage: Stage | None = None
         self.boundary: StageState = StageState()
 
@@ -154,13 +157,17 @@ class Run:
                 self.begin()  # a run that was killed before its first checkpoint has nothing to go on from
             else:
                 self.go_on()
+            self.opened = True
             ended = self.stages()
             published = self.finish(ended)
         except Interrupted:
             raise self.interrupted() from None
         except UserError as error:
             self.end("failed", str(error))
-            self.report(force=True)
+            if self.fresh and self.saved < 0:
+                (self.folder / runfolder.STATUS).unlink(missing_ok=True)  # nothing was begun that could be resumed
+            else:
+                self.report(force=True)
             raise
         except BaseException as error:
             self.end("failed", f"{type(error).__name__}: {error}"[:400])
@@ -304,13 +311,14 @@ class Run:
             if self.place.step == 0:
                 if self.place.stage == 0:
                     self.test("before", unseen=self.recipe.evaluate.unseen)
-                else:
+                elif learns(self.recipe.stages[self.place.stage - 1]):
                     self.test(f"{self.place.stage}-{self.recipe.stages[self.place.stage - 1].name}")
                 self.save(milestone=True)  # so that what was evaluated is not evaluated again
             self.open_stage(plan)
             if self.steps_of(plan) == "budget":
                 return "budget"
-            self.dev()
+            if learns(plan):
+                self.dev()
             self.place = replace(self.place, stage=self.place.stage + 1, step=0)
             self.stage, self.boundary = None, StageState()
             if self.place.stage < len(self.recipe.stages):
@@ -335,7 +343,7 @@ class Run:
         assert stage is not None
         while self.place.step < stage.steps:
             self.boundary = snapshot(stage)
-            if self.place.step and self.due(self.recipe.evaluate.every):
+            if self.place.step and learns(plan) and self.due(self.recipe.evaluate.every):
                 self.dev()
             if self.place.done != self.saved and self.due(self.recipe.checkpoints.every):
                 self.save()
@@ -532,7 +540,7 @@ class Run:
         return self.meter.span(kind, run=self.recipe.name, stage=stage, attempt=self.attempt, **more)
 
     def show(self) -> None:
-        self.view.at(self.place.done, self.spent(), self.pace, self.rates)
+        self.view.at(self.place.done, self.spent(), self.pace, self.rates, self.outlook)
         self.screen.show(self.view)
         self.report()
 
@@ -542,19 +550,20 @@ class Run:
             return
         from clearseek.training.report import report_page
 
-        self.view.at(self.place.done, self.spent(), self.pace, self.rates)
+        self.view.at(self.place.done, self.spent(), self.pace, self.rates, self.outlook)
         write_aside(self.folder / runfolder.REPORT, report_page(self.view, ended=ended).encode())
         self.reported = time.perf_counter()
 
     def interrupted(self) -> UserError:
         """Save where the run is, and say how to go on."""
-        safe = self.place.done > 0 or self.saved >= 0
+        safe = self.saved >= 0 or not self.fresh
         try:
-            if safe and self.saved != self.place.done:
+            if self.opened and self.saved != self.place.done:
                 self.save()
         finally:
             self.end("stopped", f"{self.guard.stopping} after step {self.place.done}")
-        where = f"Everything up to step {self.place.done} is saved" if safe else "Nothing had been trained yet"
+        done = self.place.done if self.opened else (checkpoint.numbers(self.checkpoints) or [0])[-1]
+        where = f"Everything up to step {done} is saved" if safe else "Nothing had been trained yet"
         again = f"go on with `clearseek train {self.folder} --resume`" if safe else "begin again"
         if not safe:
             (self.folder / runfolder.STATUS).unlink(missing_ok=True)
@@ -569,6 +578,11 @@ class Run:
         told = [{"attempt": one.attempt, "state": one.state, "why": one.why} for one in self.status.sittings]
         more = {"finished_at": runfolder.now()} if finished else {}
         Notes.open(self.folder).add(attempts=told, **more)
+
+
+def learns(plan: StagePlan) -> bool:
+    """Whether a stage changes the weights: after one that only writes data there is nothing new to evaluate."""
+    return plan.kind in ("sft", "grpo")
 
 
 def snapshot(stage: Stage) -> StageState:
