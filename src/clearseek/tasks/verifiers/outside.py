@@ -15,9 +15,12 @@ _MATH_CHARACTERS = re.compile(r"[A-Za-z0-9+\-*/^_=<>()\[\]{}.,;:|!&\\ \n$%']+", 
 _FUNCTIONS = re.compile(r"\\?(?:arcsin|arccos|arctan|sqrt|frac|exp|log|sin|cos|tan|ln|pi)(?![a-z])")
 _COMMAND = re.compile(r"\\([A-Za-z]+|[^A-Za-z])")
 _COMMANDS = frozenset(
-    "frac dfrac tfrac sqrt cdot times div pi left right ln log exp sin cos tan cot sec csc arcsin arccos arctan "
-    "theta alpha beta infty".split()
-) | {",", " ", "!", ";"}
+    {
+        *("frac", "dfrac", "tfrac", "sqrt", "cdot", "times", "div", "pi", "left", "right", "ln", "log", "exp"),
+        *("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "theta", "alpha", "beta"),
+        *("infty", ",", " ", "!", ";"),
+    }
+)
 """What LaTeX may say in an answer whose reference does not say it."""
 _TOWER = re.compile(r"(\*\*|\^).*(\*\*|\^)", re.DOTALL)
 _BIG_POWER = re.compile(r"(?:\*\*|\^)\s*[({]?\s*-?[0-9]{4,}")
