@@ -73,8 +73,8 @@ def _compared(comparison: Comparison) -> Table:
             table.add_row(
                 task.task,
                 str(task.n),
-                percent(task.before),
-                percent(task.after),
+                percent(task.before.value),
+                percent(task.after.value),
                 points(task.difference),
                 f"{task.won} / {task.lost}",
                 f"{task.p:.2g}",

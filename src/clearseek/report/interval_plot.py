@@ -1,4 +1,4 @@
-"""Shares with their intervals against something that grows: a curve a series, on linear axes from 0 to 100%."""
+"""Shares with their intervals, always from 0 to 100%: bars, and curves against something that grows."""
 
 from __future__ import annotations
 
@@ -27,6 +27,61 @@ class Series:
     label: str
     points: Sequence[Point]
     strong: bool = False
+
+
+@dataclass(frozen=True)
+class Share:
+    """A bar to `value` (0 to 1) with a whisker from `low` to `high`; `text` is written at its end."""
+
+    value: float
+    low: float
+    high: float
+    text: str
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class ShareRow:
+    """Bars that belong together, under one name: before and after."""
+
+    label: str
+    bars: Sequence[Share]
+
+
+def share_bars(title: str, description: str, rows: Sequence[ShareRow]) -> Html:
+    """Horizontal bars, those of a row below each other. Charts made by this have the same axis, so they compare."""
+    if not rows:
+        return Html("")
+    left, right, thick, gap = 200.0, WIDTH - 70.0, 16.0, 8.0
+    height = sum(thick * len(row.bars) + gap for row in rows) + 32
+
+    def x(share: float) -> float:
+        return left + (right - left) * min(max(share, 0.0), 1.0)
+
+    parts = []
+    for tick in range(0, 101, 25):
+        at = x(tick / 100)
+        parts.append(f'<line class="h" x1="{at:.1f}" x2="{at:.1f}" y1="2" y2="{height - 26:.1f}"/>')
+        parts.append(_text(at, height - 10, f"{tick}%", "s", "middle"))
+    top = 4.0
+    for row in rows:
+        middle = top + thick * len(row.bars) / 2
+        parts.append(_text(left - 10, middle + 4, row.label, "t", "end", all(bar.strong for bar in row.bars)))
+        for bar in row.bars:
+            y = top + thick / 2
+            fill, opacity = ("var(--ink)", 0.8) if bar.strong else ("var(--ink-3)", 0.45)
+            low, high, end = x(bar.low), x(bar.high), x(bar.value)
+            parts.append(
+                f'<rect x="{left}" y="{y - 5:.1f}" width="{end - left:.1f}" height="10" fill="{fill}" '
+                f'fill-opacity="{opacity}"/>'
+                f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--paper)" '
+                f'stroke-width="4"/>'
+                f'<line class="k" x1="{low:.1f}" x2="{high:.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke-width="1.5"/>'
+            )
+            parts.append(_text(right + 12, y + 4, bar.text, "t" if bar.strong else "s", "start"))
+            top += thick
+        top += gap
+    return _svg(title, description, height, parts)
 
 
 def interval_plot(title: str, description: str, series: Sequence[Series], *, x_label: str) -> Html:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from clearseek.errors import UserError
-from clearseek.training.evaluation import MEMBERSHIPS, Evaluation, Membership
+from clearseek.training.evaluation import MEMBERSHIPS, Evaluation, Membership, accuracy_of
 from clearseek.training.statistics import Interval, mcnemar, paired_bootstrap, seed_of
 
 _MAY_DIFFER = ("model", "digest", "n")
@@ -21,8 +21,8 @@ class TaskDifference:
     task: str
     membership: Membership
     n: int
-    before: float
-    after: float
+    before: Interval
+    after: Interval
     difference: Interval
     won: int
     lost: int
@@ -58,9 +58,11 @@ def compare(before: Evaluation, after: Evaluation, seed: int = 0) -> Comparison:
         won = sum(y >= 1 > x for x, y in zip(a, b, strict=True))
         lost = sum(x >= 1 > y for x, y in zip(a, b, strict=True))
         difference = paired_bootstrap([a], [b], seed_of("difference", task.task, seed))
-        means = sum(a) / len(a), sum(b) / len(b)
+        seeds = seed_of("before", task.task, seed), seed_of("after", task.task, seed)
+        was, _ = accuracy_of(a, before.conditions.samples, seeds[0])
+        now, _ = accuracy_of(b, after.conditions.samples, seeds[1])
         found.append(
-            TaskDifference(task.task, task.membership, len(common), *means, difference, won, lost, mcnemar(lost, won))
+            TaskDifference(task.task, task.membership, len(common), was, now, difference, won, lost, mcnemar(lost, won))
         )
         values[task.task] = (a, b)
     if not found:

@@ -152,18 +152,21 @@ def _mean_interval(results: Sequence[TaskResult], seed: int) -> Interval:
     return Interval(drawn.value, min(drawn.low, own.low), max(drawn.high, own.high))
 
 
+def accuracy_of(scores: Sequence[float], samples: int, seed: int) -> tuple[Interval, Literal["Wilson", "bootstrap"]]:
+    """The mean of problems' scores: Wilson's interval where each was asked once and is right or wrong, else a bootstrap
+    over problems, whose samples belong together."""
+    if samples == 1 and all(score in (0.0, 1.0) for score in scores):
+        return wilson(int(sum(scores)), len(scores)), "Wilson"
+    return bootstrap_mean([scores], seed), "bootstrap"
+
+
 def _task_result(name: str, membership: Membership, rows: Sequence[Row], how: Conditions) -> TaskResult:
     samples: dict[str, list[Row]] = {}
     for row in rows:
         samples.setdefault(row.problem, []).append(row)
     scores = {problem: _mean([row.accuracy for row in mine]) for problem, mine in samples.items()}
     right = {problem: sum(row.accuracy >= 1.0 for row in mine) for problem, mine in samples.items()}
-    whole = how.samples == 1 and all(score in (0.0, 1.0) for score in scores.values())
-    accuracy = (
-        wilson(sum(right.values()), len(scores))
-        if whole
-        else bootstrap_mean([list(scores.values())], seed_of("task", name, how.seed))
-    )
+    accuracy, interval = accuracy_of(list(scores.values()), how.samples, seed_of("task", name, how.seed))
     powers = sorted({min(how.samples, 1 << power) for power in range(how.samples.bit_length())} | {how.samples})
     seconds = [row.second for row in rows if row.second is not None]
     return TaskResult(
@@ -171,7 +174,7 @@ def _task_result(name: str, membership: Membership, rows: Sequence[Row], how: Co
         membership=membership,
         n=len(scores),
         accuracy=accuracy,
-        interval="Wilson" if whole else "bootstrap",
+        interval=interval,
         pass_at={k: _mean([pass_at_k(how.samples, c, k) for c in right.values()]) for k in powers},
         well_formed=_mean([row.well_formed for row in rows]),
         truncated=_mean([row.finish != "stop" for row in rows]),

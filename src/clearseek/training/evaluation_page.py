@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clearseek.report import svg
-from clearseek.report.interval_plot import Point, Series, interval_plot
+from clearseek.report.interval_plot import Point, Series, Share, ShareRow, interval_plot, share_bars
 from clearseek.report.page import Html, definitions, element, items, join, page, paragraph, section, table
 from clearseek.training.compare import Comparison
 from clearseek.training.evaluation import MEMBERSHIPS, Evaluation, Row
@@ -86,21 +85,19 @@ def _bars(one: Evaluation) -> Html:
         tasks = [task for task in one.tasks if task.membership == kind]
         if not tasks:
             continue
-        rows = [_bar(task.task, task.accuracy) for task in tasks]
-        rows.append(_bar("mean", one.means[kind], strong=True))
-        told = "; ".join(f"{row.label}: {row.text}" for row in rows)
-        # an interval that is drawn alone starts where it starts: nothing is filled from zero
-        chart = svg.bars(TITLES[kind], told, rows, unit="accuracy")
+        rows = [ShareRow(task.task, [_share(task.accuracy)]) for task in tasks]
+        rows.append(ShareRow("mean", [_share(one.means[kind], strong=True)]))
+        told = "; ".join(f"{row.label}: {row.bars[0].text}" for row in rows)
+        chart = share_bars(TITLES[kind], told, rows)
         parts.append(section(TITLES[kind], element("figure", chart, element("figcaption", _CAPTION))))
     return join(*parts)
 
 
-_CAPTION = "The stretch is the 95% interval, the tick what was measured. 1 is everything right."
+_CAPTION = "The bar ends at what was measured, the whisker is its 95% interval."
 
 
-def _bar(label: str, interval: Interval, *, strong: bool = False) -> svg.Bar:
-    high = max(interval.high, 0.002)
-    return svg.Bar(label, interval.low, high, percent(interval.value), interval.value, strong)
+def _share(interval: Interval, *, strong: bool = False) -> Share:
+    return Share(interval.value, interval.low, interval.high, percent(interval.value), strong)
 
 
 def _compared(comparison: Comparison) -> Html:
@@ -109,16 +106,13 @@ def _compared(comparison: Comparison) -> Html:
         tasks = [task for task in comparison.tasks if task.membership == kind]
         if not tasks:
             continue
-        before_after = []
-        for task in tasks:
-            before_after.append(svg.Bar(f"{task.task}, before", 0.0, max(task.before, 0.002), percent(task.before)))
-            before_after.append(svg.Bar("after", 0.0, max(task.after, 0.002), percent(task.after), strong=True))
+        pairs = [ShareRow(task.task, [_share(task.before), _share(task.after, strong=True)]) for task in tasks]
         rows = [
             [
                 task.task,
                 str(task.n),
-                percent(task.before),
-                percent(task.after),
+                percent(task.before.value),
+                percent(task.after.value),
                 points(task.difference),
                 f"{task.won} / {task.lost}",
                 f"{task.p:.2g}",
@@ -127,10 +121,10 @@ def _compared(comparison: Comparison) -> Html:
         ]
         mean = comparison.means[kind]
         foot = ["mean", str(sum(task.n for task in tasks)), "", "", points(mean), "", ""]
-        told = "; ".join(f"{task.task}: {percent(task.before)} before, {percent(task.after)} after" for task in tasks)
-        chart = svg.bars(f"Before and after: {TITLES[kind]}", told, before_after, unit="accuracy")
+        told = "; ".join(f"{row.label}: {row.bars[0].text} before, {row.bars[1].text} after" for row in pairs)
+        chart = share_bars(f"Before and after: {TITLES[kind]}", told, pairs)
         columns = ["task", "problems", "before", "after", "difference (points, 95%)", "won / lost", "McNemar p"]
-        parts.append(element("figure", chart))
+        parts.append(element("figure", chart, element("figcaption", "Light: before. Dark: after. " + _CAPTION)))
         parts.append(table(columns, rows, caption=TITLES[kind], numeric=range(1, 7), foot=foot))
     parts.append(items(comparison.remarks) if comparison.remarks else None)
     parts.append(
