@@ -21,6 +21,8 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
     for sign, number in re.findall(r"(^|[+-])\s*(-?\d+)", expression):
         value = -int(number) if sign == "-" else int(number)
         (plus if value >= 0 else minus).append(abs(value))
+    if not plus and not minus:
+        raise ValueError("a sum in other words")
     lines = [rng.choice(OPENINGS).format(expression.replace(" ", ""))]
     for word, numbers in (("plus", plus), ("minus", minus)):
         total = numbers[0] if numbers else 0

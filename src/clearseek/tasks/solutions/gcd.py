@@ -26,7 +26,7 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
                 rest -= small * one
         great, small = small, rest
     if small:
-        lines.append(rng.choice(("1 left, so 1", "down to 1")))
+        lines.append(rng.choice(("1 is left", "down to 1")))
         return Solution("\n".join(lines), "1")
-    lines.append(f"{rng.choice(('0 left, so', 'nothing left, so'))} {great}")
+    lines.append(f"{rng.choice(('no rest, so', 'nothing left, so'))} {great}")
     return Solution("\n".join(lines), str(great))

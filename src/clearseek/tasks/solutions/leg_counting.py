@@ -24,17 +24,21 @@ OPENINGS = ("Legs:", "Count the legs:", "One by one:")
 
 def solve(problem: Problem, rng: random.Random) -> Solution:
     found = re.findall(r"(\d+) ([a-z][a-z ]*)(?=[,?])", problem.prompt)
+    if not found:
+        raise ValueError("a question about legs in other words")
     lines = [rng.choice(OPENINGS)]
+    still = rng.choice(("still", "stays"))
     total = 0
     for place, (count, name) in enumerate(found):
         each = LEGS.get(name, LEGS.get(name.removesuffix("s")))
         if each is None:
             raise ValueError("an animal whose legs are not known")
         legs = int(count) * each
-        line = f"{name} {count}*{each}={legs}"
+        line = f"{count} {name} {count}*{each}={legs}"
         if place and legs and total:
             line += f", {add(total, legs)}"
+        elif place and not legs:
+            line += f", {still} {total}"
         total += legs
         lines.append(line)
-    lines.append(f"{rng.choice(('total', 'in all'))} {total}")
     return Solution("\n".join(lines), str(total))

@@ -7,7 +7,7 @@ import re
 
 from clearseek.tasks.task import Problem, Solution
 
-OPENINGS = ("Find {}", "Look for {}", "Count every {}")
+OPENINGS = ("Find {}.", "Look for {}.", "Count every {}.")
 
 
 def solve(problem: Problem, rng: random.Random) -> Solution:
@@ -15,7 +15,7 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
     if asked is None:
         raise ValueError("a question about letters in other words")
     letter, text = asked[1].lower(), asked[2]
-    lines = [rng.choice(OPENINGS).format(letter)]
+    words = []
     count = 0
     for word in text.split():
         spelled = []
@@ -24,6 +24,7 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
                 count += 1
                 sign = f"{sign}{count}"
             spelled.append(sign)
-        lines.append(f"{word}: {' '.join(spelled)}")
-    lines.append(f"{rng.choice(('total', 'in all'))} {count}")
-    return Solution("\n".join(lines), str(count))
+        words.append(f"{word}: {' '.join(spelled)}")
+    # in one line, so that every word follows a space as it does in the question, and is the same tokens
+    thinking = f"{rng.choice(OPENINGS).format(letter)} {'; '.join(words)}\n{rng.choice(('total', 'in all'))} {count}"
+    return Solution(thinking, str(count))

@@ -6,7 +6,7 @@ import random
 
 from clearseek.tasks.task import Problem, Solution
 
-OPENINGS = ("Letters of {}:", "{} is spelled", "Number the letters of {}:")
+OPENINGS = ("Letters of {}:", "Spell {}:", "Number {}:")
 
 
 def solve(problem: Problem, rng: random.Random) -> Solution:
@@ -15,5 +15,9 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
         raise ValueError("not one word")
     forward = " ".join(f"{letter}{number}" for number, letter in enumerate(word, 1))
     backward = " ".join(f"{number}{word[number - 1]}" for number in range(len(word), 0, -1))
-    lines = [rng.choice(OPENINGS).format(word), forward, f"{rng.choice(('backward', 'from the end'))}: {backward}"]
+    # after a space, as in the question: at the beginning of a line the same word would be other tokens
+    lines = [
+        f"{rng.choice(OPENINGS).format(word)} {forward}",
+        f"{rng.choice(('backward', 'from the end'))}: {backward}",
+    ]
     return Solution("\n".join(lines), word[::-1])
