@@ -74,7 +74,7 @@ def test_smollm2_and_an_adapter_are_the_model_that_was_trained(
                 one(torch.tensor([prompt]))[0, -1].log_softmax(-1) for one in (model, served, untrained)
             )
             likely = [token for token, value in theirs.items() if value > -6]
-assert float((quantised - trained)[likely].abs().max()) < 0.25  # 8 bits a weight
+            assert float((quantised - trained)[likely].abs().max()) < 0.25  # 8 bits a weight
             for ours in (quantised, trained):  # and llama.cpp rounds activations to 8 bits as well
                 assert max(abs(ours[token].item() - theirs[token]) for token in likely) < 0.6
             changed = max(changed, float((before - trained)[likely].abs().max()))
