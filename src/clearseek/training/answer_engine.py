@@ -24,6 +24,7 @@ from clearseek.inference.errors import Busy, ContextOverflow, EngineCrashed, Eng
 from clearseek.inference.flops import PerToken, per_token
 from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.remote import RemoteEngine, RemoteServer
+from clearseek.inference.style import budget
 from clearseek.inference.thinking import CLOSE, OPEN
 from clearseek.ledger.entry import Draft
 from clearseek.ledger.meter import Meter, Span
@@ -91,7 +92,9 @@ class ServedAnswerer:
             # a few more than there are slots: the engine starts the next one in the very step that frees a slot
             at_once = engine.plan.slots + (engine.plan.slots // 4 if self.at_once is None else 0)
             async with _booked(meter, how, per_token(engine.header), labels) as count:
-                await _all(engine, asks, how, _both(took, count), at_once)
+                # with a quarter of what may be written kept for the answer, whatever the budget says
+                closes_at = budget(engine.style, Thinking(budget=how.budget), how.max_new)
+                await _all(engine, asks, how, _both(took, count), at_once, closes_at)
         finally:
             await engine.close()
 
@@ -131,17 +134,24 @@ def remote_models(url: str, key: str | None) -> list[str]:
 
 
 async def _all(
-    engine: Engine, asks: Sequence[Ask], how: Conditions, took: Callable[[Ask, Answered], None], at_once: int
+    engine: Engine,
+    asks: Sequence[Ask],
+    how: Conditions,
+    took: Callable[[Ask, Answered], None],
+    at_once: int,
+    closes_at: int | None = None,
 ) -> None:
-    """Answer all, `at_once` side by side. After a failure nothing new is asked, but what is under way is waited for:
-    it may be paid for."""
+    """Answer all, `at_once` side by side; after `closes_at` tokens of thinking the engine closes it.
+
+    After a failure nothing new is asked, but what is under way is waited for: it may be paid for.
+    """
     waiting = iter(asks)
     failures: list[Exception] = []
 
     async def work() -> None:
         for ask in waiting:
             try:
-                took(ask, await _patiently(engine, ask, how))
+                took(ask, await _patiently(engine, ask, how, closes_at))
             except Exception as error:
                 failures.append(error)
             if failures:
@@ -154,10 +164,10 @@ async def _all(
         raise failures[0]
 
 
-async def _patiently(engine: Engine, ask: Ask, how: Conditions) -> Answered:
+async def _patiently(engine: Engine, ask: Ask, how: Conditions, closes_at: int | None) -> Answered:
     for wait in (*WAITS, None):
         try:
-            return await _one(engine, ask, how)
+            return await _one(engine, ask, how, closes_at)
         except ContextOverflow as error:
             why = f"the prompt has {error.prompt_tokens} tokens, and {error.context} fit"
             return Answered("", "", "length", False, error.prompt_tokens, 0, 0, 0.0, refused=why)
@@ -171,7 +181,7 @@ async def _patiently(engine: Engine, ask: Ask, how: Conditions) -> Answered:
     raise AssertionError
 
 
-async def _one(engine: Engine, ask: Ask, how: Conditions) -> Answered:
+async def _one(engine: Engine, ask: Ask, how: Conditions, closes_at: int | None) -> Answered:
     said = {"thinking": "", "answer": ""}
     end: Finished | None = None
     started = time.perf_counter()
@@ -183,7 +193,7 @@ async def _one(engine: Engine, ask: Ask, how: Conditions) -> Answered:
                 end = event
     assert end is not None
     usage = end.usage
-    closed = how.thinking and how.budget is not None and usage.reasoning_tokens >= how.budget
+    closed = how.thinking and closes_at is not None and usage.reasoning_tokens >= closes_at
     finish: Finish = "length" if end.reason == "length" else "budget" if closed else "stop"
     thinking, answer = said["thinking"].strip(), said["answer"].strip()
     tags = any(tag in text for tag in (OPEN, CLOSE) for text in (thinking, answer))
