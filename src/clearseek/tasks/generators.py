@@ -7,12 +7,14 @@ asked where several answers are right, in a child behind walls, and a part mark 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import difflib
 import enum
 import importlib.metadata
 import re
+import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -28,6 +30,8 @@ HASH_DEPENDENT = frozenset({
     "isomorphic_strings", "knight_swap", "polynomial_multiplication", "ransom_note", "word_ladder",
 })  # fmt: skip
 """They draw from sets, so that their problems differ with Python's hash seed: made in a child that fixes it."""
+_PRINTS = frozenset({"bf"})
+"""They print while they work; stdout belongs to whoever asked."""
 OPENED_ONCE = frozenset({
     "arc_agi", "base_conversion", "caesar_cipher", "codeio", "emoji_mystery", "figlet_font", "group_anagrams",
     "letter_counting", "letter_jumble", "n_queens", "rush_hour", "sentence_reordering", "spell_backward",
@@ -129,6 +133,7 @@ class Chunks:
     def item(self, seed: int) -> tuple[Any, dict[str, Any]]:
         """`(data set, item)`: the item that this seed is, for ever."""
         once = self.name in OPENED_ONCE
+        quiet = contextlib.redirect_stdout(sys.stderr) if self.name in _PRINTS else contextlib.nullcontext()
         first, size = (0, _ALL_SEEDS) if once else (seed - seed % CHUNK, CHUNK)
         dataset = self._open.get(first)
         if dataset is None:
@@ -139,7 +144,8 @@ class Chunks:
             while len(self._open) > _KEPT_CHUNKS:
                 self._open.popitem(last=False)
         self._open.move_to_end(first)
-        return dataset, dataset[seed - first]
+        with quiet:
+            return dataset, dataset[seed - first]
 
 
 def plain_item(name: str, item: Mapping[str, Any]) -> dict[str, Any]:

