@@ -33,7 +33,7 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
     if minus and more >= less:
         lines.append(subtract(more, less))
     elif minus and more:
-        lines += [f"{more}<{less}, {subtract(less, more)}", f"{rng.choice(('below 0', 'negative'))}: -{less - more}"]
+        lines += [f"{more}<{less}, {subtract(less, more)}", f"{rng.choice(('below zero', 'negative'))}: -{less - more}"]
     elif minus:
         lines.append(f"-{less}")
     return Solution("\n".join(lines), str(more - less))

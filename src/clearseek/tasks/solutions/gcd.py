@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 
+from clearseek.tasks.solutions.steps import subtract, times_digit
 from clearseek.tasks.task import Problem, Solution
 
 OPENINGS = ("GCD of {} and {}", "Euclid with {} and {}", "Common divisor of {} and {}")
@@ -21,8 +22,8 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
         times, rest = great // small, great
         for one in (times // 10 * 10, times % 10):  # a factor of two figures is taken in two steps
             if one:
-                product = f"{small}*{one}={small * one} " if one > 1 else ""
-                lines.append(f"{product}{rest}-{small * one}={rest - small * one}")
+                product = f"{_times(small, one)} " if one > 1 else ""
+                lines.append(product + _minus(rest, small * one))
                 rest -= small * one
         great, small = small, rest
     if small:
@@ -30,3 +31,12 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
         return Solution("\n".join(lines), "1")
     lines.append(f"{rng.choice(('no rest, so', 'nothing left, so'))} {great}")
     return Solution("\n".join(lines), str(great))
+
+
+def _times(small: int, one: int) -> str:
+    return times_digit(small, one) if small >= 100 else f"{small}*{one}={small * one}"
+
+
+def _minus(great: int, taken: int) -> str:
+    """In columns while the numbers are large; later there is no room for them."""
+    return subtract(great, taken) if great >= 100 else f"{great}-{taken}={great - taken}"
