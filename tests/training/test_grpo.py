@@ -155,7 +155,7 @@ def test_the_second_verifier_is_watched_and_never_learned_from(started: dict[str
 
 def test_what_was_cut_off_can_be_left_out(started: dict[str, Any], tmp_path: Path) -> None:
     for overlong in ("wrong", "mask"):
-        stage = stage_of(started, tmp_path, max_new=3, overlong=overlong, length_reward=0.5, length_margin=1)
+        stage = stage_of(started, tmp_path, max_new=4, samples=8, overlong=overlong, length_reward=0.5, length_margin=1)
         drawn = stage.draw(0, 0, _Clocks())
         cut = [graded.truncated for one in drawn for graded in one.graded]
         assert True in cut

@@ -121,10 +121,10 @@ def gradients_of(learner: Learner, temperature: float = 1.0) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("tokens", [1, 8, 4096])
-def test_the_packed_path_is_the_model_gradients_too(kind: str, method: Any, tokens: int) -> None:
+@pytest.mark.parametrize(("tokens", "compiled"), [(1, True), (8, True), (4096, True), (8, False), (4096, False)])
+def test_the_packed_path_is_the_model_gradients_too(kind: str, method: Any, tokens: int, compiled: bool) -> None:
     settings = LearnerSettings(method=method, rank=4, clip=0.0, micro_batch_tokens=tokens, dtype="float32")
-    learner = open_learner(tiny(kind), settings)
+    learner = open_learner(tiny(kind), settings, compiled=compiled)
     if method == "lora":  # B is zero at first, and then A has no gradient
         with torch.no_grad():
             for name, parameter in learner.trainable().items():
@@ -264,8 +264,9 @@ def test_it_learns_what_it_is_shown() -> None:
     assert losses[-1] < losses[0] / 2
 
 
-def test_what_is_computed_in_bfloat16_is_near_and_masters_stay_float32() -> None:
-    learner = open_learner(tiny(), LearnerSettings(dtype="bfloat16"))
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_is_computed_in_bfloat16_is_near_and_masters_stay_float32(compiled: bool) -> None:
+    learner = open_learner(tiny(), LearnerSettings(dtype="bfloat16"), compiled=compiled)
     exact = open_learner(tiny(), LearnerSettings(dtype="float32"))
     near, right = learner.log_probs(GROUPS).log_probs_A, exact.log_probs(GROUPS).log_probs_A
     assert (near - right).abs().max() < 0.1

@@ -36,15 +36,13 @@ def test_every_token_has_its_place(seed: int, tokens: int, shared: bool) -> None
         for place, token in zip(packed.place_M.tolist(), packed.targets_M.tolist(), strict=True):
             assert place not in found
             found[place] = token
-        rows = torch.cat([block.rows_Q for block in packed.blocks])
+        rows = torch.cat([block.index_BT[block.index_BT >= 0] for block in packed.blocks])
         assert sorted(rows.tolist()) == list(range(len(packed.ids_N)))  # each token is in one block
         for block in packed.blocks:
-            assert torch.equal(block.index_BT.view(-1)[block.real_Q], block.rows_Q)
-            lead = 0 if block.prefix is None else block.prefix.stop - block.prefix.start
-            for row in block.index_BT.tolist():
-                positions = packed.positions_N[row].tolist()
-                real = [p for n, p in enumerate(positions) if p == lead + n]
-                assert real == list(range(lead, lead + len(real)))
+            for row in block.keys_BS.tolist():  # what a row sees is a text from its beginning
+                seen = [token for token in row if token >= 0]
+                assert packed.positions_N[seen].tolist() == list(range(len(seen)))
+                assert row == seen + [-1] * (len(row) - len(seen))
     assert [found[place] for place in range(len(flat))] == flat
 
 
@@ -58,8 +56,8 @@ def test_a_prompt_stands_once_for_its_group() -> None:
     assert packed.targets_M.tolist() == [5, 6, 7, 8, 9, 5]
     trunk, branch = packed.blocks
     assert (trunk.prefix, branch.prefix) == (None, slice(0, 4))
-    assert branch.index_BT.tolist() == [[4, 0], [5, 6]]
-    assert not branch.full
+    assert branch.index_BT.tolist() == [[4, -1], [5, 6]]
+    assert branch.keys_BS.tolist() == [[0, 1, 2, 3, 4, -1], [0, 1, 2, 3, 5, 6]]
 
 
 def test_what_is_alike_comes_together() -> None:

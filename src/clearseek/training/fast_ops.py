@@ -22,7 +22,8 @@ from torch import Tensor
 
 from clearseek.settings import home
 
-SOURCE = Path(__file__).parent / "fast" / "decode.cpp"
+FOLDER = Path(__file__).parent / "fast"
+DECODE = FOLDER / "decode.cpp"
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
 COMPILE_SECONDS = 120
 NAMES = {torch.float32: "f32", torch.bfloat16: "bf16"}
@@ -107,32 +108,38 @@ def fast_ops(dtype: torch.dtype, device: torch.device) -> FastOps | None:
     """The compiled functions; None where they cannot be had (no compiler, no CPU tensors, another dtype)."""
     if device.type != "cpu" or dtype not in NAMES:
         return None
-    library = _library(str(home()))
+    library = compiled_library(DECODE)
     return None if library is None else FastOps(library, dtype)
 
 
+def compiled_library(source: Path) -> ctypes.CDLL | None:
+    """A source of `fast/`, compiled and loaded; None where that cannot be done."""
+    return _library(source, str(home()))
+
+
 @functools.cache
-def _library(state: str) -> ctypes.CDLL | None:
+def _library(source: Path, state: str) -> ctypes.CDLL | None:
     compiler = next((found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None)
     if compiler is None:
         return None
     try:
-        return ctypes.CDLL(str(_built(compiler, Path(state) / "compiled")))
+        return ctypes.CDLL(str(_built(compiler, source, Path(state) / "compiled")))
     except (OSError, subprocess.SubprocessError, AttributeError):
         return None  # a compiler without OpenMP, a full disk: the torch path does the same
 
 
-def _built(compiler: str, folder: Path) -> Path:
+def _built(compiler: str, source: Path, folder: Path) -> Path:
     """The library's file, compiled if it is not there for this source, compiler and processor."""
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=COMPILE_SECONDS).stdout
-    key = hashlib.sha256(SOURCE.read_bytes() + version + _processor() + " ".join(FLAGS).encode()).hexdigest()[:24]
-    target = folder / f"decode-{key}.so"
+    read = source.read_bytes() + (FOLDER / "common.h").read_bytes()
+    key = hashlib.sha256(read + version + _processor() + " ".join(FLAGS).encode()).hexdigest()[:24]
+    target = folder / f"{source.stem}-{key}.so"
     if target.is_file():
         return target
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        made = Path(work) / "decode.so"
-        command = [compiler, *FLAGS, "-o", str(made), str(SOURCE)]
+        made = Path(work) / target.name
+        command = [compiler, *FLAGS, "-o", str(made), str(source)]
         subprocess.run(command, capture_output=True, check=True, timeout=COMPILE_SECONDS)
         os.replace(made, target)
     return target

@@ -20,14 +20,19 @@ from clearseek.modeling.llama import Llama, RMSNorm
 from clearseek.modeling.moe import BALANCE_WEIGHT, Routing, balance_loss, loads_of, update_bias
 from clearseek.training.attention import attend, attend_backward
 from clearseek.training.joint import Joint, Vector, add_gradient
+from clearseek.training.learn_ops import learn_ops
 from clearseek.training.packing import Packed
-from clearseek.training.pointwise import norm, norm_backward, rotate, swiglu, swiglu_backward
+from clearseek.training.pointwise import Ops, TorchOps
+
+HEAD_NORMS = TorchOps()
+"""Norms of single heads (Qwen3) are few and narrow: torch does them."""
 
 
 class Trainer(Protocol):
     """How a model is run forwards and backwards. `shared`: whether completions can share their prompt's rows."""
 
     shared: bool
+    ops: Ops
 
     def refresh(self) -> None:
         """Take the weights as they are now; before each step."""
@@ -70,12 +75,10 @@ class _Kept:
 
     x_ND: Tensor
     rms_N1: Tensor
-    qk_NJK: Tensor
+    qk_NJK: Tensor | None
     """Queries and keys before their norms, where they have any (Qwen3)."""
     qk_rms: Tensor | None
-    q_NHK: Tensor
-    k_NGK: Tensor
-    v_NGK: Tensor
+    qkv_NJK: Tensor
     weights: list[Tensor]
     mixed_NI: Tensor
     middle_ND: Tensor
@@ -88,8 +91,9 @@ class PackedTrainer:
 
     shared = True
 
-    def __init__(self, model: Llama, dtype: torch.dtype) -> None:
+    def __init__(self, model: Llama, dtype: torch.dtype, *, compiled: bool = True) -> None:
         self.model, self.dtype, self.config = model, dtype, model.config
+        self.ops = learn_ops(dtype, model.model.norm.weight.device, compiled=compiled)
         self.layers = [_layer(layer, dtype) for layer in model.model.layers]
         self.norm = Vector(model.model.norm.weight, dtype)
         self.embed_VD = model.model.embed_tokens.weight
@@ -114,14 +118,14 @@ class PackedTrainer:
     @torch.no_grad()
     def forward(self, packed: Packed, *, keep: bool) -> Tensor:
         x_ND = self.cast[id(self.embed_VD)][packed.ids_N]
-        cos_1NK, sin_1NK = self.model.rope.half_split(packed.positions_N[None], self.dtype)
-        turns = (cos_1NK[0][:, None], sin_1NK[0][:, None])
+        cos_1NK, sin_1NK = self.model.rope.half_split(packed.positions_N[None], torch.float32)
+        turns = (cos_1NK[0].contiguous(), sin_1NK[0].contiguous())
         kept: list[_Kept] = []
         for layer in self.layers:
             x_ND = self._forward(layer, x_ND, turns, packed, kept if keep else None)
         rows_U, where_M = torch.unique(packed.source_M, return_inverse=True)
         last_UD = x_ND[rows_U]
-        y_UD, rms_U1 = norm(last_UD, self.norm.weight_D, self.config.rms_norm_eps)
+        y_UD, rms_U1 = self.ops.norm(last_UD, self.norm.weight_D, self.config.rms_norm_eps)
         if keep:
             self._run = (packed, last_UD, rms_U1, kept, turns, rows_U)
             self._where_M = where_M
@@ -133,9 +137,7 @@ class PackedTrainer:
         packed, last_UD, rms_U1, kept, turns, rows_U = self._run
         self._run = None
         grad_UD = torch.zeros_like(last_UD).index_add_(0, self._where_M, grad_MD)
-        dlast_UD, dweight_D = norm_backward(grad_UD, last_UD, rms_U1, self.norm.weight_D, learns=self.norm.learns)
-        if dweight_D is not None:
-            self.norm.add(dweight_D)
+        dlast_UD = self._norm_backward(self.norm, grad_UD, last_UD, rms_U1, None)
         dx_ND = torch.zeros((len(packed.ids_N), last_UD.shape[1]), dtype=last_UD.dtype, device=last_UD.device)
         dx_ND[rows_U] = dlast_UD
         for layer in reversed(self.layers):
@@ -153,70 +155,56 @@ class PackedTrainer:
     def _forward(
         self, layer: _Layer, x_ND: Tensor, turns: tuple[Tensor, Tensor], packed: Packed, kept: list[_Kept] | None
     ) -> Tensor:
-        n, config = len(x_ND), self.config
+        n, config, ops = len(x_ND), self.config, self.ops
         H, G, K, eps = config.heads, config.kv_heads, config.head_dim, config.rms_norm_eps
-        normed_ND, rms_N1 = norm(x_ND, layer.first.weight_D, eps)
+        normed_ND, rms_N1 = ops.norm(x_ND, layer.first.weight_D, eps)
         qkv_NJK = layer.qkv(normed_ND).view(n, H + 2 * G, K)
-        qk_NJK, v_NGK = qkv_NJK[:, : H + G], qkv_NJK[:, H + G :]
-        normed_NJK, qk_rms = qk_NJK, None
+        qk_NJK = qk_rms = None
         if layer.q_norm is not None:
-            normed_NJK, qk_rms = norm(qk_NJK, self._qk_weight(layer), eps)
-        turned_NJK = rotate(normed_NJK, *turns)
-        q_NHK, k_NGK = turned_NJK[:, :H], turned_NJK[:, H:]
-        mixed_NHK, weights = attend(q_NHK, k_NGK, v_NGK, packed.blocks, keep=kept is not None)
-        mixed_NI = mixed_NHK.reshape(n, H * K)
-        middle_ND = x_ND + layer.o(mixed_NI)
-        second_ND, second_rms_N1 = norm(middle_ND, layer.second.weight_D, eps)
+            qk_NJK = qkv_NJK[:, : H + G].clone()
+            qkv_NJK[:, : H + G], qk_rms = HEAD_NORMS.norm(qk_NJK, self._qk_weight(layer), eps)
+        ops.rotate_(qkv_NJK, turns, H + G)
+        mixed_NHK, weights = attend(ops, qkv_NJK, G, packed.blocks, keep=kept is not None)
+        mixed_NI = mixed_NHK.view(n, H * K)
+        middle_ND = layer.o(mixed_NI).add_(x_ND)
+        second_ND, second_rms_N1 = ops.norm(middle_ND, layer.second.weight_D, eps)
         gate_up_NF2 = layer.gate_up(second_ND)
-        y_ND = middle_ND + layer.down(swiglu(gate_up_NF2))
+        y_ND = layer.down(ops.swiglu(gate_up_NF2)).add_(middle_ND)
         if kept is not None:
             kept.append(
-                _Kept(
-                    x_ND,
-                    rms_N1,
-                    qk_NJK,
-                    qk_rms,
-                    q_NHK,
-                    k_NGK,
-                    v_NGK,
-                    weights,
-                    mixed_NI,
-                    middle_ND,
-                    second_rms_N1,
-                    gate_up_NF2,
-                )
+                _Kept(x_ND, rms_N1, qk_NJK, qk_rms, qkv_NJK, weights, mixed_NI, middle_ND, second_rms_N1, gate_up_NF2)
             )
         return y_ND
 
     def _backward(
         self, layer: _Layer, dy_ND: Tensor, kept: _Kept, turns: tuple[Tensor, Tensor], packed: Packed
     ) -> Tensor:
-        n, config = len(dy_ND), self.config
+        n, config, ops = len(dy_ND), self.config, self.ops
         H, G, K = config.heads, config.kv_heads, config.head_dim
-        dgate_up = swiglu_backward(layer.down.backward(dy_ND, swiglu(kept.gate_up_NF2)), kept.gate_up_NF2)
-        second_ND = _normed(kept.middle_ND, kept.second_rms_N1, layer.second.weight_D)
-        dsecond_ND = layer.gate_up.backward(dgate_up, second_ND)
-        through_ND, dweight_D = norm_backward(
-            dsecond_ND, kept.middle_ND, kept.second_rms_N1, layer.second.weight_D, learns=layer.second.learns
+        dgate_up = kept.gate_up_NF2  # its gradient takes its place
+        active_NF = ops.swiglu_backward_(layer.down.pull(dy_ND), dgate_up)
+        layer.down.learn(dy_ND, active_NF)
+        layer.gate_up.learn(dgate_up, _normed(kept.middle_ND, kept.second_rms_N1, layer.second.weight_D))
+        dmiddle_ND = self._norm_backward(
+            layer.second, layer.gate_up.pull(dgate_up), kept.middle_ND, kept.second_rms_N1, dy_ND
         )
-        if dweight_D is not None:
-            layer.second.add(dweight_D)
-        dmiddle_ND = dy_ND + through_ND
-        dmixed_NHK = layer.o.backward(dmiddle_ND, kept.mixed_NI).view(n, H, K)
-        dq_NHK, dk_NGK, dv_NGK = attend_backward(
-            dmixed_NHK, kept.q_NHK, kept.k_NGK, kept.v_NGK, packed.blocks, kept.weights
-        )
-        dqk_NJK = rotate(torch.cat((dq_NHK, dk_NGK), dim=1), *turns, back=True)
+        dmixed_NHK = layer.o.pull(dmiddle_ND).view(n, H, K)
+        layer.o.learn(dmiddle_ND, kept.mixed_NI)
+        dqkv_NJK = attend_backward(ops, dmixed_NHK, kept.qkv_NJK, G, packed.blocks, kept.weights)
+        ops.rotate_(dqkv_NJK, turns, H + G, back=True)
         if kept.qk_rms is not None:
-            dqk_NJK = self._qk_norm_backward(layer, dqk_NJK, kept)
-        dqkv_NO = torch.cat((dqk_NJK, dv_NGK), dim=1).view(n, (H + 2 * G) * K)
-        dnormed_ND = layer.qkv.backward(dqkv_NO, _normed(kept.x_ND, kept.rms_N1, layer.first.weight_D))
-        through_ND, dweight_D = norm_backward(
-            dnormed_ND, kept.x_ND, kept.rms_N1, layer.first.weight_D, learns=layer.first.learns
-        )
+            dqkv_NJK[:, : H + G] = self._qk_norm_backward(layer, dqkv_NJK[:, : H + G], kept)
+        dqkv_NO = dqkv_NJK.view(n, (H + 2 * G) * K)
+        layer.qkv.learn(dqkv_NO, _normed(kept.x_ND, kept.rms_N1, layer.first.weight_D))
+        return self._norm_backward(layer.first, layer.qkv.pull(dqkv_NO), kept.x_ND, kept.rms_N1, dmiddle_ND)
+
+    def _norm_backward(
+        self, vector: Vector, dy_ND: Tensor, x_ND: Tensor, rms_N1: Tensor, base_ND: Tensor | None
+    ) -> Tensor:
+        dx_ND, dweight_D = self.ops.norm_backward(dy_ND, x_ND, rms_N1, vector.weight_D, base_ND, learns=vector.learns)
         if dweight_D is not None:
-            layer.first.add(dweight_D)
-        return dmiddle_ND + through_ND
+            vector.add(dweight_D)
+        return dx_ND
 
     def _qk_weight(self, layer: _Layer) -> Tensor:
         """The norms of queries and keys as one weight (J, K)."""
@@ -228,12 +216,18 @@ class PackedTrainer:
     def _qk_norm_backward(self, layer: _Layer, dqk_NJK: Tensor, kept: _Kept) -> Tensor:
         assert layer.q_norm is not None
         assert layer.k_norm is not None
+        assert kept.qk_NJK is not None
         assert kept.qk_rms is not None
         H = self.config.heads
         found = []
         for part, vector in ((slice(0, H), layer.q_norm), (slice(H, None), layer.k_norm)):
-            d_NJK, dweight_K = norm_backward(
-                dqk_NJK[:, part], kept.qk_NJK[:, part], kept.qk_rms[:, part], vector.weight_D, learns=vector.learns
+            d_NJK, dweight_K = HEAD_NORMS.norm_backward(
+                dqk_NJK[:, part],
+                kept.qk_NJK[:, part],
+                kept.qk_rms[:, part],
+                vector.weight_D,
+                None,
+                learns=vector.learns,
             )
             if dweight_K is not None:
                 vector.add(dweight_K)
@@ -272,6 +266,7 @@ class PlainTrainer:
 
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         self.model, self.dtype = model, dtype
+        self.ops: Ops = learn_ops(dtype, model.lm_head.weight.device)
         self.routed = bool(getattr(model.config, "routed_experts", 0))
         self.loads: dict[int, Tensor] = {}
         self._run: tuple[Tensor, Tensor] | None = None
@@ -290,12 +285,11 @@ class PlainTrainer:
                 ids_BT = packed.ids_N[block.index_BT]
                 kinds: dict[str, Any] = {"routes": []} if self.routed and keep else {}
                 x_BTD = self.model.hidden(ids_BT, **kinds)
-                real_Q = torch.zeros(ids_BT.numel(), dtype=torch.bool, device=ids_BT.device)
-                real_Q[block.real_Q] = True
+                real_BT = block.index_BT >= 0
                 routes.append(kinds.get("routes", []))
-                reals.append(real_Q.view_as(ids_BT))
-                outs.append(x_BTD.flatten(0, 1)[block.real_Q])
-            rows_N = torch.cat([block.rows_Q for block in blocks])
+                reals.append(real_BT)
+                outs.append(x_BTD[real_BT])
+            rows_N = torch.cat([block.index_BT[block.index_BT >= 0] for block in blocks])
             order_N = torch.empty_like(rows_N)
             order_N[rows_N] = torch.arange(len(rows_N), device=rows_N.device)
             found_ND = torch.cat(outs)[order_N]
@@ -335,8 +329,8 @@ class PlainTrainer:
         return self.dtype != torch.float32
 
 
-def open_trainer(model: Any, dtype: torch.dtype, *, plain: bool = False) -> Trainer:
-    """The fast one where there is one for this architecture."""
+def open_trainer(model: Any, dtype: torch.dtype, *, plain: bool = False, compiled: bool = True) -> Trainer:
+    """The fast one where there is one for this architecture; `compiled` lets it use C++ where there is a compiler."""
     if isinstance(model, Llama) and not plain:
-        return PackedTrainer(model, dtype)
+        return PackedTrainer(model, dtype, compiled=compiled)
     return PlainTrainer(model, dtype)

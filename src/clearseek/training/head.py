@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from clearseek.training.pointwise import Ops
+
 CHUNK_BYTES = 32 << 20
 """Logits held at once, in float32."""
 
@@ -35,7 +37,9 @@ def chunk_tokens(vocabulary: int) -> int:
 
 
 @torch.no_grad()
-def score_head(x_MD: Tensor, head_VD: Tensor, targets_M: Tensor, temperature: float, *, gradient: bool) -> HeadScores:
+def score_head(
+    ops: Ops, x_MD: Tensor, head_VD: Tensor, targets_M: Tensor, temperature: float, *, gradient: bool
+) -> HeadScores:
     """Scores of the targets under softmax(W x / temperature), in float32."""
     log_probs_M = torch.empty(len(x_MD), dtype=torch.float32, device=x_MD.device)
     entropy_M = torch.empty_like(log_probs_M)
@@ -43,32 +47,31 @@ def score_head(x_MD: Tensor, head_VD: Tensor, targets_M: Tensor, temperature: fl
     step = chunk_tokens(len(head_VD))
     for start in range(0, len(x_MD), step):
         part = slice(start, start + step)
-        log_p_CV = _log_softmax(x_MD[part], head_VD, temperature)
-        log_probs_M[part] = log_p_CV.gather(1, targets_M[part, None])[:, 0]
-        p_CV = log_p_CV.exp()
-        entropy_M[part] = -torch.linalg.vecdot(p_CV, log_p_CV.clamp_(min=-1e4))  # 0 x -inf is 0 here
+        log_probs_M[part], entropy_M[part], p_CV = ops.head_softmax_(
+            x_MD[part] @ head_VD.t(), targets_M[part], temperature
+        )
         if pull_MD is not None:
-            expected_CD = p_CV.to(head_VD.dtype) @ head_VD
+            expected_CD = p_CV @ head_VD
             pull_MD[part] = (head_VD[targets_M[part]] - expected_CD) / temperature
     return HeadScores(log_probs_M, entropy_M, pull_MD)
 
 
 @torch.no_grad()
 def add_head_gradient(
-    grad_VD: Tensor, x_MD: Tensor, head_VD: Tensor, targets_M: Tensor, upstream_M: Tensor, temperature: float
+    ops: Ops,
+    grad_VD: Tensor,
+    x_MD: Tensor,
+    head_VD: Tensor,
+    targets_M: Tensor,
+    upstream_M: Tensor,
+    temperature: float,
 ) -> None:
     """Add the gradient of `sum(upstream x log-probability)` with respect to the output matrix; logits once more."""
     step = chunk_tokens(len(head_VD))
     for start in range(0, len(x_MD), step):
         part = slice(start, start + step)
-        slope_CV = _log_softmax(x_MD[part], head_VD, temperature).exp_().neg_()
+        _, _, p_CV = ops.head_softmax_(x_MD[part] @ head_VD.t(), targets_M[part], temperature)
+        slope_CV = p_CV.neg_()
         slope_CV.scatter_add_(1, targets_M[part, None], torch.ones_like(slope_CV[:, :1]))
-        slope_CV *= (upstream_M[part] / temperature)[:, None]
-        grad_VD += (slope_CV.to(x_MD.dtype).t() @ x_MD[part]).to(grad_VD.dtype)
-
-
-def _log_softmax(x_CD: Tensor, head_VD: Tensor, temperature: float) -> Tensor:
-    logits_CV = (x_CD @ head_VD.t()).float()
-    if temperature != 1.0:
-        logits_CV /= temperature
-    return torch.log_softmax(logits_CV, dim=-1)
+        slope_CV *= (upstream_M[part] / temperature)[:, None].to(slope_CV.dtype)
+        grad_VD += (slope_CV.t() @ x_MD[part]).to(grad_VD.dtype)

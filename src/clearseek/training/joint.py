@@ -69,8 +69,12 @@ class Joint:
             return x_NI @ self.weight_OI.t()
         return torch.addmm(self.bias_O, x_NI, self.weight_OI.t())
 
-    def backward(self, dy_NO: Tensor, x_NI: Tensor) -> Tensor:
-        """The gradient of x; those of what learns are added to `.grad`."""
+    def pull(self, dy_NO: Tensor) -> Tensor:
+        """The gradient of x."""
+        return dy_NO @ self.weight_OI
+
+    def learn(self, dy_NO: Tensor, x_NI: Tensor) -> None:
+        """Add the gradients of what learns to `.grad`."""
         if self.grad_OI is not None:
             if self.grad_OI.dtype == dy_NO.dtype:
                 torch.addmm(self.grad_OI, dy_NO.t(), x_NI, beta=0.0 if self.fresh else 1.0, out=self.grad_OI)
@@ -89,7 +93,6 @@ class Joint:
                 if layer.bias.requires_grad:
                     add_gradient(layer.bias, dy_NO[:, rows].float().sum(0))
         self.fresh = False
-        return dy_NO @ self.weight_OI
 
 
 def add_gradient(parameter: Tensor, gradient: Tensor) -> None:

@@ -106,11 +106,14 @@ def compute_dtype(wanted: ComputeType, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if has_bf16_units() else torch.float32
 
 
-def open_learner(model: Any, settings: LearnerSettings | None = None, *, plain: bool = False) -> Learner:
+def open_learner(
+    model: Any, settings: LearnerSettings | None = None, *, plain: bool = False, compiled: bool = True
+) -> Learner:
     """Make a model ready to learn, in place: what learns becomes float32, the rest is frozen.
 
     With `lora`, adapters are added unless the model has some already. `plain` runs the model's own forward on padded
-    rows, which is what happens anyway for architectures without a fast path.
+    rows, which is what happens anyway for architectures without a fast path. `compiled` lets the fast path use C++
+    where there is a compiler.
     """
     settings = settings or LearnerSettings()
     if settings.method == "lora":
@@ -128,13 +131,13 @@ def open_learner(model: Any, settings: LearnerSettings | None = None, *, plain: 
         if not settings.train_embedding:
             model.model.embed_tokens.weight.requires_grad_(False)
             model.lm_head.weight.requires_grad_(False)
-    return Learner(model, settings, plain=plain)
+    return Learner(model, settings, plain=plain, compiled=compiled)
 
 
 class Learner:
     """Made by `open_learner`. `model` is the live model, fit for rollouts at any time; `dtype` what is computed in."""
 
-    def __init__(self, model: Any, settings: LearnerSettings, *, plain: bool = False) -> None:
+    def __init__(self, model: Any, settings: LearnerSettings, *, plain: bool = False, compiled: bool = True) -> None:
         self.model, self.settings = model, settings
         for parameter in model.parameters():
             if parameter.requires_grad and parameter.dtype != torch.float32:
@@ -143,7 +146,7 @@ class Learner:
         self.dtype = compute_dtype(settings.dtype, self.device)
         if self.dtype == torch.float32:
             model.float()
-        self.trainer = open_trainer(model, self.dtype, plain=plain)
+        self.trainer = open_trainer(model, self.dtype, plain=plain, compiled=compiled)
         self.names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         trainable = self.trainable()
         kinds = [
@@ -188,7 +191,7 @@ class Learner:
             packed = pack(pieces, self.device)
             tokens += len(packed.ids_N)
             x_MD = trainer.forward(packed, keep=True)
-            scores = score_head(x_MD, trainer.head(), packed.targets_M, temperature, gradient=True)
+            scores = score_head(trainer.ops, x_MD, trainer.head(), packed.targets_M, temperature, gradient=True)
             assert scores.pull_MD is not None
             leaf_M = scores.log_probs_M.requires_grad_()
             with torch.enable_grad():
@@ -201,7 +204,7 @@ class Learner:
             (upstream_M,) = torch.autograd.grad(found.loss, leaf_M)
             if head.requires_grad:
                 grad_VD = torch.zeros_like(head) if head.grad is None else head.grad
-                add_head_gradient(grad_VD, x_MD, trainer.head(), packed.targets_M, upstream_M, temperature)
+                add_head_gradient(trainer.ops, grad_VD, x_MD, trainer.head(), packed.targets_M, upstream_M, temperature)
                 head.grad = grad_VD
             pull_MD = scores.pull_MD.mul_(upstream_M[:, None].to(scores.pull_MD.dtype))
             trainer.backward(pull_MD, len(packed.targets_M) / every)
@@ -234,7 +237,9 @@ class Learner:
             for pieces in micro_batches(groups, self.settings.micro_batch_tokens, shared=self.trainer.shared):
                 packed = pack(pieces, self.device)
                 x_MD = self.trainer.forward(packed, keep=False)
-                scores = score_head(x_MD, self.trainer.head(), packed.targets_M, temperature, gradient=False)
+                scores = score_head(
+                    self.trainer.ops, x_MD, self.trainer.head(), packed.targets_M, temperature, gradient=False
+                )
                 places = packed.place_M.cpu()
                 log_probs_A[places], entropy_A[places] = scores.log_probs_M.cpu(), scores.entropy_M.cpu()
         lengths = tuple(len(completion) for group in groups for completion in group.completions)

@@ -52,20 +52,13 @@ class Piece:
 class Block:
     """Rows that attend in the same way: each to itself, causally, and to the `prefix` before it, the same for all.
 
-    `index_BT` says which of the N tokens stands where, with 0 where a row is shorter than the longest; those places
-    come last in a row, so no real token ever looks at them. `real_Q` are the flat places (of B x T) that are real,
-    `rows_Q` the tokens they are.
+    `index_BT` says which of the N tokens stands where, with -1 where a row is shorter than the longest; those places
+    come last in a row, so no real token ever looks at them. `keys_BS` is the same with the prefix's tokens in front.
     """
 
     index_BT: Tensor
-    real_Q: Tensor
-    rows_Q: Tensor
+    keys_BS: Tensor
     prefix: slice | None
-
-    @property
-    def full(self) -> bool:
-        """Whether no place is empty."""
-        return len(self.real_Q) == self.index_BT.numel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +179,8 @@ def _alike(rows: list[list[int]]) -> Iterator[list[list[int]]]:
 
 def _block(rows: list[list[int]], prefix: slice | None, device: torch.device) -> Block:
     width = max(map(len, rows))
-    index_BT = torch.tensor([[*row, *([0] * (width - len(row)))] for row in rows], device=device)
-    real = [number * width + place for number, row in enumerate(rows) for place in range(len(row))]
-    flat = [token for row in rows for token in row]
-    return Block(index_BT, torch.tensor(real, device=device), torch.tensor(flat, device=device), prefix)
+    index_BT = torch.tensor([[*row, *([-1] * (width - len(row)))] for row in rows], device=device)
+    if prefix is None:
+        return Block(index_BT, index_BT, None)
+    before_P = torch.arange(prefix.start, prefix.stop, device=device)
+    return Block(index_BT, torch.cat((before_P.expand(len(rows), -1), index_BT), dim=1), prefix)
