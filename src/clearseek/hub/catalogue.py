@@ -52,7 +52,7 @@ def catalogue() -> tuple[Entry, ...]:
     An entry whose adapter is not in the package is left out: it could not be had.
     """
     first = default_model()
-    can_be_had = [entry for entry in _written() if adapter_is_shipped(entry)]
+    can_be_had = [entry for entry in every_entry() if adapter_is_shipped(entry)]
     return tuple(
         dataclasses.replace(entry, aliases=(*entry.aliases, DEFAULT_ALIAS)) if entry.name == first else entry
         for entry in sorted(can_be_had, key=lambda entry: entry.name != first)
@@ -60,7 +60,8 @@ def catalogue() -> tuple[Entry, ...]:
 
 
 @functools.cache
-def _written() -> tuple[Entry, ...]:
+def every_entry() -> tuple[Entry, ...]:
+    """The catalogue as it is written: entries whose adapter is not in the package included."""
     text = resources.files("clearseek.hub").joinpath("catalogue.toml").read_text("utf-8")
     return parse_catalogue(text, "the catalogue")
 
