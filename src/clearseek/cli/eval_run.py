@@ -247,7 +247,7 @@ def _folder(folder: Path, books: Books) -> Who:
         if (folder / "recipe.toml").exists():
             raise UserError(f"The run in {folder} has no model yet: it is written when the run has ended.")
         raise UserError(f"{folder} is neither a run nor a Hugging Face folder: it has no config.json.")
-    torch_answerer = _needs_torch("clearseek.training.answer_torch").TorchAnswerer
+    answering = _needs_torch("clearseek.training.answer_torch")
     from clearseek.hub.files import hash_file
 
     digests = [f"{file.name} {hash_file(file)}" for file in sorted(weights.glob("*.safetensors"))]
@@ -260,15 +260,7 @@ def _folder(folder: Path, books: Books) -> Who:
         )
 
     def make() -> Answerer:
-        import torch
-
-        from clearseek.ledger.meter import Meter
-        from clearseek.modeling import load_model
-        from clearseek.training.learner import compute_dtype
-
-        dtype = compute_dtype("auto", torch.device("cpu"))
-        model = load_model(weights, dtype)
-        made: Answerer = torch_answerer(model, chat, Meter(books.sink, machine=books.rates), None, dtype)
+        made: Answerer = answering.open_folder(weights, chat, books.sink, books.rates)
         return made
 
     return Who(folder.resolve().name, digest, "torch", "native", make)

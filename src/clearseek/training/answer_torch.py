@@ -7,17 +7,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from clearseek.hub.chat_template import THINK_CLOSE
+from clearseek.ledger.entry import Draft
 from clearseek.ledger.meter import Meter
+from clearseek.ledger.prices import Rates
+from clearseek.modeling import load_model
 from clearseek.modeling.chat_ids import Message
 from clearseek.training.chat_format import CLOSING, ChatFormat
 from clearseek.training.evaluate import Answered, Ask
 from clearseek.training.evaluation import Conditions, Finish
 from clearseek.training.flops import rollout_flops, sizes_of
+from clearseek.training.learner import compute_dtype
 from clearseek.training.packing import Group
 from clearseek.training.rollout import rollout
 from clearseek.training.rows import Sample, Sampling
@@ -131,6 +136,15 @@ class TorchAnswerer:
             tokens=len(one.ids),
             seconds=seconds,
         )
+
+
+def open_folder(
+    weights: Path, chat: ChatFormat, sink: Callable[[Draft], object], rates: Rates | None = None
+) -> TorchAnswerer:
+    """An answerer over a Hugging Face folder, on the accelerator where there is one. Raises ModelingError."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = compute_dtype("auto", device)
+    return TorchAnswerer(load_model(weights, dtype, device), chat, Meter(sink, machine=rates), dtype=dtype)
 
 
 @dataclass
