@@ -34,7 +34,7 @@ from clearseek.training.rows import Sampling
 from clearseek.training.stage import seed_of
 from clearseek.training.workbench import Bench, some
 
-PROBE_ROWS, PROBE_TOKENS = 32, 12
+PROBE_PROMPTS, PROBE_ROWS, PROBE_TOKENS = 4, 64, 12
 TEACH = 0.7
 """Share of sampled tokens that are taken to be trained on."""
 SPREAD = (0.6, 1.7)
@@ -240,13 +240,12 @@ def _answer(task: Task, problem: Any, bench: Bench) -> Sequence[int]:
 
 def _generate(learner: Learner, prompts: list[list[int]]) -> float:
     """Tokens a second of a full batch. What is compiled or packed once is not counted."""
-    many = (prompts * (PROBE_ROWS // len(prompts) + 1))[:PROBE_ROWS]
+    few, group = prompts[:PROBE_PROMPTS], PROBE_ROWS // min(PROBE_PROMPTS, len(prompts))
     how = Sampling(max_new=PROBE_TOKENS)
-    rollout(learner.model, many[:2], sampling=Sampling(max_new=2), dtype=learner.dtype)
+    rollout(learner.model, few[:1], sampling=Sampling(max_new=2), dtype=learner.dtype)
     started = time.perf_counter()
-    rollout(learner.model, many, sampling=how, dtype=learner.dtype, max_rows=PROBE_ROWS)
-    # reading the prompts is shared by a group, and its cost is in the probe but hardly in a run
-    return len(many) * PROBE_TOKENS / (time.perf_counter() - started)
+    rollout(learner.model, few, group_size=group, sampling=how, dtype=learner.dtype, max_rows=PROBE_ROWS)
+    return len(few) * group * PROBE_TOKENS / (time.perf_counter() - started)
 
 
 def _train(learner: Learner, examples: list[Group]) -> float:

@@ -1,0 +1,146 @@
+"""Recipes: what is wrong is told with its line and the nearest word; what is read is written back whole."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from clearseek.errors import UsageError, UserError  # noqa: E402
+from clearseek.training.recipe import parse_recipe, read_recipe, with_budget, write_recipe  # noqa: E402
+from clearseek.training.tables import Source, write_toml  # noqa: E402
+
+RECIPES = Path(__file__).parent.parent.parent / "recipes"
+GOOD = """
+name = "mine"
+base = "smollm2-135m-instruct"
+suite = "r1"
+[[stage]]
+kind = "sft"
+steps = 10
+"""
+
+
+def read(text: str, tmp_path: Path) -> Any:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    return read_recipe(path)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_recipes_are_read_and_written_back_the_same(path: Path) -> None:
+    recipe = read_recipe(path)
+    text = write_recipe(recipe, "Resolved.")
+    again = parse_recipe(tomllib.loads(text), Source("resolved", text), path.parent)
+    assert again == recipe
+    assert again.fingerprint == recipe.fingerprint
+    assert len({stage.name for stage in recipe.stages}) == len(recipe.stages)
+
+
+def test_what_is_left_out_is_derived_and_written_down(tmp_path: Path) -> None:
+    recipe = read(GOOD, tmp_path)
+    assert (recipe.seed, recipe.learner.method, recipe.learner.rank) == (1, "lora", 32)
+    assert recipe.learner.seed == recipe.seed
+    resolved = tomllib.loads(write_recipe(recipe))
+    assert resolved["stage"][0]["name"] == "sft"
+    assert resolved["stage"][0]["examples"] == 16
+    assert resolved["lora"]["betas"] == [0.9, 0.99]
+    assert "money" not in str(resolved)
+    assert resolved["budget"] == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("suite =", "siute ="), r"line 4: the recipe has no key `siute`; did you mean `suite`"),
+        (("steps = 10", "stpes = 10"), r"line 7: \[stage\] has no key `stpes`; did you mean `steps`"),
+        (('"sft"', '"sfd"'), r"line 6: there is no kind `sfd`; did you mean `sft`"),
+        (('"sft"', '"pretrain"'), r"line 6: stages of kind `pretrain` are not built yet"),
+        (('kind = "sft"\n', ""), r"line 5: a stage needs a `kind`"),
+        (("steps = 10", 'steps = "ten"'), r"line 7: `steps` must be a whole number"),
+        (("steps = 10", "steps = -1"), r"line 5: .*no negative numbers"),
+        (("steps = 10", 'steps = 1\ndecay = "linaer"'), r'line 8: `decay` must be one of .*did you mean "linear"'),
+        (("steps = 10", 'steps = 1\nstart = "bsae"'), r'line 8: `start` must be "here" or "base"'),
+        (("[[stage]]", "[lora]\nrnak = 3\n[[stage]]"), r"line 6: \[lora\] has no key `rnak`; did you mean `rank`"),
+        (("[[stage]]", "[lora]\n[full]\n[[stage]]"), r"both \[lora\] and \[full\]"),
+        (("[[stage]]", "[budget]\nminutes = 0\n[[stage]]"), r"line 5: `minutes` of a budget must be above 0"),
+        (("[[stage]]", "[budget]\nminuts = 9\n[[stage]]"), r"line 6: .*did you mean `minutes`"),
+        (("[[stage]]", '[[tasks]]\ngenerater = "gcd"\n[[stage]]'), r"line 6: .*did you mean `generator`"),
+        (("[[stage]]", '[checkpoints]\nkeep = "some"\n[[stage]]'), r"line 6: `keep` must be a whole number or one of"),
+        (('base = "smollm2-135m-instruct"\n', ""), r"needs `base`, or \[architecture\]"),
+        (('suite = "r1"\n', ""), r"names no problems"),
+        (('name = "mine"\n', ""), r"a recipe needs `name`"),
+        (('"mine"', '"My Run"'), r"line 2: a recipe's name is made of"),
+        (('[[stage]]\nkind = "sft"\nsteps = 10\n', ""), r"has no stages"),
+        (("steps = 10", "steps = "), r"is not valid TOML: .*line 7"),
+        (("[[stage]]", 'seed = true\n[[stage]]'), r"line 5: `seed` must be a whole number"),
+        (("steps = 10", 'steps = 1\nname = "setup"'), r"the name `setup` is taken"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_line(change: tuple[str, str], said: str, tmp_path: Path) -> None:
+    assert change[0] in GOOD
+    with pytest.raises(UsageError, match=said):
+        read(GOOD.replace(*change), tmp_path)
+
+
+def test_lines_are_those_of_the_stage_that_is_meant(tmp_path: Path) -> None:
+    text = GOOD + '[[stage]]\nkind = "grpo"\nsteps = 3\ntemprature = 1.0\n'
+    with pytest.raises(UsageError, match=r"line 11: .*did you mean `temperature`"):
+        read(text, tmp_path)
+
+
+def test_a_recipe_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot be read: no such file"):
+        read_recipe(tmp_path / "gone.toml")
+
+
+def test_scale_multiplies_steps_and_is_gone_from_the_resolved_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(GOOD.replace('suite = "r1"', 'suite = "r1"\nscale = 0.5'))
+    assert read_recipe(path).stages[0].settings.steps == 5
+    assert read_recipe(path, scale=0.01).stages[0].settings.steps == 1
+    assert "scale" not in write_recipe(read_recipe(path))
+
+
+def test_the_budget_of_the_command_line_comes_before_the_recipes_and_changes_no_fingerprint(tmp_path: Path) -> None:
+    recipe = read(GOOD, tmp_path)
+    more = with_budget(recipe, 3.0, None)
+    assert more.budget.minutes == 3.0
+    assert more.fingerprint == recipe.fingerprint
+    with pytest.raises(UsageError, match="above 0"):
+        with_budget(recipe, -1.0, None)
+
+
+def test_paths_are_meant_from_the_recipes_folder(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def make(rng, index): ...\n")
+    text = GOOD.replace('suite = "r1"', '[[tasks]]\npython = "own.py"').replace(
+        "smollm2-135m-instruct", "./models/base"
+    )
+    recipe = read(text, tmp_path)
+    assert recipe.tasks[0].spec.python == str(tmp_path / "own.py")
+    assert recipe.base == str((tmp_path / "models" / "base").resolve())
+    before = recipe.fingerprint
+    (tmp_path / "own.py").write_text("def make(rng, index): return 1\n")
+    assert read(text, tmp_path).fingerprint != before  # another task is another recipe
+
+
+VALUES = st.recursive(
+    st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+TABLE = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), VALUES, max_size=4)
+
+
+@given(TABLE, TABLE, st.lists(TABLE, min_size=1, max_size=2))
+def test_whatever_is_written_as_toml_reads_back(top: dict[str, Any], inner: dict[str, Any], many: list[Any]) -> None:
+    whole = {**top, "one": inner, "many": many}
+    assert tomllib.loads(write_toml(whole)) == whole
