@@ -88,15 +88,16 @@ def _run(source: Path, folder: Path, stdin: str, seconds: float) -> tuple[str, s
     started = time.monotonic()
     timer.start()
     try:
-        # read() returns at the end of the pipe: when the process has ended, for nothing else can hold its end
         output = process.stdout.read(MAX_OUTPUT + 1)
-        if len(output) > MAX_OUTPUT:
-            return "", "more than 1 MB of output"
-        process.wait()
+        if len(output) <= MAX_OUTPUT:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and its number still its own
     finally:
         timer.cancel()
-        _kill(process)
+        _kill(process)  # whatever it left in its session
+        process.wait()
         process.stdout.close()
+    if len(output) > MAX_OUTPUT:
+        return "", "more than 1 MB of output"
     if time.monotonic() - started >= seconds or process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         return "", "too slow"
     if process.returncode != 0:
@@ -112,7 +113,6 @@ def _feed(process: subprocess.Popen[bytes], content: bytes) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=5)
+    if process.returncode is None:  # after that its number may be another's
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
