@@ -19,7 +19,8 @@ from clearseek.tasks.task import SPLITS, Task
 
 SPACES = {
     "chain_sum": 100_000,
-    "products": 39_000, "gcd": 39_000,
+    "products": 39_000,
+    "gcd": 39_000,
     "fraction_simplification": 20_000,
 }
 
