@@ -111,6 +111,8 @@ def test_to_json_and_back_and_into_a_receipt(tmp_path: Path) -> None:
     assert dataclasses.replace(from_json(document, "it"), seconds=found.seconds) == found
     pattern = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")  # as the receipt's schema wants
     assert all(pattern.match(name) for name in document["results"])
+    long = evaluate(Says(even), asked(2, **{f"{'x' * 40}{end}": "trained" for end in "ab"}), HOW)
+    assert len([name for name in results_of(long) if name.startswith("accuracy_x") and pattern.match(name)]) == 2
     assert document["results"]["accuracy_easy"]["low"] == pytest.approx(wilson(8, 10).low)
     assert "n=10, seed 3" in document["results"]["mean"]["how"]
     assert results_of(found)["mean_unseen"].value == 0.5

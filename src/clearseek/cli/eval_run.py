@@ -82,7 +82,7 @@ def run(wanted: Wanted) -> None:
         if other is None:
             raise UsageError("An evaluation made before is compared with another: add --compare OTHER.json.")
         one = read_evaluation(Path(wanted.model))
-        _tell(wanted, [one], compare(other, one), None)
+        _conclude(wanted, [one], compare(other, one), wanted.out)
         return
     settings = load_settings(engine_url=wanted.engine_url)
     members = tasks_of(wanted.suite, wanted.tasks)
@@ -100,9 +100,14 @@ def run(wanted: Wanted) -> None:
             answerer = lazily
         with disk_errors_told("Keeping the evaluation", folder):
             write_aside(folder / f"{how.arm}.json", _pretty(as_json(found[-1])))
-    comparison = None if other is None else compare(other, found[0])
-    with disk_errors_told("Keeping the evaluation", folder):
-        write_aside(folder / "report.html", html_page(found, comparison).encode())
+    _conclude(wanted, found, None if other is None else compare(other, found[0]), folder)
+
+
+def _conclude(wanted: Wanted, found: list[Evaluation], comparison: Comparison | None, folder: Path | None) -> None:
+    if folder is not None:
+        with disk_errors_told("Keeping the evaluation", folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_aside(folder / "report.html", html_page(found, comparison).encode())
     _tell(wanted, found, comparison, folder)
 
 
@@ -152,6 +157,8 @@ def conditions_of(wanted: Wanted, who: Who) -> list[Conditions]:
         budgets = sorted(wanted.budgets, reverse=True) if wanted.budgets else [default]  # type: ignore[assignment]
     elif wanted.budgets:
         raise UsageError("There is nothing to budget with --thinking off.")
+    if wanted.budgets and who.by == "remote":
+        raise UsageError("A remote engine closes its thinking as it likes: --budget is for models of this machine.")
     base = Conditions(
         model=who.name,
         digest=who.digest,

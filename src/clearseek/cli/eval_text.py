@@ -39,7 +39,8 @@ def show(evaluations: Sequence[Evaluation], comparison: Comparison | None, folde
         for remark in comparison.remarks:
             console.print(remark, markup=False)
     if folder is not None:
-        console.print(f"Transcripts, figures and report.html are in {folder}", markup=False, soft_wrap=True)
+        what = "Transcripts, figures and report.html are" if first.rows else "report.html is"
+        console.print(f"{what} in {folder}", markup=False, soft_wrap=True)
 
 
 def _tasks(one: Evaluation) -> Table:

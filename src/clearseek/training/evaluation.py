@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
@@ -216,8 +217,10 @@ def results_of(evaluation: Evaluation) -> dict[str, Quantity]:
 
 
 def _name(what: str, task: str) -> str:
+    """A name as receipts take it. Long ones keep a few digits of their digest, so that no two become one."""
     kept = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in task.lower())
-    return f"{what}_{kept}"[:40]
+    whole = f"{what}_{kept}"
+    return whole if len(whole) <= 40 else f"{whole[:33]}_{hashlib.sha256(task.encode()).hexdigest()[:6]}"
 
 
 def as_json(evaluation: Evaluation, name: str | None = None) -> dict[str, Any]:
