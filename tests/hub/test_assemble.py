@@ -213,6 +213,7 @@ def test_a_wrong_base_a_corrupt_adapter_and_a_wrong_result_are_told(base: Path, 
         ({"blk.0.attn_q.weight.lora_a": (5, 64), "blk.0.attn_q.weight.lora_b": (64, 5)}, "its rank is 4"),
         ({"blk.0.attn_q.weight.lora_a": (4, 64)}, "no part of an adapter"),
         ({"odd": (4, 64)}, "no part of an adapter"),
+        ({"odd.lora_s": (4,)}, "scales that do not fit"),
     ],
 )
 def test_an_adapter_that_does_not_fit(

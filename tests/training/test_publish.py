@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from clearseek.errors import UserError  # noqa: E402
-from clearseek.hub.adapter import read_adapter  # noqa: E402
+from clearseek.hub.adapter import AdapterBase, read_adapter  # noqa: E402
 from clearseek.hub.assemble import assemble  # noqa: E402
 from clearseek.hub.errors import HubError  # noqa: E402
 from clearseek.hub.gguf_file import read_header  # noqa: E402
@@ -30,6 +31,7 @@ from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.export_gguf import export_gguf  # noqa: E402
 from clearseek.modeling.export_hf import export_hf  # noqa: E402
 from clearseek.modeling.export_lora import load_peft  # noqa: E402
+from clearseek.modeling.gguf_weights import pairs_together  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.modeling.lora import lora_layers, merge_lora, remove_lora  # noqa: E402
 from clearseek.modeling.tokenizer import Tokenizer  # noqa: E402
@@ -143,13 +145,37 @@ def test_rounded_factors_keep_their_bits_and_no_more(rank: int) -> None:
             coarse(torch.tensor([[bad]]), 1)
 
 
-def test_rounding_costs_little_and_says_how_much() -> None:
+@pytest.mark.parametrize(("kind", "most"), [("bf16", 0.004), ("i8", 0.02)])
+def test_rounding_costs_little_and_says_how_much(kind: Any, most: float) -> None:
     torch.manual_seed(0)
-    a, b = torch.randn(8, 64), torch.randn(96, 8)
-    made = rounded(a, b, 1 / 3)
+    a, b = torch.randn(8, 64), torch.randn(96, 8) * torch.exp(torch.randn(8))
+    a[3], b[:, 5] = 0, 0  # what never learned
+    made = rounded(a, b, 1 / 3, kind=kind)
     error = (made.delta_OI() - (b @ a).double() / 3).norm() / ((b @ a).double() / 3).norm()
     assert made.error == pytest.approx(float(error), rel=1e-4)
-    assert 0 < made.error < 0.004
+    assert 0 < made.error < most
+    assert rounded(a * 0, b).delta_OI().abs().max() == 0
+    with pytest.raises(ModelingError, match="not numbers"):
+        rounded(a / 0, b, kind=kind)
+
+
+@pytest.mark.parametrize("kind", ["bf16", "i8"])
+@pytest.mark.parametrize("rank", [1, 8, 64])
+def test_what_is_stored_is_exact_and_is_what_was_rounded(kind: Any, rank: int, tmp_path: Path) -> None:
+    torch.manual_seed(rank)
+    a, b = torch.randn(rank, 64) * 1e-3, torch.randn(64, rank) * torch.exp(5 * torch.randn(rank))
+    layers = {f"model.layers.0.self_attn.{part}_proj": rounded(a, b, 0.7, kind=kind) for part in ("q", "o")}
+    base = AdapterBase("x", "0" * 64, "0" * 64, "keep")
+    adapter = write_adapter(tmp_path, "x", base, CONFIG, layers)
+    for ours, theirs, heads in (("o", "attn_output", 0), ("q", "attn_q", 4)):
+        a_RI, b_OR = adapter.factors(f"blk.0.{theirs}.weight")  # refuses what is not on the grid
+        one = layers[f"model.layers.0.self_attn.{ours}_proj"]
+        assert (torch.from_numpy(a_RI) == one.a_RI).all()
+        assert (torch.from_numpy(b_OR) == (pairs_together(one.b_OR, heads) if heads else one.b_OR)).all()
+        order = torch.randperm(rank)
+        assert torch.equal(one.b_OR[:, order] @ one.a_RI[order], one.delta_OI())
+    size = (tmp_path / "adapter.safetensors").stat().st_size
+    assert size < 2 * 128 * rank * (1.1 if kind == "i8" else 2.1) + 1000
 
 
 @pytest.mark.parametrize("shape", [(96, 64), (64, 96), (64, 64)])
@@ -159,9 +185,9 @@ def test_low_rank_is_the_nearest_matrix(shape: tuple[int, int]) -> None:
     made = low_rank(d, 7)
     s = torch.linalg.svdvals(d)
     best = float((s[7:].square().sum() / s.square().sum()).sqrt())
-    assert best <= made.error < best + 1e-3
+    assert best <= made.error < best + 2e-3
     exact = torch.randn(shape[0], 3, dtype=torch.float64) @ torch.randn(3, shape[1], dtype=torch.float64)
-    assert low_rank(exact, 7).error < 0.005  # of rank 3: what is asked beyond is nothing
+    assert low_rank(exact, 7).error < 0.02  # of rank 3: what is asked beyond is nothing
     assert low_rank(torch.zeros(shape), 2).delta_OI().abs().max() == 0
     for bad in (0, 65):
         with pytest.raises(ModelingError, match="no part of rank"):
@@ -177,7 +203,7 @@ def test_every_form_of_an_adapter_is_one_model(tmp_path: Path) -> None:
     for name, layer in lora_layers(shop.learner.model).items():
         assert torch.equal(layer.lora_B, learned[name])  # the model that learns is left alone
     assert set(done.errors) == set(learned)
-    assert max(done.errors.values()) < 0.005
+    assert max(done.errors.values()) < 0.02
     from_folder = logits(load_model(run.folder / "model"))
     served = logits(load_model(run.folder / "model.gguf"))
     peft = load_model(run.base)

@@ -1,8 +1,9 @@
 """Adapters that ClearSeek ships or made: a few megabytes that, over a base model, are a model of its own.
 
     adapter.json           what it is, over which base, and which bytes must come out
-    adapter.safetensors    `<tensor>.lora_a` (rank, in) and `<tensor>.lora_b` (out, rank), by the GGUF's names of the
-                           tensors and with its order of rows; vectors (norms) that replace the base's, as float32
+    adapter.safetensors    `<tensor>.lora_a` (rank, in), `<tensor>.lora_b` (out, rank) and, where these are of 8 bits,
+                           `<tensor>.lora_s` (rank), which the columns of B are multiplied by; by the GGUF's names of
+                           the tensors and with its order of rows; vectors (norms) that replace the base's, as float32
 
 A weight becomes W + B A. The numbers are so coarse (`EXACT_BITS`) that every product and every sum of them is exact
 in float64, in whatever order it is formed: so the same file comes out on every processor, with every BLAS.
@@ -50,7 +51,8 @@ class AdapterBase:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter, read and checked. `pairs` are A and B by tensor name, `vectors` what replaces the base's. `sha256`
+    """An adapter, read and checked. `pairs` are A and B by tensor name, `scales` what B's columns are multiplied by
+    where that is said, `vectors` what replaces the base's. `sha256`
     is of adapter.safetensors; `result_sha256` of the assembled file, None while that is not known yet."""
 
     name: str
@@ -60,6 +62,7 @@ class Adapter:
     rank: int
     metadata: Mapping[str, str | int]
     pairs: Mapping[str, tuple[StoredTensor, StoredTensor]]
+    scales: Mapping[str, StoredTensor]
     vectors: Mapping[str, StoredTensor]
     result_sha256: str | None
     result_bytes: int | None
@@ -71,6 +74,8 @@ class Adapter:
     def factors(self, tensor: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """A (rank, in) and B (out, rank) of one tensor. Raises BadModelFile where their products are not exact."""
         a_RI, b_OR = (read_tensor(self.weights, half) for half in self.pairs[tensor])
+        if tensor in self.scales:
+            b_OR = b_OR * read_tensor(self.weights, self.scales[tensor])
         for x in (a_RI, b_OR):
             if not on_grid(x, self.rank):
                 raise BadModelFile(
@@ -112,6 +117,9 @@ def read_adapter(folder: Path) -> Adapter:
                 f"The adapter {adapter.name} has for {name} the shapes {a.shape} and {b.shape}, and its rank is "
                 f"{adapter.rank}."
             )
+    for name, scale in adapter.scales.items():
+        if name not in adapter.pairs or scale.shape != (adapter.rank,):
+            raise BadModelFile(f"The adapter {adapter.name} has for {name} scales that do not fit its factors.")
     return adapter
 
 
@@ -146,7 +154,7 @@ def _adapter(folder: Path, said: dict[str, Any]) -> Adapter:
         raise ValueError("`metadata` holds more than texts and whole numbers")
     if said["quant"] != RESULT_QUANT or base["quant"] not in QUANTS:
         raise ValueError("it names a quantisation that is not known")
-    pairs, vectors = _parts(folder / WEIGHTS)
+    pairs, scales, vectors = _parts(folder / WEIGHTS)
     return Adapter(
         name=str(said["name"]),
         folder=folder,
@@ -155,23 +163,29 @@ def _adapter(folder: Path, said: dict[str, Any]) -> Adapter:
         rank=rank,
         metadata=dict(metadata),
         pairs=pairs,
+        scales=scales,
         vectors=vectors,
         result_sha256=result.get("sha256"),
         result_bytes=result.get("bytes"),
     )
 
 
-def _parts(path: Path) -> tuple[dict[str, tuple[StoredTensor, StoredTensor]], dict[str, StoredTensor]]:
+def _parts(
+    path: Path,
+) -> tuple[dict[str, tuple[StoredTensor, StoredTensor]], dict[str, StoredTensor], dict[str, StoredTensor]]:
+    """Factors, scales and vectors."""
     if path.is_file() and path.stat().st_size > MAX_WEIGHTS_BYTES:
         raise BadModelFile(f"{path} is larger than an adapter can be.")
     tensors = list_tensors(path)
-    pairs, vectors = {}, {}
+    pairs, scales, vectors = {}, {}, {}
     for name, tensor in tensors.items():
         stem, _, half = name.rpartition(".")
         if half == "lora_a" and f"{stem}.lora_b" in tensors:
             pairs[stem] = tensor, tensors[f"{stem}.lora_b"]
+        elif half == "lora_s":
+            scales[stem] = tensor
         elif half not in ("lora_a", "lora_b") and len(tensor.shape) == 1 and tensor.kind == "F32":
             vectors[name] = tensor
         elif half != "lora_b" or f"{stem}.lora_a" not in tensors:
             raise BadModelFile(f"{path.name} holds {name[:80]}, which is no part of an adapter.")
-    return pairs, vectors
+    return pairs, scales, vectors
