@@ -211,7 +211,8 @@ def read_paid(file: Any) -> dict[tuple[str, int], Answered]:
     for number, line in enumerate(content[:whole].splitlines(), 1):
         try:
             told = json.loads(line)
-            found[str(told.pop("problem")), int(told.pop("sample"))] = Answered(**told)
+            key = str(told.pop("problem")), int(told.pop("sample"))
+            found[key] = Answered(**told)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise UserError(f"{file}, line {number}, is no answer; take that line out to ask again.") from None
     return found

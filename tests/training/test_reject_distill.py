@@ -1,0 +1,258 @@
+"""Rejection sampling and distillation: only what is right is kept, and what was paid for is never asked twice."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tiny_run import GRPO, REJECT, SFT, tiny_base, write_recipe_file  # noqa: E402
+
+from clearseek.errors import UserError  # noqa: E402
+from clearseek.ledger.entry import Draft  # noqa: E402
+from clearseek.ledger.meter import Meter  # noqa: E402
+from clearseek.training import answer_engine  # noqa: E402
+from clearseek.training.live import Screen  # noqa: E402
+from clearseek.training.recipe import read_recipe  # noqa: E402
+from clearseek.training.run import train  # noqa: E402
+from clearseek.training.stage import StageState, Workshop  # noqa: E402
+from clearseek.training.stages.distill import DistillSettings, read_paid  # noqa: E402
+from clearseek.training.stages.distill import open_stage as open_distill  # noqa: E402
+from clearseek.training.stages.reject import RejectSettings, apart, choose, open_stage, read_prompts  # noqa: E402
+from clearseek.training.traces import Trace, read_traces  # noqa: E402
+from clearseek.training.workbench import open_bench  # noqa: E402
+
+SETTINGS = RejectSettings(
+    name="kept", steps=2, prompts=4, samples=3, max_new=20, general=3, general_max_new=20, rows=8, kv_gigabytes=0.05
+)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return tiny_base(tmp_path_factory.mktemp("base") / "tiny", taught=80)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def drafts() -> list[Draft]:
+    return []
+
+
+@pytest.fixture
+def shop(base: Path, tmp_path: Path, drafts: list[Draft]) -> Workshop:
+    recipe = read_recipe(write_recipe_file(tmp_path, base, SFT + GRPO + REJECT))
+    return open_bench(
+        recipe, tmp_path / "run", Meter(drafts.append, rapl=False, gpus=False), lambda said: None
+    ).workshop
+
+
+def trace(thinking: str, answer: str = "1") -> Trace:
+    return Trace("p", thinking, answer)
+
+
+def test_the_shortest_or_the_most_different_right_answers_are_kept() -> None:
+    good = [trace("a b c d"), trace("a"), trace("a b"), trace("x y z w v"), trace("a")]
+    assert [one.thinking for one in choose(good, 2, "shortest")] == ["a", "a b"]
+    assert [one.thinking for one in choose(good, 2, "diverse")] == ["a", "x y z w v"]
+    assert [one.thinking for one in choose(good, 2, "first")] == ["a b c d", "a"]
+    assert [one.thinking for one in choose(good, 9, "shortest")] == ["a", "a b", "a b c d", "x y z w v"]
+    assert choose([], 2, "diverse") == []
+    assert apart(trace("a b"), trace("b c")) == pytest.approx(2 / 3)
+
+
+def test_only_right_answers_are_kept_and_the_same_ones_after_a_resume(shop: Workshop, drafts: list[Draft]) -> None:
+    stage = open_stage(SETTINGS, shop)
+    assert stage.steps == 3
+    first = stage.step(0)
+    state = StageState(json.loads(json.dumps(dict(stage.state().values))))
+    stage.step(1)
+    stage.step(2)
+    whole = stage.file.read_bytes()
+    with stage.file.open("ab") as out:
+        out.write(b"half a line of a step that was cut sh")
+    again = open_stage(SETTINGS, shop)
+    again.restore(state)
+    again.step(1)
+    again.step(2)
+    assert again.file.read_bytes() == whole
+    kept = [one for one in read_traces(stage.file) if one.task]
+    assert kept
+    assert {one.answer for one in kept} == {"1"}
+    assert first.numbers["kept"] <= 4
+    assert 0 < first.numbers["accuracy"] < 1
+    assert len({one.problem for one in kept}) == len(kept)
+    assert {draft.kind for draft in drafts} >= {"rollout", "verify"}
+
+
+def test_everyday_answers_are_the_bases_whatever_was_learned_since(shop: Workshop) -> None:
+    def answers() -> list[Trace]:
+        stage = open_stage(SETTINGS, shop)
+        stage.step(0)
+        before = {name: value.detach().clone() for name, value in shop.learner.trainable().items()}
+        stage.step(2)
+        assert all(bool((before[name] == value).all()) for name, value in shop.learner.trainable().items())
+        return [one for one in read_traces(stage.file) if one.source == "base"]
+
+    first = answers()
+    (shop.folder / "data" / "kept.jsonl").unlink()
+    with torch.no_grad():
+        for name, value in shop.learner.trainable().items():
+            if name.endswith("lora_B"):
+                value.add_(0.3)
+    assert answers() == first
+    assert all(one.thinking is None for one in first)
+
+
+def test_settings_that_make_no_sense_and_files_that_are_none_are_told(shop: Workshop, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        RejectSettings(samples=0)
+    with pytest.raises(UserError, match="asks for the task gone; the run has own"):
+        open_stage(replace(SETTINGS, tasks=("gone",)), shop)
+    (tmp_path / "p.jsonl").write_text('{"prompt": "Hi"}\n{"promt": "Hi"}\n')
+    with pytest.raises(UserError, match="line 2, holds no `prompt`"):
+        read_prompts(str(tmp_path / "p.jsonl"))
+    with pytest.raises(UserError, match="asks for 9999 everyday prompts"):
+        open_stage(replace(SETTINGS, general=9999), shop)
+    assert len(read_prompts("")) > 100
+
+
+def test_nothing_right_is_an_error_and_not_an_empty_file(shop: Workshop) -> None:
+    hopeless = replace(shop.tasks[0], check=lambda problem, answer: type(shop.tasks[0].check(problem, ""))(0.0, "no"))
+    stage = open_stage(replace(SETTINGS, steps=1, general=0), replace(shop, tasks=[hopeless]))
+    with pytest.raises(UserError, match="none of the answers was right"):
+        stage.step(0)
+
+
+class Teacher:
+    """An OpenAI-compatible server that counts what it is asked, and fails from the `fail_after`-th question on."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.fail_after = 10**9
+        self.lock = threading.Lock()
+        teacher = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_: Any) -> None:
+                pass
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with teacher.lock:
+                    broken = len(teacher.asked) >= teacher.fail_after
+                    if not broken:
+                        teacher.asked.append(body["messages"][-1]["content"])
+                        wrong = len(teacher.asked) % 4 == 0
+                if broken:
+                    self.send_response(500)
+                    self.end_headers()
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.end_headers()
+                for delta in ({"reasoning_content": "so it is one"}, {"content": "2" if wrong else "1"}):
+                    self.send(choices=[{"index": 0, "delta": delta, "finish_reason": None}])
+                usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14,
+                         "completion_tokens_details": {"reasoning_tokens": 4}}  # fmt: skip
+                self.send(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], usage=usage)
+                self.wfile.write(b"data: [DONE]\n\n")
+
+            def send(self, **chunk: Any) -> None:
+                whole = {"id": "x", "object": "chat.completion.chunk", "model": "teacher", **chunk}
+                self.wfile.write(b"data: " + json.dumps(whole).encode() + b"\n\n")
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/v1"
+
+
+@pytest.fixture
+def teacher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Teacher]:
+    monkeypatch.setattr(answer_engine, "WAITS", (0.01, 0.01))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    made = Teacher()
+    yield made
+    made.server.shutdown()
+
+
+def distill_of(teacher: Teacher) -> DistillSettings:
+    return DistillSettings(
+        name="taught", steps=2, prompts=6, samples=2, model="teacher", engine_url=teacher.url, at_once=2
+    )
+
+
+def test_a_teacher_that_fails_half_way_is_not_paid_twice(shop: Workshop, teacher: Teacher) -> None:
+    teacher.fail_after = 7
+    with pytest.raises(UserError):
+        open_distill(distill_of(teacher), shop).step(0)
+    paid = read_paid(shop.folder / "data" / "taught.answers.jsonl")
+    assert len(paid) == 7
+    teacher.fail_after = 10**9
+    with (shop.folder / "data" / "taught.answers.jsonl").open("ab") as out:
+        out.write(b'{"problem": "own/train/1", "sam')  # a line that was being written when the power went
+    stage = open_distill(distill_of(teacher), shop)
+    report = stage.step(0)
+    stage.step(1)
+    assert len(teacher.asked) == 2 * 6 * 2
+    assert report.numbers["accuracy"] == pytest.approx(0.75)
+    traces = list(read_traces(shop.folder / "data" / "taught.jsonl"))
+    assert {one.answer for one in traces} == {"1"}
+    assert {one.thinking for one in traces} == {"so it is one"}
+    assert {one.source for one in traces} == {"teacher"}
+    assert len(traces) == len({one.problem for one in traces})
+    again = open_distill(distill_of(teacher), shop)
+    again.step(0)
+    assert len(teacher.asked) == 24
+
+
+def test_a_teacher_without_thinking_or_a_damaged_file_is_told(shop: Workshop, teacher: Teacher) -> None:
+    with pytest.raises(UserError, match="needs `model`, the teacher"):
+        DistillSettings()
+    file = shop.folder / "data" / "taught.answers.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"problem": 1}\n')
+    with pytest.raises(UserError, match="line 1, is no answer"):
+        open_distill(distill_of(teacher), shop)
+
+
+def test_a_run_with_a_teacher_is_resumed_without_asking_again(base: Path, tmp_path: Path, teacher: Teacher) -> None:
+    stages = f"""
+[[stage]]
+kind = "distill"
+name = "taught"
+steps = 2
+prompts = 4
+model = "teacher"
+engine_url = "{teacher.url}"
+at_once = 2
+[[stage]]
+kind = "sft"
+name = "student"
+epochs = 1.0
+examples = 2
+sources = ["taught"]
+"""
+    recipe = read_recipe(write_recipe_file(tmp_path, base, stages))
+    teacher.fail_after = 5
+    with pytest.raises(UserError):
+        train(recipe, tmp_path / "run", Screen(quiet=True))
+    teacher.fail_after = 10**9
+    done = train(recipe, tmp_path / "run", Screen(quiet=True), resume=True)
+    assert len(teacher.asked) == 8
+    assert done.as_json()["ended"] == "completed"
+    assert (tmp_path / "run" / "receipt.json").exists()
