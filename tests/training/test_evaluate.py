@@ -16,7 +16,7 @@ from sums import HOW, Says, asked
 from clearseek.errors import UserError
 from clearseek.training.compare import compare, comparison_json
 from clearseek.training.evaluate import Answered, Ask, evaluate, scored
-from clearseek.training.evaluation import Evaluation, as_json, from_json, results_of
+from clearseek.training.evaluation import Evaluation, _ends_in, as_json, from_json, results_of
 from clearseek.training.evaluation_page import html_page
 from clearseek.training.statistics import wilson
 from clearseek.training.transcripts import Transcripts
@@ -185,3 +185,21 @@ import clearseek.cli.eval_run, clearseek.cli.eval_text, clearseek.training.answe
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "ends"),
+    [
+        ("42.", "42", True),
+        ("The answer is **42**.", "42", True),
+        ("Yes", "yes", True),
+        ("142", "42", False),
+        ("-42", "42", False),
+        ("3.42", "42", False),
+        ("42 apples", "42", False),
+        ("", "42", False),
+        ("anything", "", False),
+    ],
+)
+def test_what_the_asked_form_costs_is_told_apart(answer: str, reference: str, ends: bool) -> None:
+    assert _ends_in(answer, reference) == ends

@@ -87,6 +87,9 @@ class TaskResult:
     """What its ends are: Wilson's where each problem was right or wrong, else a bootstrap over problems."""
     pass_at: Mapping[int, float]
     """The chance that one of k samples is right, mean over problems; for k = 1, 2, 4, ... up to the samples drawn."""
+    loosely: float
+    """Right, or an answer that ends in the reference whatever stands before it: what the asked form costs a model that
+    was never taught it. Only reported."""
     well_formed: float
     truncated: float
     """Cut, or thinking closed for it."""
@@ -177,6 +180,7 @@ def _task_result(name: str, membership: Membership, rows: Sequence[Row], how: Co
         accuracy=accuracy,
         interval=interval,
         pass_at={k: _mean([pass_at_k(how.samples, c, k) for c in right.values()]) for k in powers},
+        loosely=_mean([row.accuracy >= 1.0 or _ends_in(row.answer, row.reference) for row in rows]),
         well_formed=_mean([row.well_formed for row in rows]),
         truncated=_mean([row.finish != "stop" for row in rows]),
         tokens=_mean([row.tokens for row in rows]),
@@ -185,6 +189,13 @@ def _task_result(name: str, membership: Membership, rows: Sequence[Row], how: Co
         scores=scores,
         digests={problem: mine[0].digest for problem, mine in samples.items()},
     )
+
+
+def _ends_in(answer: str, reference: str) -> bool:
+    """Whether the answer's last words are the reference, punctuation and emphasis behind it apart."""
+    said, wanted = answer[-2000:].casefold().rstrip(" \n\t.!*`$\"')]}"), reference.casefold().rstrip(" .")
+    before = said.removesuffix(wanted)
+    return bool(wanted) and before != said and not (before[-1:].isalnum() or before[-1:] in tuple("-./"))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -174,13 +174,23 @@ def _arms(evaluations: Sequence[Evaluation]) -> Html:
 
 
 def _table(one: Evaluation) -> Html:
-    columns = ["task", "problems", "accuracy (95%)", "well formed", "cut or closed", "tokens", "of thinking"]
+    columns = [
+        "task",
+        "problems",
+        "accuracy (95%)",
+        "or ends in it",
+        "well formed",
+        "cut or closed",
+        "tokens",
+        "of thinking",
+    ]
     second = any(task.second is not None for task in one.tasks)
     rows = [
         [
             f"{task.task} ({task.membership})",
             str(task.n),
             ends(task.accuracy),
+            percent(task.loosely),
             percent(task.well_formed),
             percent(task.truncated),
             f"{task.tokens:.0f}",
@@ -232,7 +242,8 @@ def _about(one: Evaluation) -> Html:
         "mean counts, and the interval is a bootstrap over problems.",
         "Means count each task the same; their intervals are stratified bootstraps, seeded, and nowhere narrower than "
         "what the tasks' own intervals make together.",
-        "What is judged is what was written after the thinking.",
+        'What is judged is what was written after the thinking. "Or ends in it" also counts answers that end in the '
+        "reference: what the asked form costs a model that was never taught it.",
     ]
     if one.conditions.by == "llama.cpp":
         lines.append(
