@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +15,8 @@ pytest.importorskip("tokenizers")
 
 from clearseek.hub.chat_template import ChatTemplate
 from clearseek.hub.store import Model
+from clearseek.inference.engine import Request, Thinking
+from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.style import NATIVE
 from clearseek.modeling.chat_ids import chat_ids, prompt_ids
 from clearseek.training.chat_format import ChatFormat, Markers, chat_format, chat_format_of, find_markers
@@ -220,9 +223,17 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(real_model: Model, chat: ChatFormat, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """llama.cpp over the real weights, with our template in the file."""
+def thinking_file(real_model: Model, chat: ChatFormat, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real weights with our template in the file."""
     pytest.importorskip("gguf")
+    file = tmp_path_factory.mktemp("gguf") / "thinking.gguf"
+    with_template(Path(real_model.path), file, chat.template.source)
+    return file
+
+
+@pytest.fixture(scope="module")
+def server(thinking_file: Path) -> Iterator[Server]:
+    """llama.cpp over it."""
     import sys
 
     sys.path.insert(0, str(Path(__file__).parent.parent / "modeling"))
@@ -230,9 +241,7 @@ def server(real_model: Model, chat: ChatFormat, tmp_path_factory: pytest.TempPat
         from llama_child import llama_cpp
     finally:
         sys.path.pop(0)
-    file = tmp_path_factory.mktemp("gguf") / "thinking.gguf"
-    with_template(Path(real_model.path), file, chat.template.source)
-    with llama_cpp(file, context=512) as found:
+    with llama_cpp(thinking_file, context=512) as found:
         yield Server(found.http)
 
 
@@ -267,3 +276,19 @@ def test_llama_cpp_renders_the_same(chat: ChatFormat, server: Server) -> None:
             assert text == rendered(chat.template, talk, enable_thinking=thinking)
             tokens = server.post("/tokenize", {"content": text, "add_special": False, "parse_special": True})["tokens"]
             assert tokens == chat.prompt(talk, thinking)
+
+
+@pytest.mark.slow
+async def test_serving_sends_the_ids_that_were_trained(
+    real_model: Model, chat: ChatFormat, thinking_file: Path
+) -> None:
+    """What the engine asks llama.cpp to continue: texts that it encodes each for itself, control tokens parsed."""
+    model = dataclasses.replace(real_model, path=thinking_file, thinking="native")
+    engine = LlamaCppEngine(model)
+    assert engine.style == NATIVE
+    for talk in TALKS.values():
+        for thinking in (True, False):
+            request = Request(messages=tuple(talk), thinking=Thinking(enabled=thinking))
+            parts, _, _ = await engine._prompt(cast(Any, None), request)
+            ids = [token for part in parts for token in chat.tokenizer.encode(part, control=True)]
+            assert ids == chat.prompt(talk, thinking)
