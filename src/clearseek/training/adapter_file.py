@@ -2,9 +2,9 @@
 
 A row of A and a column of B become whole numbers of 8 bits, and a scale of 8 significant bits for both; no scale keeps
 anything below the largest one by more than what `grid_bits(rank)` leaves: see `hub/adapter.py` for why. That is half
-of bfloat16's size and costs about a hundredth of the addition, a fraction of what storing the merged weight in 8 bits
-costs; `rounded(..., kind="bf16")` is there to compare. Everything else that is written of an adapter (PEFT, LoRA-GGUF,
-merged weights) is written of the rounded one, so that all of them are the same model.
+of bfloat16's size and costs about a hundredth of the addition; `rounded(..., kind="bf16")` is there to compare.
+Everything else that is written of an adapter (PEFT, LoRA-GGUF, merged weights) is written of the rounded one, so that
+all of them are the same model.
 """
 
 from __future__ import annotations
