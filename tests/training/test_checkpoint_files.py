@@ -1,0 +1,96 @@
+"""Checkpoints and the other files of a run: whole or not there, and cut back to where a checkpoint was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from clearseek.errors import UserError  # noqa: E402
+from clearseek.training import checkpoint, runfolder  # noqa: E402
+from clearseek.training.checkpoint import Position  # noqa: E402
+from clearseek.training.runfolder import Lines  # noqa: E402
+from clearseek.training.stage import StageState  # noqa: E402
+
+STATE = {
+    "updates": torch.tensor(3),
+    "weights/a": torch.randn(4, 3),
+    "exp_avg/a": torch.full((4, 3), -0.0),
+    "step/a": torch.tensor(3.0),
+    "buffers/b": torch.tensor([float("nan"), 1e-45]),
+}
+
+
+def test_everything_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    from clearseek.training.replay import same_bits
+
+    position = Position(7, 1, 2, sizes={"metrics.jsonl": 9}, ledger={"entries": 4}, noted={"evaluated": ["x"]})
+    stage = StageState({"pass": {"own": 0.25}}, {"kl": torch.arange(3)})
+    folder = checkpoint.save(tmp_path, position, STATE, stage)
+    found = checkpoint.load(folder)
+    assert folder.name == "step-000007"
+    assert same_bits(found.learner, STATE)
+    assert (found.position.done, found.position.stage, found.position.step) == (7, 1, 2)
+    assert found.position.sizes == {"metrics.jsonl": 9}
+    assert found.stage.values == {"pass": {"own": 0.25}}
+    assert bool((found.stage.tensors["kl"] == torch.arange(3)).all())
+    assert checkpoint.without_optimizer(found.learner).keys() == {"updates", "weights/a", "buffers/b"}
+
+
+@pytest.mark.parametrize("name", ["learner.safetensors", "position.json"])
+def test_a_changed_byte_is_told_by_file(tmp_path: Path, name: str) -> None:
+    folder = checkpoint.save(tmp_path, Position(1, 0, 1), STATE, StageState())
+    content = bytearray((folder / name).read_bytes())
+    content[-3] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is not the file that was written"):
+        checkpoint.load(folder)
+
+
+def test_the_last_ones_and_the_milestones_stay(tmp_path: Path) -> None:
+    for done in range(8):
+        checkpoint.save(tmp_path, Position(done, 0, done, milestone=done in (0, 3)), STATE, StageState())
+    (tmp_path / ".new-step-000009").mkdir()
+    assert checkpoint.prune(tmp_path, None) == []
+    assert checkpoint.prune(tmp_path, 2) == [1, 2, 4, 5]
+    assert checkpoint.numbers(tmp_path) == [0, 3, 6, 7]
+    assert not list(tmp_path.glob(".new*"))
+
+
+def test_one_of_the_same_number_is_replaced(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, Position(1, 0, 1), STATE, StageState())
+    checkpoint.save(tmp_path, Position(1, 1, 0), STATE, StageState())
+    found, said = checkpoint.load_latest(tmp_path)
+    assert (found.position.stage, said) == (1, [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000001"]
+
+
+def test_an_empty_folder_has_nothing_to_go_on_from(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is no checkpoint"):
+        checkpoint.load_latest(tmp_path)
+    assert checkpoint.latest(tmp_path / "gone") is None
+
+
+def test_lines_are_cut_back_and_a_shorter_file_is_told(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "m.jsonl")
+    lines.append([{"a": 1}])
+    size = lines.size()
+    lines.append([{"a": 2}])
+    with lines.path.open("ab") as out:
+        out.write(b'{"a": 3')
+    assert lines.read() == [{"a": 1}, {"a": 2}]
+    lines.cut(size)
+    assert lines.read() == [{"a": 1}]
+    with pytest.raises(UserError, match="shorter than its checkpoint"):
+        lines.cut(size + 1)
+    with pytest.raises(UserError, match="is gone"):
+        Lines(tmp_path / "none.jsonl").cut(1)
+
+
+def test_a_status_that_is_none_is_told(tmp_path: Path) -> None:
+    assert runfolder.read_status(tmp_path) is None
+    (tmp_path / "status.json").write_text("[]")
+    with pytest.raises(UserError, match="is not what a run writes"):
+        runfolder.read_status(tmp_path)
