@@ -90,10 +90,14 @@ def main() -> None:
     took = [update().seconds for _ in range(given.rounds)]
 
     clock = Clock()
-    for name in ("norm", "norm_backward", "rotate", "swiglu", "swiglu_backward", "attend", "attend_backward"):
-        setattr(forward, name, clock.timed(name, getattr(forward, name)))
+    ops: Any = learns.trainer.ops
+    for name in (name for name in dir(ops) if not name.startswith("_") and callable(getattr(ops, name))):
+        setattr(ops, name, clock.timed(f"between products: {name}", getattr(ops, name)))
+    for name in ("attend", "attend_backward"):
+        setattr(forward, name, clock.timed(f"{name}, its products", getattr(forward, name)))
     Joint.__call__ = clock.timed("products forward", Joint.__call__)  # type: ignore[method-assign]
-    Joint.backward = clock.timed("products backward", Joint.backward)  # type: ignore[method-assign]
+    Joint.pull = clock.timed("products backward, states", Joint.pull)  # type: ignore[method-assign]
+    Joint.learn = clock.timed("products backward, weights", Joint.learn)  # type: ignore[method-assign]
     Joint.refresh = clock.timed("weights taken anew", Joint.refresh)  # type: ignore[method-assign]
     learner.score_head = clock.timed("output matrix and log-probabilities", learner.score_head)
     learner.pack = clock.timed("packing", learner.pack)

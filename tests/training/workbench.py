@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
-import sys
-import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,20 +17,6 @@ from clearseek.tasks.task import Problem, Score, Solution, Split, Task
 from clearseek.training.chat_format import Written
 from clearseek.training.learner import Learner, LearnerSettings, open_learner
 from clearseek.training.stage import Workshop
-
-if importlib.util.find_spec("clearseek.tasks.splits") is None:  # until it is there
-
-    def draw(task: Task, split: Any, n: int, seed: int, avoid: frozenset[str] = frozenset()) -> list[Problem]:
-        rng, found, seen = random.Random(seed), [], set(avoid)
-        while len(found) < n:
-            problem = task.make(split, rng.randrange(1 << 30))
-            if problem.digest not in seen:
-                seen.add(problem.digest)
-                found.append(problem)
-        return found
-
-    sys.modules["clearseek.tasks.splits"] = types.ModuleType("clearseek.tasks.splits")
-    sys.modules["clearseek.tasks.splits"].draw = draw  # type: ignore[attr-defined]
 
 OPEN, CLOSE, END, SKIP = 60, 61, 62, 63
 """Ids of `<think>`, `</think>`, the end of a turn, and thinking that is off; every other id is a number."""

@@ -5,6 +5,7 @@ Which examples a step gets follows from its number and a seed, and from nothing 
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from clearseek.errors import UserError
-from clearseek.tasks.task import Task
+from clearseek.tasks.splits import OutOfProblems, draw
+from clearseek.tasks.task import Problem, Task
 from clearseek.training.chat_format import ChatFormat
 from clearseek.training.packing import Group
 from clearseek.training.stage import seed_of
@@ -86,13 +88,22 @@ def from_file(traces: Sequence[Trace], start: int, count: int, *seeds: int | str
     return found
 
 
+def draw_up_to(task: Task, count: int, seed: int, avoid: frozenset[str]) -> list[Problem]:
+    """Problems of the train split, no two alike: `count`, or all there are where that is fewer. Raises OutOfProblems
+    where there is none."""
+    try:
+        return draw(task, "train", count, seed, avoid)
+    except OutOfProblems as error:
+        if error.found < 1:
+            raise
+        return draw(task, "train", error.found, seed, avoid)
+
+
 def from_tasks(
     tasks: Sequence[Task], weights: Sequence[float], count: int, avoid: frozenset[str], *seeds: int | str
 ) -> list[Trace]:
     """`count` worked solutions of problems drawn from the tasks' train split. Each was accepted by its task's verifier;
     those that were not are left out, and others drawn. Raises UserError for a task whose solutions keep failing."""
-    from clearseek.tasks.splits import draw
-
     rng = random.Random(seed_of(*seeds, "tasks"))
     wanted: dict[int, int] = {}
     for number in rng.choices(range(len(tasks)), weights=list(weights), k=count):
@@ -106,8 +117,8 @@ def from_tasks(
                 "`reject` or `distill` to get some."
             )
         for attempt in range(4):
-            problems = draw(task, "train", need, seed_of(*seeds, task.name, attempt), avoid)
-            for problem in problems:
+            problems = draw_up_to(task, need, seed_of(*seeds, task.name, attempt), avoid)
+            for problem in itertools.islice(itertools.cycle(problems), need):
                 try:
                     solution = task.solve(problem, random.Random(seed_of(*seeds, problem.id)))
                 except ValueError:

@@ -22,6 +22,7 @@ from clearseek.modeling.lora import EVERY_LINEAR, add_lora, lora_layers, lora_pa
 from clearseek.training.forward import open_trainer
 from clearseek.training.head import add_head_gradient, score_head
 from clearseek.training.losses import Loss, Scored
+from clearseek.training.memory import keep_memory
 from clearseek.training.packing import Group, check_groups, micro_batches, pack
 from clearseek.training.products import has_bf16_units
 
@@ -144,6 +145,8 @@ class Learner:
                 parameter.data = parameter.data.float()
         self.device = next(iter(model.parameters())).device
         self.dtype = compute_dtype(settings.dtype, self.device)
+        if self.device.type == "cpu":
+            keep_memory()
         if self.dtype == torch.float32:
             model.float()
         self.trainer = open_trainer(model, self.dtype, plain=plain, compiled=compiled)

@@ -20,6 +20,7 @@ from torch import Tensor
 from clearseek.errors import UserError
 from clearseek.tasks.task import Problem, Task
 from clearseek.training.curriculum import remember, spread_draws, weigh
+from clearseek.training.examples import draw_up_to
 from clearseek.training.flops import forward_only_flops, rollout_flops, sizes_of, update_flops
 from clearseek.training.learner import UpdateReport
 from clearseek.training.losses import (
@@ -283,15 +284,13 @@ class GrpoStage:
 
     def problems(self, *seeds: int | str) -> list[tuple[Task, Problem]]:
         """The problems of one round, in an order without meaning."""
-        from clearseek.tasks.splits import draw
-
         rng = random.Random(seed_of(*seeds, "tasks"))
         known = self.memory.taught if self.settings.curriculum else {}
         weights = weigh(self.shares, [task.name for task in self.tasks], known)
         found: list[tuple[Task, Problem]] = []
         for task, count in zip(self.tasks, spread_draws(weights, self.settings.prompts, rng), strict=True):
             if count:
-                chosen = draw(task, "train", count, seed_of(*seeds, task.name), self.workshop.avoid)
+                chosen = draw_up_to(task, count, seed_of(*seeds, task.name), self.workshop.avoid)
                 found += [(task, problem) for problem in chosen]
         return found
 
