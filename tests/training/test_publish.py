@@ -311,6 +311,19 @@ def test_a_run_is_published_with_card_receipt_and_a_place_in_the_store(tmp_path:
     assert verify(Store(home() / "models").find("first").path.parent / "receipt.json").ok
 
 
+def test_the_store_exports_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from clearseek.cli.main import run as clearseek
+
+    run = start(tmp_path)
+    publish(run.folder, run.workshop())
+    assert clearseek(["models", "export", "first", str(tmp_path / "out"), "--as", "hf"]) == 0
+    served = logits(load_model(run.folder / "model.gguf"))
+    assert (logits(load_model(tmp_path / "out")) - served).abs().max() < 0.05 * served.std()
+    assert clearseek(["models", "export", "first", str(tmp_path / "out"), "--as", "hf"]) == 1
+    assert "is there already" in capsys.readouterr().err
+    assert clearseek(["models", "export", "first", str(tmp_path / "x"), "--as", "onnx"]) == 2
+
+
 def test_a_changed_weight_does_not_pass(tmp_path: Path) -> None:
     run = start(tmp_path)
     publish(run.folder, run.workshop(), register=False)

@@ -142,17 +142,36 @@ def import_model(
 @app.command()
 def export(
     name: Annotated[str, typer.Argument(help="An installed model.")],
-    file: Annotated[Path, typer.Argument(help="Where to write it: a file, or a folder that exists.")],
+    file: Annotated[
+        Path, typer.Argument(help="Where to write it: a file, or a folder that exists; with hf, a new one.")
+    ],
+    kind: Annotated[
+        str, typer.Option("--as", help="gguf (the file as it is) or hf (a folder for transformers).")
+    ] = "gguf",
     as_json: Json = False,
 ) -> None:
     """Copy a model's weights out of the store, checking them on the way."""
+    from clearseek.errors import UsageError
+
     store = _store()
+    if kind not in ("gguf", "hf"):
+        raise UsageError(f"A model is exported as gguf or hf, not as `{kind}`.")
     with progress_bar() as progress:
-        target = store.export(name, file, progress=progress)
+        target = store.export(name, file, progress=progress) if kind == "gguf" else _export_folder(store, name, file)
     if as_json:
-        _print_json({"name": store.find(name).name, "file": str(target), "bytes": target.stat().st_size})
+        size = sum(path.stat().st_size for path in (target, *target.rglob("*")) if path.is_file())
+        _print_json({"name": store.find(name).name, "file": str(target), "bytes": size})
     else:
         _say(f"{target} holds the weights of {store.find(name).name}.")
+
+
+def _export_folder(store: Store, name: str, folder: Path) -> Path:
+    """The weights as they are served, read back and written in bfloat16."""
+    from clearseek.modeling import load_model  # noqa: F401 - first: it says in a sentence what is missing
+    from clearseek.modeling.export_hf import folder_from
+
+    store.verify(name)
+    return folder_from(store.find(name).path, folder.expanduser())
 
 
 @app.command()

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from clearseek.hub.files import disk_errors_told, need_room, sync_folder, write_aside
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.hf_folder import INDEX
-from clearseek.modeling.load import build_model, config_of
-from clearseek.modeling.tokenizer import Tokenizer
+from clearseek.modeling.load import build_model, config_of, load_model
+from clearseek.modeling.tokenizer import Tokenizer, load_tokenizer
 from clearseek.modeling.weights import listed
 
 SHARD_BYTES = 4 << 30
@@ -61,6 +61,11 @@ def export_hf(
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def folder_from(gguf: Path, folder: Path) -> Path:
+    """A GGUF as a Hugging Face folder: its weights read back, matrices in bfloat16; its tokeniser and template."""
+    return export_hf(load_model(gguf), folder, dtype=torch.bfloat16, tokenizer=load_tokenizer(gguf))
 
 
 def plain_tensors(model: nn.Module) -> dict[str, Tensor]:
