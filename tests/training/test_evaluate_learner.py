@@ -78,7 +78,7 @@ def test_thinking_is_closed_at_its_budget_and_the_answer_asked_for() -> None:
         assert row.tokens <= 24
         assert row.thinking_tokens <= 7
         assert row.well_formed <= (row.finish == "stop")
-    assert all(row.thinking_tokens == 7 and len(row.thinking.split()) == 6 for row in closed)
+    assert all(row.thinking_tokens == 6 and len(row.thinking.split()) == 6 for row in closed)
     free = evaluate(answerer, asked(40), dataclasses.replace(how, budget=None))
     assert max(row.thinking_tokens for row in free.rows) > 7
     assert {row.finish for row in free.rows} <= {"stop", "length"}

@@ -56,8 +56,8 @@ class TorchAnswerer:
                 for ask, one in zip(together, answers, strict=True):
                     took(ask, self._answered(one, how, each))
                     span.count(
-                        prompt_tokens=len(one.prompt),
-                        completion_tokens=len(one.ids),
+                        prompt_tokens=len(one.prompt) + one.put_in,
+                        completion_tokens=len(one.ids) - one.put_in,
                         flops=rollout_flops(sizes, [Group(one.prompt, (tuple(one.ids),))]) if one.ids else None,
                     )
 
@@ -68,24 +68,23 @@ class TorchAnswerer:
             talk: list[Message] = [{"role": "system", "content": how.system}, {"role": "user", "content": text}]
             prompt = self.chat.prompt(text if how.system is None else talk, thinking=how.thinking)
             answers.append(_Answer(tuple(prompt), ask.seed))
-        room = self.model.config.max_positions
-        fitting = [one for one in answers if len(one.prompt) + how.max_new <= room]
-        for one in answers:
-            one.too_long = len(one.prompt) + how.max_new > room
         closing = how.thinking and how.budget is not None and how.budget < how.max_new
+        close = self.chat.tokenizer.encode(CLOSING, control=True) if closing else []
+        for one in answers:
+            one.too_long = len(one.prompt) + how.max_new + len(close) > self.model.config.max_positions
+        fitting = [one for one in answers if not one.too_long]
         self._more(fitting, how.budget if closing and how.budget is not None else how.max_new, how)
         if not closing:
             return answers
-        close = self.chat.tokenizer.encode(CLOSING, control=True)
         unfinished = [one for one in fitting if not one.ended]
         for one in unfinished:
             if self._thought(one.ids) is None:
+                one.thought = len(one.ids)
                 one.ids += close
-                one.closed = True
+                one.put_in = len(close)
             one.seed += 1  # other draws than those of the thinking
-        for left in sorted({how.max_new - len(one.ids) for one in unfinished}):
-            if left > 0:
-                self._more([one for one in unfinished if how.max_new - len(one.ids) == left], left, how)
+        assert how.budget is not None
+        self._more(unfinished, how.max_new - how.budget, how)
         return answers
 
     def _more(self, answers: Sequence[_Answer], most: int, how: Conditions) -> None:
@@ -124,16 +123,19 @@ class TorchAnswerer:
             why = f"the prompt has {len(one.prompt)} tokens, and with {how.max_new} more it does not fit"
             return Answered("", "", "length", False, len(one.prompt), 0, 0, 0.0, refused=why)
         written = self.chat.read(one.ids, thinking=how.thinking)
-        thought = self._thought(one.ids) if how.thinking else 0
-        finish: Finish = "budget" if one.closed and one.ended else "stop" if one.ended else "length"
+        thought = 0
+        if how.thinking:
+            found = self._thought(one.ids) if one.thought is None else one.thought
+            thought = len(one.ids) if found is None else found
+        finish: Finish = "length" if not one.ended else "stop" if one.thought is None else "budget"
         return Answered(
             thinking=written.thinking,
             answer=written.answer,
             finish=finish,
-            well_formed=written.well_formed and not one.closed,
+            well_formed=written.well_formed and finish == "stop",
             prompt_tokens=len(one.prompt),
-            thinking_tokens=len(one.ids) if thought is None else thought,
-            tokens=len(one.ids),
+            thinking_tokens=thought,
+            tokens=len(one.ids) - one.put_in,
             seconds=seconds,
         )
 
@@ -149,13 +151,15 @@ def open_folder(
 
 @dataclass
 class _Answer:
-    """One answer under way. `ids` are what was written, with the closing that was put in where `closed`."""
+    """One answer under way. `ids` are what was written, and the closing where one was put in: after `thought` ids, as
+    `put_in` ids, which are read and not written."""
 
     prompt: tuple[int, ...]
     seed: int
     ids: list[int] = field(default_factory=list)
     ended: bool = False
-    closed: bool = False
+    thought: int | None = None
+    put_in: int = 0
     too_long: bool = False
 
 
