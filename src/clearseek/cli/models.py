@@ -54,7 +54,8 @@ def list_models(as_json: Json = False) -> None:
             )
             _entry(model.name, facts, model.description)
     else:
-        _say("No model is installed yet. `clearseek models pull smollm2` gets the small default one.")
+        first = store.entries[0].aliases[0]
+        _say(f"No model is installed yet. `clearseek models pull {first}` gets the small default one.")
     if pullable:
         _say("\nCan be pulled:")
         for entry in pullable:
