@@ -21,4 +21,5 @@ def keep_memory() -> bool:
     except (OSError, AttributeError):
         return False
     wanted = ((_TRIM_THRESHOLD, 2**31 - 1), (_MMAP_THRESHOLD, 32 << 20), (_TOP_PAD, 64 << 20))
-    return all([bool(mallopt(name, value)) for name, value in wanted])
+    done = [bool(mallopt(name, value)) for name, value in wanted]  # every one, whatever the first says
+    return all(done)
