@@ -19,6 +19,7 @@ from clearseek.hub.catalogue import catalogue as shipped
 from clearseek.hub.catalogue import parse_catalogue
 from clearseek.hub.errors import BadModelFile, HubError, UnknownModel, WrongHash
 from clearseek.hub.store import Store
+from clearseek.settings import default_model
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def tiny(tmp_path: Path) -> Path:
 
 def test_the_shipped_catalogue_is_in_order() -> None:
     entries = shipped()
-    assert entries[0].name == "smollm2-135m-instruct"
+    assert entries[0].name == default_model()
     names = [name for entry in entries for name in (entry.name, *entry.aliases)]
     assert len(names) == len(set(names))
     assert all(name == name.lower() for name in names)
