@@ -18,6 +18,7 @@ from trained_words import train_tokenizer  # noqa: E402
 from workbench import tiny  # noqa: E402
 
 from clearseek.errors import UserError  # noqa: E402
+from clearseek.hub.store import Model  # noqa: E402
 from clearseek.modeling.tokenizer import Tokenizer  # noqa: E402
 from clearseek.training import chat_check  # noqa: E402
 from clearseek.training.chat_check import (  # noqa: E402
@@ -144,3 +145,18 @@ def test_prompts_that_are_missing_are_told(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_perplexity_is_bounded_where_a_model_finds_it_impossible() -> None:
     assert math.isfinite(chat_check._perplexity([1e6]))
+
+
+@pytest.mark.slow
+def test_the_real_base_against_itself_and_spoken_to_in_our_form(real_model: Model) -> None:
+    base = chat_check.open_speaker(real_model.path, "base")
+    ours = speaker_of("ours", base.model, base.tokenizer, chat_format(base.tokenizer))
+    prompts = chat_check.everyday_prompts()
+    assert len(set(prompts)) == 50
+    report, of_base, _ = check(base, ours, prompts[:3], max_new=24)
+    assert report.same_tokens
+    assert all(reply.text.strip() for reply in of_base)
+    assert report.answers_of_base.own < 3  # greedy answers are likely to whoever gave them
+    assert report.answers_of_base.times.value > 1  # in a form that it does not know they are less so
+    same, _, _ = check(base, base, prompts[:2], max_new=12)
+    assert same.answers_of_base.times.value == pytest.approx(1.0)
