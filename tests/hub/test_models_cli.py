@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from tiny_gguf import TEMPLATE, write_tiny
 
+from clearseek.hub.catalogue import catalogue
+from clearseek.settings import default_model
+
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
@@ -43,7 +46,7 @@ def refusal(*arguments: str | Path) -> str:
 def test_an_empty_home_teaches() -> None:
     code, out, _ = run("list")
     assert code == 0
-    assert "`clearseek models pull smollm2`" in out
+    assert f"`clearseek models pull {catalogue()[0].aliases[0]}`" in out
     assert "deepseek-r1-distill-qwen-7b" in out
 
 
@@ -69,7 +72,7 @@ def test_json_is_one_document_and_nothing_else(tiny: Path, tmp_path: Path) -> No
     assert imported["name"] == "tiny"
     listed = document("list")
     assert listed["installed"] == [imported]
-    assert listed["pullable"][0]["name"] == "smollm2-135m-instruct"
+    assert listed["pullable"][0]["name"] == default_model()
     shown = document("show", "tiny")
     assert shown["architecture"] == "llama"
     assert shown["quantisation"] == "Q4_1"
