@@ -57,3 +57,6 @@ def test_the_tutorial_makes_a_model_with_a_receipt(real_home: Path, tmp_path: Pa
     answer = run("chat", "--model", "my-task", "What is the sum of the digits of 58213?")
     assert answer.stdout.strip()
     run("receipt", "verify", "my-task")
+    replayed = json.loads(run("receipt", "replay", "my-task", "--json").stdout)
+    assert replayed["results"]
+    assert all(one["same_bits"] and one["metrics"] for one in replayed["results"])

@@ -126,11 +126,12 @@ class Run:
         self.limits, self.started = limits, started
         self.fresh = status is None
         self.status = (status or Status(recipe.name, recipe.fingerprint)).begun()
-        self.earlier = self.status.seconds
         self.attempt = self.status.sittings[-1].attempt
         self.checkpoints = folder / "checkpoints"
         self.metrics, self.samples = Lines(folder / runfolder.METRICS), Lines(folder / runfolder.SAMPLES)
         self.book = Book(folder / runfolder.LEDGER)
+        self.status = counted(self.status, self.book)
+        self.earlier = self.status.seconds
         self.speeds: dict[str, float] = {}
         self.meter = Meter(self.sink, machine=rates)
         self.rates = rates
@@ -578,6 +579,18 @@ class Run:
         told = [{"attempt": one.attempt, "state": one.state, "why": one.why} for one in self.status.sittings]
         more = {"finished_at": runfolder.now()} if finished else {}
         Notes.open(self.folder).add(attempts=told, **more)
+
+
+def counted(status: Status, book: Book) -> Status:
+    """The sittings with at least the seconds that the ledger holds of them: one that was killed noted fewer."""
+    booked: dict[str, float] = {}
+    for entry in book.read():
+        wall = entry.quantities.get("wall")
+        if "parent" not in entry.labels and wall is not None and wall.value is not None:
+            name = entry.labels.get("attempt", "")
+            booked[name] = booked.get(name, 0.0) + wall.value
+    sittings = tuple(replace(one, seconds=max(one.seconds, booked.get(one.attempt, 0.0))) for one in status.sittings)
+    return replace(status, sittings=sittings)
 
 
 def learns(plan: StagePlan) -> bool:
