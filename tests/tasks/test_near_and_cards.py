@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from clearseek.tasks.cards import croissant, data_card, digest_of
+from clearseek.tasks.cards import croissant, data_card, data_report, digest_of
 from clearseek.tasks.near import scan
 from clearseek.tasks.task import Problem, Score, Task
 
@@ -92,6 +92,21 @@ def test_a_card_says_what_was_used_and_is_croissant() -> None:
         assert metadata[needed]
     mlcroissant = pytest.importorskip("mlcroissant")
     mlcroissant.Dataset(jsonld=metadata)
+
+
+def test_a_report_holds_card_croissant_and_near_duplicates() -> None:
+    pytest.importorskip("reasoning_gym")
+    from clearseek.tasks import load_task
+    from clearseek.tasks.splits import draw
+
+    task = load_task("products")
+    report = json.loads(json.dumps(data_report(task, 20, 30, sample=100)))
+    assert report["card"]["used"]["test"] == {"problems": 30, "sha256": digest_of(draw(task, "test", 30, 0))}
+    assert report["card"]["config"]["allow_negation"] is True
+    assert report["near"]["exact"] == 0
+    assert report["near"]["same_but_for_numbers"] == 30
+    assert "sha256" in report["croissant"]["description"]
+    assert "near" not in data_report(load_task("lcm"), 0, 5, trained=False)
 
 
 def test_reasoning_gym_is_under_the_licence_its_card_says() -> None:

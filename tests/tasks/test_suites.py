@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("reasoning_gym")
 
 from clearseek.errors import UserError
-from clearseek.tasks import load_task
+from clearseek.tasks import TaskSpec, load_task
 from clearseek.tasks.references import check_references
 from clearseek.tasks.splits import draw
 from clearseek.tasks.suites import Suite, load_suite, shipped_suites
@@ -158,6 +158,10 @@ def test_names_and_suites_that_are_not_there() -> None:
     with pytest.raises(UserError, match="did you mean chain_sum"):
         load_task("chain_sums")
     assert load_task("gcd").name == "gcd"
+    assert load_task(TaskSpec(name="gcd")).make("dev", 1) == load_task("gcd").make("dev", 1)
+    assert load_task(TaskSpec(name="gcd", seed=2)).make("dev", 1) != load_task("gcd").make("dev", 1)
+    with pytest.raises(UserError, match="gcd is a shipped task and takes no settings but `seed`"):
+        load_task(TaskSpec(name="gcd", suffix="Quickly."))
     assert shipped_suites()["r1"].title
 
 

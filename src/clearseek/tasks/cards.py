@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from clearseek.tasks.near import scan
+from clearseek.tasks.splits import OutOfProblems, draw
 from clearseek.tasks.task import Problem, Task
 
 _SPDX = {"Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0"}
@@ -126,3 +128,24 @@ def _field(name: str, file: str) -> dict[str, Any]:
         "dataType": "sc:Text",
         "source": {"fileObject": {"@id": file}, "extract": {"column": name}},
     }
+
+
+def data_report(
+    task: Task, dev: int, test: int, seed: int = 0, sample: int = 1000, trained: bool = True
+) -> dict[str, Any]:
+    """Everything a run says of a task's data: `{"card", "croissant", "near"}`, all of it JSON.
+
+    `dev` and `test` are how many problems it is evaluated on, drawn with `seed`; `near` says how the test problems lie
+    to `sample` problems of those that may be trained on. A task that is never trained on has no `near`.
+    """
+    kept = {"dev": draw(task, "dev", dev, seed) if dev else [], "test": draw(task, "test", test, seed) if test else []}
+    report: dict[str, Any] = {}
+    if trained and kept["test"]:
+        avoid = frozenset(problem.digest for problems in kept.values() for problem in problems)
+        try:
+            seen = draw(task, "train", sample, seed, avoid)
+        except OutOfProblems as short:
+            seen = draw(task, "train", short.found, seed, avoid) if short.found else []
+        report["near"] = scan(seen, kept["test"]).as_data()
+    card = data_card(task, kept)
+    return {"card": card, "croissant": croissant(card), **report}

@@ -53,6 +53,8 @@ def limit(memory: int, cpu_seconds: int | None, file_size: int, processes: bool 
 
 def cut_off() -> list[str]:
     """Take the network away for good; what could be done about it. Call before any thread is started."""
+    if sys.platform != "linux":
+        return []
     import ctypes
 
     done = []
@@ -69,6 +71,8 @@ def cut_off() -> list[str]:
 
 def wall_in(read: list[str], write: list[str]) -> bool:
     """Landlock: only files under these folders can be opened. False where the kernel has none."""
+    if sys.platform != "linux":
+        return False
     import ctypes
     import struct
 

@@ -89,7 +89,9 @@ def _run(source: Path, folder: Path, stdin: str, seconds: float) -> tuple[str, s
     timer.start()
     try:
         output = process.stdout.read(MAX_OUTPUT + 1)
-        if len(output) <= MAX_OUTPUT:
+        if len(output) <= MAX_OUTPUT and not hasattr(os, "waitid"):  # macOS: its number is given up a moment earlier
+            process.wait()
+        elif len(output) <= MAX_OUTPUT:
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and its number still its own
     finally:
         timer.cancel()
