@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from clearseek.training.compare import Comparison
 from clearseek.training.evaluation import MEMBERSHIPS, Evaluation
@@ -36,6 +37,7 @@ def show(evaluations: Sequence[Evaluation], comparison: Comparison | None, folde
     if comparison is not None:
         console.print(f"{comparison.after} against {comparison.before}, paired problem by problem", markup=False)
         console.print(_compared(comparison))
+        console.print("+/-: problems right only after, and only before; p: McNemar's, exact and two-sided.")
         for remark in comparison.remarks:
             console.print(remark, markup=False)
     if folder is not None:
@@ -43,8 +45,13 @@ def show(evaluations: Sequence[Evaluation], comparison: Comparison | None, folde
         console.print(f"{what} in {folder}", markup=False, soft_wrap=True)
 
 
+def _table(*columns: str) -> Table:
+    """Narrow enough for 80 columns, and no number broken over lines."""
+    return Table(*(Column(name, no_wrap=True) for name in columns), box=box.SIMPLE, pad_edge=False, padding=(0, 0))
+
+
 def _tasks(one: Evaluation) -> Table:
-    table = Table("task", "n", "accuracy (95%)", "well formed", "cut", "tokens", title_justify="left")
+    table = _table("task", "n", "accuracy (95%)", "well formed", "cut", "tokens")
     k = one.conditions.samples
     if k > 1:
         table.add_column(f"pass@{k}")
@@ -60,14 +67,14 @@ def _tasks(one: Evaluation) -> Table:
 
 def _arms(evaluations: Sequence[Evaluation]) -> Table:
     kinds = [kind for kind in MEMBERSHIPS if kind in evaluations[0].means]
-    table = Table("asked", *(MEANS[kind] for kind in kinds), "tokens/s")
+    table = _table("asked", *(MEANS[kind] for kind in kinds), "tokens/s")
     for one in evaluations:
         table.add_row(one.conditions.arm, *(ends(one.means[kind]) for kind in kinds), f"{one.rate:.0f}")
     return table
 
 
 def _compared(comparison: Comparison) -> Table:
-    table = Table("task", "n", "before", "after", "difference, points (95%)", "won / lost", "McNemar p")
+    table = _table("task", "n", "before", "after", "points (95%)", "+/-", "p")
     for kind in MEMBERSHIPS:
         mine = [task for task in comparison.tasks if task.membership == kind]
         for task in mine:
@@ -77,7 +84,7 @@ def _compared(comparison: Comparison) -> Table:
                 percent(task.before.value),
                 percent(task.after.value),
                 points(task.difference),
-                f"{task.won} / {task.lost}",
+                f"{task.won}/{task.lost}",
                 f"{task.p:.2g}",
             )
         if mine:
@@ -88,7 +95,7 @@ def _compared(comparison: Comparison) -> Table:
 def show_chat(report: Mapping[str, Any], folder: Path) -> None:
     """What `chat_check` found."""
     console = Console(highlight=False)
-    table = Table("everyday chat", "base", "new")
+    table = _table("everyday chat", "base", "new")
     for name in report["measures"]["base"]:
         base, new = (report["measures"][side][name] for side in ("base", "new"))
         table.add_row(name.replace("_", " "), f"{base:.3g}", f"{new:.3g}")
