@@ -228,6 +228,8 @@ def test_jsonl_of_several_tasks_is_chosen_by_name(tmp_path: Path) -> None:
         ('{"prompt": "x", "answer": "x", "split": "val"}', "`split` is train, dev or test"),
         ('{"prompt": "x", "answer": "x", "verifier": "generator"}', "is for a generator's problems"),
         ('{"prompt": "x", "answer": "x", "tests": 5}', "`tests` is a list"),
+        ('{"prompt": "x", "answer": "x", "data": 5}', "`data` is not an object"),
+        ('{"prompt": "x", "answer": "x", "choices": "AB"}', "`choices` is not a list"),
         ("[" * 100_000, "is no problem"),
     ],
 )
@@ -237,6 +239,14 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence) as told:
         load_task(TaskSpec(jsonl=str(file)))
     assert "line 2" in str(told.value)
+
+
+def test_a_verifier_that_breaks_scores_nothing_and_says_why(tmp_path: Path) -> None:
+    row = {"prompt": "x", "answer": "1", "verifier": "numeric", "data": {"absolute": "much"}, "split": "train"}
+    task = lines(tmp_path, [row])
+    score = task.check(task.make("train", 0), "1")
+    assert score.accuracy == 0.0
+    assert score.why.startswith("the verifier failed: ValueError")
 
 
 def test_a_spec_says_one_thing() -> None:

@@ -12,7 +12,7 @@ from clearseek.tasks.load import TaskSpec
 from clearseek.tasks.seconds import SECONDS, second_says
 from clearseek.tasks.solutions import solver_of
 from clearseek.tasks.task import SPLITS, Problem, Score, Split, Task
-from clearseek.tasks.verifiers import verifier
+from clearseek.tasks.verifiers import verdict, verifier
 from clearseek.tasks.verifiers.outside import scorer
 from clearseek.tasks.verifiers.plain import exact
 
@@ -86,7 +86,7 @@ def generated_task(spec: TaskSpec) -> Task:
     def check(problem: Problem, answer: str) -> Score:
         given = {**problem.data, **options}
         if checks is not None:
-            accuracy, why = checks(problem.answer, answer, given)
+            accuracy, why = verdict(checks, problem.answer, answer, given)
         elif generators.strict_answer(problem.answer):
             accuracy, why = exact(problem.answer, answer, {"ignore_case": True})
         else:

@@ -13,7 +13,7 @@ from typing import Any
 from clearseek.errors import UserError
 from clearseek.tasks.load import TaskSpec
 from clearseek.tasks.task import SPLITS, Problem, Score, Solution, Split, Task
-from clearseek.tasks.verifiers import Verifier, check_name, verifier
+from clearseek.tasks.verifiers import Verifier, check_name, verdict, verifier
 
 MAX_FILE = 512 << 20
 MAX_LINE = 1 << 20
@@ -65,7 +65,7 @@ def jsonl_task(spec: TaskSpec, file: Path) -> Task:
 
     def check(problem: Problem, answer: str) -> Score:
         options = {**spec.options, **problem.data}
-        return Score(*checks[str(problem.data["verifier"])](problem.answer, answer, options))
+        return Score(*verdict(checks[str(problem.data["verifier"])], problem.answer, answer, options))
 
     def solve(problem: Problem, rng: random.Random) -> Solution:
         if "thinking" not in problem.data:
@@ -108,6 +108,11 @@ def _read(line: bytes, where: str) -> Mapping[str, Any]:
             raise ValueError("its `prompt` is empty")
         if values.get("split", "train") not in SPLITS:
             raise ValueError("`split` is train, dev or test")
+        if not isinstance(values.get("data", {}), dict):
+            raise ValueError("`data` is not an object")
+        for key in ("choices", "numbers"):
+            if not isinstance(values.get(key, []), list):
+                raise ValueError(f"`{key}` is not a list")
         tests = values.get("tests", [])
         if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
             raise ValueError("`tests` is a list of objects with `input` and `output`")

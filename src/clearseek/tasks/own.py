@@ -15,7 +15,7 @@ from clearseek.hub.files import hash_file
 from clearseek.tasks.children import Child, ChildDied, ChildTooSlow
 from clearseek.tasks.load import TaskSpec
 from clearseek.tasks.task import SPLITS, Problem, Score, Solution, Split, Task
-from clearseek.tasks.verifiers import verifier
+from clearseek.tasks.verifiers import verdict, verifier
 from clearseek.tasks.verifiers.bounds import Refusal, tidy
 
 MAX_ANSWER = 20_000
@@ -49,7 +49,7 @@ def own_task(spec: TaskSpec, file: Path) -> Task:
 
     def check(problem: Problem, answer: str) -> Score:
         if checks is not None:
-            return Score(*checks(problem.answer, answer, {**problem.data, **options}))
+            return Score(*verdict(checks, problem.answer, answer, {**problem.data, **options}))
         try:
             text = tidy(answer, MAX_ANSWER)
         except Refusal as refusal:

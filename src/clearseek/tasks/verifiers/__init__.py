@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from clearseek.errors import UserError
-from clearseek.tasks.verifiers.bounds import Verdict, Verifier
+from clearseek.tasks.verifiers.bounds import Options, Verdict, Verifier
 from clearseek.tasks.verifiers.code import code
 from clearseek.tasks.verifiers.countdown import countdown
 from clearseek.tasks.verifiers.outside import math_verifier
@@ -41,4 +41,12 @@ def verifier(name: str) -> Verifier:
     return _PLAIN[name]
 
 
-__all__ = ["NAMES", "Verdict", "Verifier", "check_name", "verifier"]
+def verdict(check: Verifier, reference: str, answer: str, options: Options) -> Verdict:
+    """What the verifier says; where it breaks, 0 and why. A rollout is no place for an exception."""
+    try:
+        return check(reference, answer, options)
+    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError, OSError) as error:
+        return 0.0, f"the verifier failed: {type(error).__name__}: {error}"[:300]
+
+
+__all__ = ["NAMES", "Verdict", "Verifier", "check_name", "verdict", "verifier"]
