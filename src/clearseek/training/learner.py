@@ -290,7 +290,7 @@ class Learner:
                 if optimized:
                     device = parameter.device
                     self.optimizer.state[parameter] = {
-                        "step": tensors[f"step/{name}"].clone(),
+                        "step": tensors[f"step/{name}"].to(device, copy=True),
                         "exp_avg": tensors[f"exp_avg/{name}"].to(device, copy=True),
                         "exp_avg_sq": tensors[f"exp_avg_sq/{name}"].to(device, copy=True),
                     }
