@@ -22,7 +22,7 @@ from clearseek.report.figures import basis_words, say
 MAX_JSON_BYTES = 16 << 20
 LIMITS = (
     "It is a small model. It knows little, errs often and sounds sure of it: check what it says.",
-    "It was rewarded for answers that a program can check. Outside of such tasks its thinking is an imitation of "
+    "It learned from problems whose answers a program can check. Outside of such tasks its thinking is an imitation of "
     "thinking, and what it thinks need not be why it answers as it does.",
     "It was not trained to refuse anything, nor tested for bias; whatever its base learned of either is still in it.",
     "English only, as far as anybody looked.",
@@ -39,6 +39,8 @@ class Card:
     licence: str | None
     sha256: str | None
     adapter_error: float | None
+    kinds: tuple[str, ...] = ()
+    """Of the run's stages."""
 
 
 def card_text(run: Path, card: Card) -> str:
@@ -72,7 +74,8 @@ def _header(card: Card, notes: Mapping[str, Any]) -> list[str]:
     lines += ["library_name: transformers"]
     if card.base_on_hub:
         lines += [f"base_model: {_yaml(card.base_on_hub)}"]
-    lines += ["tags:", "- clearseek", "- reasoning", "- grpo", f"model_name: {_yaml(card.name)}", "---", ""]
+    kinds = [f"- {kind}" for kind in dict.fromkeys(card.kinds) if kind.isalpha()]
+    lines += ["tags:", "- clearseek", "- reasoning", *kinds, f"model_name: {_yaml(card.name)}", "---", ""]
     return lines
 
 
@@ -95,7 +98,7 @@ def _what(card: Card) -> str:
 
 
 def _evaluations(run: Path) -> Iterator[str]:
-    files = sorted((run / "evaluations").glob("*.json"))
+    files = sorted((run / "evaluations").glob("*.json"), key=_in_time)
     if not files:
         return
     yield "## Evaluations\n"
@@ -117,6 +120,12 @@ def _evaluations(run: Path) -> Iterator[str]:
     yield "Of each figure in `evaluations/`: how it was found. For example:\n"
     yield from (f"- {text}" for text in how[:3])
     yield ""
+
+
+def _in_time(path: Path) -> tuple[bool, bool, bool, str]:
+    """Before training first, after it and as served last."""
+    stem = path.stem
+    return "before" not in stem, "served" in stem, "after" in stem, stem
 
 
 def _data(notes: Mapping[str, Any]) -> Iterator[str]:
@@ -150,7 +159,9 @@ def _cost(run: Path) -> Iterator[str]:
         cells = (say(quantities[key]) if key in quantities else "not booked" for key in shown)
         yield f"| {_cell(name) or '(outside the stages)'} | {' | '.join(cells)} |"
     yield ""
-    yield from (f"- {NAMES[key]}: {say(total[key])}; {basis_words(total[key])}." for key in NAMES if key in total)
+    for key in (name for name in NAMES if name in total):
+        why = total[key].how if total[key].value is None else basis_words(total[key])
+        yield f"- {NAMES[key]}: {say(total[key])}; {why}."
     yield ""
 
 

@@ -321,6 +321,7 @@ def write_card(run: Path, done: Published) -> None:
         licence=(header.licence if header else None),
         sha256=done.sha256,
         adapter_error=mean_of(done.errors),
+        kinds=tuple(str(stage.get("kind", "")) for stage in read_recipe(run).get("stage", [])),
     )
     text = card_text(run, card).encode()
     write_aside(run / "card.md", text)
