@@ -197,10 +197,13 @@ class GrpoStage:
         )
         self.sizes = sizes_of(workshop.learner.model)
         self.memory = _Memory()
-        self.reference: dict[str, Tensor] = workshop.learner.keep() if settings.kl > 0 else {}
+        self.reference: dict[str, Tensor] = {}
+        """The weights before the first step, where there is a KL term."""
 
     def step(self, number: int) -> StepReport:
         settings = self.settings
+        if settings.kl > 0 and not self.reference:
+            self.reference = self.workshop.learner.keep()
         clocks = _Clocks()
         drawn: list[_Drawn] = []
         for round_ in range(settings.rounds):
@@ -447,7 +450,7 @@ class GrpoStage:
             dict(values["taught"]), list(values["first"]), list(values["recent"]), values["steps"], dict(values["told"])
         )
         found = {name.removeprefix("reference/"): tensor for name, tensor in state.tensors.items()}
-        if set(found) != set(self.reference):
+        if bool(found) != (self.settings.kl > 0 and self.memory.steps > 0):
             raise UserError(f"The checkpoint of the stage {self.settings.name} was made with another `kl`.")
         self.reference = {name: tensor.clone() for name, tensor in found.items()}
 
