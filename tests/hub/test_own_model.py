@@ -104,6 +104,16 @@ def test_with_the_base_here_nothing_is_fetched(
     assert store.find("tiny") == base
 
 
+def test_what_a_killed_pull_left_is_gone_over(tmp_path: Path, entries: tuple[Entry, ...]) -> None:
+    store = Store(tmp_path / "models", entries)
+    staging = store.root / ".staging" / NAME
+    staging.mkdir(parents=True)
+    for name in ("assembled.gguf", "assembled.gguf.part", "base.gguf"):
+        (staging / name).write_bytes(b"half")
+    assert store.pull(NAME).path.read_bytes() == (tmp_path / "expected.gguf").read_bytes()
+    assert left_over(store) == []
+
+
 def test_a_base_in_another_form_stays_as_it_is(tmp_path: Path, entries: tuple[Entry, ...]) -> None:
     store = Store(tmp_path / "models", entries)
     base = store.pull("tiny", quant="q4_0")
