@@ -29,11 +29,12 @@ def measure(
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         from clearseek.training import measure_train
+        from clearseek.training.measure_peers import Shape
     except ImportError as error:
         raise UserError(f"{NEEDS} ({error})") from None
     return measure_train.measure(
         _weights(model),
-        shape=measure_train.Shape(prompts=prompts, samples=group, new_tokens=tokens, examples=examples),
+        shape=Shape(prompts=prompts, samples=group, new_tokens=tokens, examples=examples),
         rounds=rounds,
         method=method,
         dtype=dtype,

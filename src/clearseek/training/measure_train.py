@@ -8,12 +8,7 @@ decides), so both sides train on every sample; the peer's weights are in the typ
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +17,6 @@ from typing import Any
 
 import torch
 
-from clearseek.errors import UserError
 from clearseek.modeling import load_model
 from clearseek.modeling.tokenizer import Tokenizer, load_tokenizer
 from clearseek.training.flops import rollout_flops, sizes_of, update_flops
@@ -37,28 +31,12 @@ from clearseek.training.losses import (
     spread,
     token_weights,
 )
-from clearseek.training.measure import DTYPES, as_transformers, best_dtype, matmul_flops, question
+from clearseek.training.measure import DTYPES, best_dtype, matmul_flops, question
+from clearseek.training.measure_peers import Shape, peer_of, reward_of, run_trl, their_sft
 from clearseek.training.packing import Group
 from clearseek.training.rollout import rollout
 from clearseek.training.rows import Sampling
 from clearseek.training.stage import seed_of
-
-TRL_NEEDS = (
-    "The peer is not here: `pip install --no-deps trl` and `pip install transformers accelerate datasets`, or leave "
-    "out `--against trl`."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """One step: prompts, samples of each, new tokens at most; and of supervised examples, how many and how long."""
-
-    prompts: int = 8
-    samples: int = 8
-    new_tokens: int = 64
-    examples: int = 16
-    prompt_tokens: int = 32
-    completion_tokens: int = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +98,6 @@ def bare_product(width: int, rows: int, dtype: torch.dtype, device: torch.device
     return 8 * rows * width * width / best
 
 
-def reward_of(ids: Sequence[int]) -> float:
-    """Half of all samples earn 1: a hash decides, so that every group is mixed and no model can learn it."""
-    return float(hashlib.sha256(repr(tuple(ids)).encode()).digest()[0] & 1)
-
-
 def _measure_grpo(
     learner: Learner,
     tokenizer: Tokenizer,
@@ -152,7 +125,7 @@ def _measure_grpo(
                 tell(f"grpo round {number}: trl {seconds:.2f} s")
             ours(number)
 
-        _run_trl(learner, tokenizer, prompts, shape, rounds, after)
+        run_trl(learner, tokenizer, prompts, shape, rounds, after)
     else:
         for number in range(rounds + 1):
             ours(number)
@@ -224,93 +197,6 @@ def _grpo_step(learner: Learner, tokenizer: Tokenizer, prompts: Sequence[str], s
     )
 
 
-def _peer(learner: Learner) -> Any:
-    """A copy of the model as `transformers` has it, in the type that is computed in."""
-    import copy
-
-    plain = copy.deepcopy(learner.model)
-    for parameter in plain.parameters():
-        parameter.grad = None
-        parameter.requires_grad_(True)
-    plain.to(learner.dtype)
-    theirs = as_transformers(plain)
-    theirs.get_input_embeddings().weight.requires_grad_(False)  # as ours: the embedding is frozen
-    return theirs.train()
-
-
-def _run_trl(
-    learner: Learner,
-    tokenizer: Tokenizer,
-    prompts: Sequence[str],
-    shape: Shape,
-    rounds: int,
-    after: Callable[[int, float, int], None],
-) -> None:
-    """TRL's own loop over the same prompts; `after(step, seconds, tokens)` runs between its steps."""
-    try:
-        trl = importlib.import_module("trl")
-        transformers = importlib.import_module("transformers")
-        datasets = importlib.import_module("datasets")
-    except ImportError:
-        raise UserError(TRL_NEEDS) from None
-    if learner.settings.method != "full":
-        raise UserError("TRL is compared with in full; leave out `--method lora`.")
-    count = {"tokens": 0}
-
-    def reward(completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
-        count["tokens"] = sum(map(len, completion_ids))
-        return [reward_of(ids) for ids in completion_ids]
-
-    clock = {"started": 0.0}
-
-    class Turns(transformers.TrainerCallback):  # type: ignore[name-defined,misc]
-        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            clock["started"] = time.perf_counter()
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            after(state.global_step - 1, time.perf_counter() - clock["started"], count["tokens"])
-
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save(Path(folder))
-        theirs_tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        if theirs_tokenizer.pad_token is None:
-            theirs_tokenizer.pad_token = theirs_tokenizer.eos_token
-        settings = trl.GRPOConfig(
-            output_dir=folder,
-            per_device_train_batch_size=shape.prompts * shape.samples,
-            gradient_accumulation_steps=1,
-            num_generations=shape.samples,
-            max_completion_length=shape.new_tokens,
-            max_steps=rounds + 1,
-            temperature=1.0,
-            top_k=0,
-            top_p=1.0,
-            beta=0.0,
-            learning_rate=1e-6,
-            lr_scheduler_type="constant",
-            gradient_checkpointing=False,
-            use_cpu=learner.device.type == "cpu",
-            bf16=False,
-            fp16=False,
-            report_to=[],
-            save_strategy="no",
-            logging_strategy="no",
-            shuffle_dataset=False,
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
-        )
-        trainer = trl.GRPOTrainer(
-            model=_peer(learner),
-            reward_funcs=reward,
-            args=settings,
-            train_dataset=datasets.Dataset.from_list([{"prompt": prompt} for prompt in prompts] * (rounds + 1)),
-            processing_class=theirs_tokenizer,
-            callbacks=[Turns()],
-        )
-        with contextlib.redirect_stdout(sys.stderr):  # it prints, and stdout is ours
-            trainer.train()
-
-
 def _measure_sft(
     learner: Learner, weights: Path, shape: Shape, rounds: int, against: bool, tell: Callable[[str], None]
 ) -> dict[str, Any]:
@@ -335,7 +221,7 @@ def _measure_sft(
 
     arms: dict[str, Callable[[], float]] = {"clearseek": ours}
     if against and learner.settings.method == "full":
-        arms["transformers"] = _their_sft(_peer(learner), groups, learner)
+        arms["transformers"] = their_sft(peer_of(learner), groups, learner)
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     for round_ in range(rounds + 1):
         names = list(arms)
@@ -363,27 +249,3 @@ def _measure_sft(
         "matmul_gflops": peak / 1e9,
         "share_of_matmul": flops / statistics.median(ours_s) / peak,
     }
-
-
-def _their_sft(model: Any, groups: Sequence[Group], learner: Learner) -> Callable[[], float]:
-    """Forward, backward and AdamW on the same examples: the loss on completions, padding not needed."""
-    ids_BT = torch.tensor([[*g.prompt, *g.completions[0]] for g in groups], device=learner.device)
-    labels_BT = ids_BT.clone()
-    labels_BT[:, : len(groups[0].prompt)] = -100
-    learns = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learns, lr=1e-6, fused=True)
-    rows = max(1, learner.settings.micro_batch_tokens // ids_BT.shape[1])
-
-    def run() -> float:
-        started = time.perf_counter()
-        optimizer.zero_grad()
-        for start in range(0, len(ids_BT), rows):
-            part = slice(start, start + rows)
-            share = len(ids_BT[part]) / len(ids_BT)
-            loss = model(input_ids=ids_BT[part], labels=labels_BT[part]).loss * share
-            loss.backward()
-        torch.nn.utils.clip_grad_norm_(learns, 1.0)
-        optimizer.step()
-        return time.perf_counter() - started
-
-    return run
