@@ -101,6 +101,7 @@ def test_the_panel_and_the_line_tell_the_same() -> None:
         assert words in out.getvalue(), words
     assert view.line().startswith("cold-start 30/600 | loss 0.0667")
     assert view.seconds_left == 570 * 4.0
+    assert view.run_seconds_left == 570 * 4.0 + 90.0 + 60.0  # the probe knows none of this recipe's later stages
     assert spark([0.0, 1.0]) == "▁█"
 
 

@@ -52,6 +52,8 @@ class View:
     seconds: float = 0.0
     usd: float | None = None
     seconds_left: float | None = None
+    run_seconds_left: float | None = None
+    """Until the end of the run, the budget's end at the latest; later stages by the probe."""
     peak_gflops: float | None = None
 
     def __post_init__(self) -> None:
@@ -88,6 +90,13 @@ class View:
         stage = self.stages[self.now]
         left = stage.steps - len(stage.rows)
         self.seconds_left = left * pace.mean() if pace.seconds else None
+        self.run_seconds_left = None
+        if self.seconds_left is not None and outlook is not None:
+            later = sum(stage.steps * outlook.step_seconds(stage.name) for stage in self.stages[self.now + 1 :])
+            end = outlook.evaluation_seconds("test", True) + outlook.export_seconds
+            whole = self.seconds_left + later + end
+            room = whole if self.limits.seconds is None else max(0.0, self.limits.seconds - seconds)
+            self.run_seconds_left = min(whole, room)
 
     def planned(self) -> int:
         return sum(stage.steps for stage in self.stages)
@@ -129,6 +138,8 @@ class View:
             told += f", ${self.usd:.4f}"
         if self.seconds_left is not None:
             told += f", stage ends in {self.seconds_left / 60:.0f} min"
+        if self.run_seconds_left is not None:
+            told += f", run in {self.run_seconds_left / 60:.0f}"
         return told
 
     def rates(self) -> dict[str, float]:
@@ -148,7 +159,7 @@ class View:
 
 
 def _steps(settings: Any) -> int:
-    steps = getattr(settings, "steps", 0)
+    steps = getattr(settings, "planned_steps", getattr(settings, "steps", 0))
     return steps if isinstance(steps, int) else 0
 
 

@@ -54,6 +54,8 @@ def _summary(view: View) -> Html:
     ]  # fmt: skip
     if view.seconds_left is not None:
         facts.append(("This stage ends in", f"{view.seconds_left / 60:.0f} min, at the pace of its last steps"))
+    if view.run_seconds_left is not None:
+        facts.append(("The run ends in", f"about {view.run_seconds_left / 60:.0f} min"))
     rows = [
         (stage.name, stage.kind, f"{len(stage.rows)} of {stage.steps or '?'}", _last(stage, "loss"),
          _last(stage, "accuracy"), f"{sum(row['time']['seconds'] for row in stage.rows) / 60:.1f}")
