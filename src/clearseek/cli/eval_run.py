@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from clearseek.cli.eval_who import Who, needs_torch, open_books, resolve, weights_of
 from clearseek.errors import UsageError, UserError
 from clearseek.hub.files import disk_errors_told, write_aside
-from clearseek.settings import Settings, home, load_settings
-from clearseek.training.answer_engine import Books, RemoteAnswerer, ServedAnswerer, model_of_file, remote_models
+from clearseek.settings import home, load_settings
 from clearseek.training.compare import Comparison, compare, comparison_json
 from clearseek.training.evaluate import Answerer, Asked, ask_of, evaluate
 from clearseek.training.evaluation import Conditions, Evaluation, Membership, as_json, from_json
@@ -24,7 +24,6 @@ from clearseek.training.evaluation_page import html_page
 from clearseek.training.transcripts import Transcripts
 
 if TYPE_CHECKING:
-    from clearseek.hub.store import Model
     from clearseek.tasks.load import TaskSpec
     from clearseek.tasks.task import Task
 
@@ -34,10 +33,6 @@ round in circles, and thousands of them take hours. Chatting allows more."""
 MAX_JSON = 64 << 20
 OWN = (".py", ".jsonl")
 """How the files of one's own tasks end."""
-NEEDS = (
-    "Evaluating a folder of weights needs torch: `pip install torch` (the CPU build will do), then "
-    "`pip install clearseek[train]`; a GGUF needs neither."
-)
 
 
 @dataclass(frozen=True)
@@ -64,17 +59,6 @@ class Wanted:
     json: bool = False
 
 
-@dataclass(frozen=True)
-class Who:
-    """Who answers. `open` makes the answerer, when it is known that something is to be asked."""
-
-    name: str
-    digest: str | None
-    by: Literal["llama.cpp", "remote", "torch"]
-    style: str
-    open: Callable[[], Answerer]
-
-
 def run(wanted: Wanted) -> None:
     """Evaluate, keep, tell."""
     other = None if wanted.compare is None else read_evaluation(wanted.compare)
@@ -86,7 +70,7 @@ def run(wanted: Wanted) -> None:
         return
     settings = load_settings(engine_url=wanted.engine_url)
     members = tasks_of(wanted.suite, wanted.tasks)
-    who = resolve(wanted, settings)
+    who = resolve(wanted.model, settings, url=wanted.engine_url, at_once=wanted.at_once)
     asked = ask_of(members, wanted.split, wanted.n, wanted.seed)
     arms = conditions_of(wanted, who)
     folder = wanted.out or home() / "evaluations" / _folder_name(who, arms, asked)
@@ -193,106 +177,6 @@ def _budget_of(who: Who) -> int | None:
     return THINKING_TOKENS
 
 
-def resolve(wanted: Wanted, settings: Settings) -> Who:
-    """Who MODEL is. Raises UserError, with the nearest name where there is none."""
-    books = _books(settings)
-    path = Path(wanted.model)
-    if settings.engine_url is not None and (wanted.engine_url is not None or not path.exists()):
-        found = _remote(wanted, settings, books)
-        if found is not None:
-            return found
-    for folder in (path, home() / "runs" / wanted.model if _plain(wanted.model) else path):
-        if folder.is_dir():
-            return _folder(folder, books)
-    if path.is_file():
-        return _served(model_of_file(path), books, wanted, settings)
-    from clearseek.cli.first_model import ensure_model
-    from clearseek.hub.store import Store
-
-    store = Store(home() / "models")
-    ensure_model(load_settings(model=wanted.model), store)
-    return _served(store.find(wanted.model), books, wanted, settings)
-
-
-def _plain(name: str) -> bool:
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
-
-
-def _served(model: Model, books: Books, wanted: Wanted, settings: Settings) -> Who:
-    def make() -> Answerer:
-        at_once = wanted.at_once or settings.slots
-        return ServedAnswerer(model, books, at_once=at_once, threads=settings.threads)
-
-    return Who(model.name, model.sha256, "llama.cpp", model.thinking, make)
-
-
-def _remote(wanted: Wanted, settings: Settings, books: Books) -> Who | None:
-    url = settings.engine_url
-    assert url is not None
-    key = settings.engine_key.get_secret_value() if settings.engine_key else None
-    names = remote_models(url, key)
-    if wanted.model not in names:
-        if wanted.engine_url is None:
-            return None
-        import difflib
-
-        near = difflib.get_close_matches(wanted.model, names, n=1)
-        known = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(names[:8]) or 'none'}."
-        raise UserError(f"The engine at {url} has no model `{wanted.model}`; {known}")
-    return Who(
-        wanted.model,
-        None,
-        "remote",
-        "unknown",
-        lambda: RemoteAnswerer(url, key, wanted.model, books, at_once=wanted.at_once),
-    )
-
-
-def _folder(folder: Path, books: Books) -> Who:
-    weights = folder / "model" if (folder / "model" / "config.json").exists() else folder
-    if not (weights / "config.json").exists():
-        if (folder / "recipe.toml").exists():
-            raise UserError(f"The run in {folder} has no model yet: it is written when the run has ended.")
-        raise UserError(f"{folder} is neither a run nor a Hugging Face folder: it has no config.json.")
-    answering = _needs_torch("clearseek.training.answer_torch")
-    from clearseek.hub.files import hash_file
-
-    digests = [f"{file.name} {hash_file(file)}" for file in sorted(weights.glob("*.safetensors"))]
-    digest = hashlib.sha256("\n".join(digests).encode()).hexdigest()
-    chat = _needs_torch("clearseek.training.chat_format").chat_format_of(weights)
-    if not chat.tokenizer.template().uses_thinking:
-        print(
-            f"{folder.name} has no chat template that knows thinking; ClearSeek's own is used over its turn markers.",
-            file=sys.stderr,
-        )
-
-    def make() -> Answerer:
-        made: Answerer = answering.open_folder(weights, chat, books.sink, books.rates)
-        return made
-
-    return Who(folder.resolve().name, digest, "torch", "native", make)
-
-
-def _needs_torch(name: str) -> Any:
-    import importlib
-    import os
-
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # see bench_rollout: spinning threads cost nearly all speed
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UserError(f"{NEEDS} ({error})") from None
-
-
-def _books(settings: Settings) -> Books:
-    from clearseek.ledger.book import Book, home_book
-    from clearseek.ledger.prices import rates_from
-
-    if not settings.metering:
-        return Books(lambda draft: None)
-    return Books(lambda draft: Book(home_book()).append(draft), rates_from(settings))
-
-
 def _folder_name(who: Who, arms: list[Conditions], asked: Asked) -> str:
     """Says who, and differs wherever anything differs that decides the answers."""
     said = [dataclasses.asdict(how) for how in arms]
@@ -367,13 +251,13 @@ def _tell(wanted: Wanted, found: list[Evaluation], comparison: Comparison | None
 
 def chat(model: str, base: str, *, seed: int, out: Path | None, json: bool) -> None:
     """Everyday chat of `model` next to `base`'s; needs torch."""
-    checking = _needs_torch("clearseek.training.chat_check")
+    checking = needs_torch("clearseek.training.chat_check")
     from clearseek.ledger.meter import Meter
 
-    new, old = (_weights(one) for one in (model, base))
+    new, old = (weights_of(one) for one in (model, base))
     names = Path(base).name, Path(model).name
     folder = out or home() / "evaluations" / f"chat-{names[1]}-against-{names[0]}-s{seed}"
-    books = _books(load_settings())
+    books = open_books(load_settings())
     report = checking.check_files(
         old,
         new,
@@ -389,15 +273,3 @@ def chat(model: str, base: str, *, seed: int, out: Path | None, json: bool) -> N
     from clearseek.cli import eval_text
 
     eval_text.show_chat(report, folder)
-
-
-def _weights(name: str) -> Path:
-    path = Path(name)
-    for folder in (path, home() / "runs" / name):
-        if (folder / "model" / "config.json").exists():
-            return folder / "model"
-    if path.exists():
-        return path
-    from clearseek.hub.store import Store
-
-    return Store(home() / "models").find(name).path
