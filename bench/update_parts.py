@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import time
 from collections import defaultdict
@@ -65,7 +66,10 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--micro", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--give-back", action="store_true", help="leave malloc as it is: freed memory goes back")
     given = parser.parse_args()
+    if given.give_back:
+        learner.keep_memory = lambda: False
 
     model: Any = load_model(given.model, torch.float32)
     vocabulary = model.config.vocab_size
@@ -87,7 +91,10 @@ def main() -> None:
         return learns.update(groups, lambda scores: sft_loss(scores, weights_A), 0.0)
 
     update()  # memory is taken, kernels are chosen
+    update()
+    before = resource.getrusage(resource.RUSAGE_SELF)
     took = [update().seconds for _ in range(given.rounds)]
+    after = resource.getrusage(resource.RUSAGE_SELF)
 
     clock = Clock()
     ops: Any = learns.trainer.ops
@@ -115,6 +122,12 @@ def main() -> None:
     print(
         f"{flops / 1e9:.0f} GFLOP; a bare product runs at {peak / 1e9:.0f} GFLOP/s: at least {flops / peak:.2f} s, "
         f"{flops / peak / whole:.0%} of it reached"
+    )
+    user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
+    faults = (after.ru_minflt - before.ru_minflt) // given.rounds
+    print(
+        f"an update took {user / given.rounds:.2f} s of CPU time, the system {system / given.rounds:.2f} s beside, for "
+        f"{faults:,} page faults; at most {after.ru_maxrss / 1024:,.0f} MB"
     )
     for name, seconds in sorted(clock.seconds.items(), key=lambda one: -one[1]):
         print(f"{seconds:7.3f} s {seconds / report.seconds:6.1%}  {name}")

@@ -12,7 +12,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 @functools.cache
 def keep_memory() -> bool:
     """Tell glibc to keep what is freed. Each micro-batch takes and frees about a gigabyte, and every page of it would
-    be cleared by the system again (113,000 page faults an update of 416 tokens of SmolLM2-135M, and none with this).
+    be cleared by the system again (`python bench/update_parts.py MODEL --give-back` counts them).
 
     For the whole process, and once. False where there is no glibc, and then nothing has changed.
     """
