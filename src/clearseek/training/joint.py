@@ -60,8 +60,14 @@ class Joint:
         if self.live or not self.dirty:
             return
         for layer, rows in zip(self.layers, self.rows, strict=True):
-            weight_OI = layer.merged_weight() if isinstance(layer, LoraLinear) else layer.weight.detach()
-            self.weight_OI[rows] = weight_OI
+            target_OI, weight_OI = self.weight_OI[rows], layer.weight.detach()
+            if not isinstance(layer, LoraLinear):
+                target_OI.copy_(weight_OI)
+            elif layer.kept_OI is None and target_OI.dtype == weight_OI.dtype == torch.float32:
+                up_OR, low_RI = layer.lora_B.detach(), layer.lora_A.detach()
+                torch.addmm(weight_OI, up_OR, low_RI, alpha=layer.scale, out=target_OI)  # nothing is allocated
+            else:
+                target_OI.copy_(layer.merged_weight())
         self.dirty = self.full or bool(self.adapted)  # what never learns is cast once
 
     def __call__(self, x_NI: Tensor) -> Tensor:
