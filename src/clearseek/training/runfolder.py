@@ -22,6 +22,7 @@ import filelock
 from clearseek import __version__
 from clearseek.errors import UserError
 from clearseek.hub.files import write_aside
+from clearseek.ledger.book import Book
 
 FORMAT = 1
 """Of the folder as a whole; another number is another ClearSeek's."""
@@ -69,6 +70,25 @@ class Status:
         return replace(self, finished=False, sittings=(*earlier, Sitting(str(len(earlier) + 1), now())))
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. `ended` is "completed" or "budget"."""
+
+    folder: Path
+    ended: str
+    done: int
+    steps: int
+    seconds: float
+    evaluations: Mapping[str, Any]
+    published: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "run": str(self.folder), "ended": self.ended, "steps_done": self.done, "steps_planned": self.steps,
+            "seconds": round(self.seconds, 3), "evaluations": dict(self.evaluations), "published": dict(self.published),
+        }  # fmt: skip
+
+
 def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -94,6 +114,18 @@ def read_status(folder: Path) -> Status | None:
 
 def write_status(folder: Path, status: Status) -> None:
     write_aside(folder / STATUS, json.dumps(asdict(status), indent=1).encode())
+
+
+def counted(status: Status, book: Book) -> Status:
+    """The sittings with at least the seconds that the ledger holds of them: one that was killed noted fewer."""
+    booked: dict[str, float] = {}
+    for entry in book.read():
+        wall = entry.quantities.get("wall")
+        if "parent" not in entry.labels and wall is not None and wall.value is not None:
+            name = entry.labels.get("attempt", "")
+            booked[name] = booked.get(name, 0.0) + wall.value
+    sittings = tuple(replace(one, seconds=max(one.seconds, booked.get(one.attempt, 0.0))) for one in status.sittings)
+    return replace(status, sittings=sittings)
 
 
 @contextmanager
@@ -179,3 +211,27 @@ class Notes:
     def add(self, **more: Any) -> None:
         self.told |= more
         write_aside(self.folder / NOTES, json.dumps(self.told, indent=1, ensure_ascii=False).encode())
+
+
+def sizes_of(folder: Path) -> dict[str, int]:
+    """How long the files are that grow with the steps: metrics, samples, and data that stages write."""
+    return {name: Lines(folder / name).size() for name in (METRICS, SAMPLES)} | {
+        path.relative_to(folder).as_posix(): Lines(path).size() for path in _data(folder)
+    }
+
+
+def cut_back(folder: Path, sizes: Mapping[str, int]) -> None:
+    """What was written after a checkpoint is taken away, because it will be written again."""
+    for name in (METRICS, SAMPLES):
+        Lines(folder / name).cut(sizes.get(name, 0))
+    for path in _data(folder):
+        known = sizes.get(path.relative_to(folder).as_posix())
+        if known is None:
+            path.unlink()
+        else:
+            Lines(path).cut(known)
+
+
+def _data(folder: Path) -> list[Path]:
+    """Files of data; a teacher's answers stay whatever happens: they were paid for."""
+    return [path for path in sorted(folder.glob("data/*.jsonl*")) if not path.name.endswith(".answers.jsonl")]
