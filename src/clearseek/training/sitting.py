@@ -132,7 +132,7 @@ class Run:
             for name in ("machine_usd_per_hour", "electricity_usd_per_kwh")
             if getattr(self.rates, name).known
         }
-        shop, base = self.bench.workshop, self.bench.base
+        base = self.bench.base
         Notes.open(self.folder).add(
             name=self.recipe.name,
             started_at=self.status.sittings[0].began,
@@ -141,7 +141,7 @@ class Run:
             machine=gather.machine(),
             environment=gather.environment(),
             prices=prices,
-            data=data_notes((*shop.tasks, *self.bench.unseen), self.folder),
+            data=data_notes(self.recipe, self.bench),
             stages={stage.name: {"kind": stage.kind} for stage in self.recipe.stages},
         )
         with self.span("probe", "setup"), self.guard.interruptible():

@@ -21,6 +21,7 @@ from clearseek.modeling import load_model
 from clearseek.modeling.config import config_from_hf
 from clearseek.modeling.load import build_model
 from clearseek.settings import home
+from clearseek.tasks.cards import data_report
 from clearseek.tasks.load import load_task
 from clearseek.tasks.references import check_references
 from clearseek.tasks.splits import OutOfProblems, draw
@@ -32,6 +33,9 @@ from clearseek.training.learner import Learner, open_learner
 from clearseek.training.recipe import FILES, Recipe, StagePlan
 from clearseek.training.stage import Workshop, seed_of
 
+SUITE_TEST = 200
+"""Test problems of a suite's task that no run trains on, however few it is tested on itself: those that
+`clearseek eval` asks."""
 REFERENCES = 8
 """Reference answers of each task that its verifier must accept before anything is trained."""
 
@@ -145,11 +149,12 @@ def eval_seed(recipe: Recipe) -> int:
 
 
 def kept_out(recipe: Recipe, trained: tuple[Task, ...], unseen: tuple[Task, ...]) -> frozenset[str]:
-    """Digests of the problems of dev and test that this run is evaluated on."""
+    """Digests of the problems of dev and test that this run is evaluated on, and that `clearseek eval` asks later."""
     found: set[str] = set()
     plan = recipe.evaluate
+    test = max(plan.test, SUITE_TEST) if recipe.suite is not None else plan.test
     for task in trained:
-        for split, count in (("dev", plan.dev), ("test", plan.test)):
+        for split, count in (("dev", plan.dev), ("test", test)):
             if count:
                 found |= {problem.digest for problem in draw(task, split, count, eval_seed(recipe))}  # type: ignore[arg-type]
     for task in unseen if plan.unseen and plan.test else ():
@@ -169,28 +174,44 @@ def open_bench(recipe: Recipe, folder: Path, meter: Meter, tell: Callable[[str],
     return Bench(workshop, base, unseen)
 
 
-def data_notes(tasks: tuple[Task, ...], folder: Path) -> list[dict[str, Any]]:
-    """What was read, in the terms of a receipt: the tasks' cards, as files of the run folder."""
+def data_notes(recipe: Recipe, bench: Bench) -> list[dict[str, Any]]:
+    """What was read, in the terms of a receipt; the cards themselves are written to the run folder.
+
+    A card says where the problems come from, by which digest those of dev and test are known, and how near the test
+    problems lie to a thousand that may be trained on. Beside it stands the same as Croissant metadata.
+    """
+    folder, plan = bench.workshop.folder, recipe.evaluate
     cards = folder / "data" / "cards"
     cards.mkdir(parents=True, exist_ok=True)
     found = []
-    for task in tasks:
-        content = json.dumps(_json(task.card), indent=1, sort_keys=True, ensure_ascii=False).encode()
-        file = cards / f"{task.name.replace('/', '_')}.json"
-        write_aside(file, content)
+    trained = [(task, True) for task in bench.workshop.tasks]
+    for task, learned in (*trained, *((task, False) for task in bench.unseen)):
+        report = data_report(task, plan.dev, plan.test, eval_seed(recipe), trained=learned)
+        metadata = report.pop("croissant")
+        name = task.name.replace("/", "_")
+        files = [
+            _written(cards / f"{name}.json", report, folder, "application/json"),
+            _written(cards / f"{name}.croissant.json", metadata, folder, "application/ld+json"),
+        ]
         licence = task.card.get("license") or task.card.get("licence")
         found.append({
             "name": task.name,
             "description": str(task.card.get("description") or task.card.get("generator") or task.name)[:400],
             **({"license": str(licence)} if licence else {}),
-            "distribution": [{
-                "name": file.name,
-                "sha256": hashlib.sha256(content).hexdigest(),
-                "contentUrl": file.relative_to(folder).as_posix(),
-                "encodingFormat": "application/json",
-            }],
+            "distribution": files,
         })  # fmt: skip
     return found
+
+
+def _written(file: Path, content: Any, folder: Path, encoding: str) -> dict[str, Any]:
+    data = json.dumps(_json(content), indent=1, sort_keys=True, ensure_ascii=False).encode()
+    write_aside(file, data)
+    return {
+        "name": file.name,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "contentUrl": file.relative_to(folder).as_posix(),
+        "encodingFormat": encoding,
+    }
 
 
 def _json(value: Any) -> Any:
