@@ -42,7 +42,7 @@ def test_ask_see_thinking_see_the_answer_and_its_receipt(new_page: Pages, real_s
     page.locator(".starters button").first.click()
     expect(page.locator(".question .asked")).not_to_be_empty()
     question = page.locator(".question .asked").inner_text()
-    answer_ends(page)  # how long a real model thinks is its own affair; test_thinking.py watches it live
+    answer_ends(page)  # how long a real model thinks is its own affair; test_thinking_live.py watches it live
 
     expect(page.locator(".fold")).to_contain_text(re.compile(r"Thought for (\d+ (s|min)|under a second)"))
     expect(page.locator(".workings")).to_have_count(0)  # folded by itself
