@@ -14,6 +14,8 @@ from cli.helpers import clearseek
 from clearseek.cli import checkup
 from clearseek.settings import default_model
 
+pytestmark = pytest.mark.slow  # each starts programs, or needs the real model
+
 
 def findings(*args: str, home: Path, code: int = 0) -> dict[str, dict[str, Any]]:
     done = clearseek("doctor", "--json", *args, home=home)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from cli.helpers import clearseek
+
+pytestmark = pytest.mark.slow  # each starts programs, or needs the real model
 
 
 def test_a_key_is_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
 from cli.helpers import clearseek, environment
+
+pytestmark = pytest.mark.slow  # each starts programs, or needs the real model
 
 
 def test_a_port_in_use_is_one_sentence(real_home: Path) -> None:

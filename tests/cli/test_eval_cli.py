@@ -38,6 +38,7 @@ def args(tiny: Path, mine: Path, *more: str) -> list[str]:
     return ["eval", str(tiny), "--task", str(mine), "--n", "3", "--budget", "8", "--max-answer", "8", *more]
 
 
+@pytest.mark.slow
 def test_a_file_of_weights_and_a_file_of_problems(tiny: Path, mine: Path, tmp_path: Path) -> None:
     home, out = tmp_path / "home", tmp_path / "out"
     done = clearseek(*args(tiny, mine, "--out", str(out), "--json"), home=home)
@@ -110,6 +111,7 @@ assert run(["eval", "x", "--chat-against", "y"]) == 1
     assert json.loads(done.stdout)["evaluations"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_answered_and_the_same_command_goes_on(tiny: Path, mine: Path, tmp_path: Path) -> None:
     home, out = tmp_path / "home", tmp_path / "out"
     command = args(tiny, mine, "--n", "12", "--budget", "300", "--at-once", "1", "--out", str(out))
@@ -156,6 +158,7 @@ def test_mistakes_are_told(tiny: Path, mine: Path, tmp_path: Path, more: tuple[s
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_names_that_do_not_exist_are_answered_with_the_nearest(tmp_path: Path, mine: Path, tiny: Path) -> None:
     home = tmp_path / "home"
     for command, said in (

@@ -167,6 +167,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_kill_in_a_write_loop_loses_nothing_that_was_said_to_be_kept(tmp_path: Path) -> None:
     path = tmp_path / "chat.sqlite"
     moments = random.Random(7)

@@ -15,6 +15,8 @@ from tiny_gguf import TEMPLATE, write_tiny
 from clearseek.hub.catalogue import catalogue
 from clearseek.settings import default_model
 
+pytestmark = pytest.mark.slow  # each starts programs, or needs the real model
+
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:

@@ -16,6 +16,8 @@ from clearseek.hub.catalogue import load_catalogue
 from clearseek.hub.errors import UnknownModel
 from clearseek.hub.store import Store
 
+pytestmark = pytest.mark.slow  # each starts programs, or needs the real model
+
 MEMBER = "tiny_weights/tiny.gguf"
 
 

@@ -24,6 +24,8 @@ from clearseek.inference.engine import Delta, Event, Finished, Progress, Request
 from clearseek.inference.errors import BadRequest, ContextOverflow, EngineCrashed, EngineUnavailable
 from clearseek.inference.llamacpp import LlamaCppEngine
 
+pytestmark = pytest.mark.slow  # the real model
+
 OFF = Thinking(enabled=False)
 APPLES = "Tom has 3 apples and buys 4 more. How many apples does he have?"
 

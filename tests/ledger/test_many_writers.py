@@ -102,6 +102,7 @@ def run_two(folder: Path, entries: int, pause: float, least_healed: int) -> None
     print(f"{found.entries} entries, {victim.kills} kills, {found.healed} healed")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 def test_two_writers_one_killed(tmp_path: Path) -> None:
     run_two(tmp_path, 4_000, 0.1, least_healed=0)

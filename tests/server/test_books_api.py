@@ -314,6 +314,7 @@ def test_with_metering_off_nothing_is_booked(home: Path) -> None:
         assert http.get("/user/balance").json()["is_available"] is True
 
 
+@pytest.mark.slow
 def test_a_ledger_that_cannot_be_written_is_told_and_answers_go_on(home: Path) -> None:
     (home / "ledger.jsonl").mkdir()
     with running(home) as http:

@@ -34,6 +34,7 @@ def test_what_cannot_be_compared_is_a_usage_error() -> None:
     assert "compared with in full" in done.stderr
 
 
+@pytest.mark.slow
 def test_our_own_figures_need_no_peer(folder: Path) -> None:
     done = run(
         *("--rounds", "1", "--prompts", "2", "--group", "2", "--tokens", "4", "--examples", "2"), "-m", str(folder)
@@ -43,6 +44,7 @@ def test_our_own_figures_need_no_peer(folder: Path) -> None:
     assert "clearseek" in done.stdout
 
 
+@pytest.mark.slow
 def test_lora_is_measured_alone(folder: Path) -> None:
     arguments = ("--method", "lora", "--rounds", "1", "--prompts", "1", "--group", "2", "--tokens", "3")
     done = run(*arguments, "--examples", "2", "--model", str(folder), "--json")

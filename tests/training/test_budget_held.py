@@ -77,6 +77,7 @@ def long_recipe(base: Path, folder: Path) -> Any:
     return read_recipe(write_recipe_file(folder, base, SFT.replace("steps = 5", "steps = 5000")))
 
 
+@pytest.mark.slow
 def test_a_real_run_stops_in_order_inside_its_budget_and_goes_on_with_a_larger_one(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,6 +196,7 @@ def distill_of(teacher: Teacher) -> DistillSettings:
     )
 
 
+@pytest.mark.slow
 def test_a_teacher_that_fails_half_way_is_not_paid_twice(shop: Workshop, teacher: Teacher) -> None:
     teacher.fail_after = 7
     with pytest.raises(UserError):
@@ -230,6 +231,7 @@ def test_a_teacher_without_thinking_or_a_damaged_file_is_told(shop: Workshop, te
         open_distill(distill_of(teacher), shop)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_teacher_is_resumed_without_asking_again(base: Path, tmp_path: Path, teacher: Teacher) -> None:
     stages = f"""
 [[stage]]

@@ -136,6 +136,7 @@ def test_what_was_kept_is_right_and_the_base_has_answered_everyday_prompts_or_wa
     assert all(row["answer"] == "1" and row["thinking"] for row in rows if row["source"] == "reject:kept")
 
 
+@pytest.mark.slow
 def test_segments_replay_bit_for_bit(whole: Path) -> None:
     done = replay(whole, 4, 0, lambda line: None)
     assert done.ok
@@ -144,6 +145,7 @@ def test_segments_replay_bit_for_bit(whole: Path) -> None:
     assert len({one.segment.start for one in done.results}) == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_is_not_what_it_says_does_not_replay(whole: Path, tmp_path: Path) -> None:
     """A checkpoint with other weights, well formed: without a receipt only replaying shows it."""
     forged = tmp_path / "forged"
@@ -165,7 +167,7 @@ class Crash(BaseException):
     """What no `except Exception` sees: as good as a kill for what is on the disk."""
 
 
-@pytest.mark.parametrize("at", [1, 6, 10, 12, 14])
+@pytest.mark.parametrize("at", [6, *(pytest.param(at, marks=pytest.mark.slow) for at in (1, 10, 12, 14))])
 def test_a_crash_anywhere_and_a_resumed_run_is_the_uninterrupted_one(
     whole: Path, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
@@ -198,6 +200,7 @@ def test_a_crash_anywhere_and_a_resumed_run_is_the_uninterrupted_one(
     assert '"attempt":"2"' in booked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["rollout", "update", "evaluation"])
 def test_a_signal_stops_at_once_or_after_the_update_and_everything_is_saved(
     whole: Path, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
@@ -259,6 +262,7 @@ def test_a_number_that_is_none_stops_at_the_last_good_checkpoint_and_says_where(
     assert go(recipe_file, tmp_path / "run", resume=True).ended == "completed"
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_at_a_checkpoint_leaves_the_last_good_one(
     whole: Path, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +283,7 @@ def test_a_disk_that_fills_at_a_checkpoint_leaves_the_last_good_one(
     same_run(whole, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(
     whole: Path, recipe_file: Path, tmp_path: Path
 ) -> None:

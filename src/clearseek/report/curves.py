@@ -44,7 +44,7 @@ def curves(
     points = [(x, y) for curve in drawn for x, y in curve.points if math.isfinite(x) and math.isfinite(y)]
     if not points:
         return Html("")
-    left, right, top, bottom = 58.0, WIDTH - 120.0, 14.0, HEIGHT - 40.0
+    left, right, top, bottom = 58.0, WIDTH - 120.0, 24.0, HEIGHT - 40.0
     x_low, x_high = x_range or (min(0.0, *(x for x, _ in points)), max(1.0, *(x for x, _ in points)))
     values = [y for _, y in points] + [y for curve in drawn for _, low, high in curve.band for y in (low, high)]
     low, high = y_range or (min(values), max(values))
@@ -66,9 +66,11 @@ def curves(
     for tick in ticks(x_low, x_high, 6):
         parts.append(_text(at_x(tick), bottom + 18, f"{tick:,.6g}", "middle"))
     for place, text in marks:
+        if not x_low <= place <= x_high:
+            continue
         x = at_x(place)
         parts.append(f'<line class="h" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" stroke-dasharray="3 3"/>')
-        parts.append(_text(x + 4, top + 8, text, "start"))
+        parts.append(_text(x, top - 8, text, "start"))
     ends: list[float] = []
     for number, curve in enumerate(drawn):
         if curve.band:

@@ -87,6 +87,7 @@ def _dev(view: View) -> Html | None:
         "Mean over the tasks, greedy, the same problems each time; the band is a 95% interval.",
         [Curve("dev", [(x, y) for x, y, _, _ in found], [(x, low, high) for x, _, low, high in found], dots=True)],
         y_range=(0.0, 1.0),
+        x_range=_steps(view),
         marks=_stage_marks(view),
     )
     last, first = rows[-1]["tasks"], rows[0]["tasks"]
@@ -125,8 +126,14 @@ def _plot(view: View, title: str, description: str, names: Sequence[str], share:
         if points:
             window = max(1, len(points) // 50)
             drawn.append(Curve(_NAMES.get(name, name), smooth(points, window)))
-    chart = curves(title, description, drawn, marks=_stage_marks(view), y_range=(0.0, 1.0) if share else None)
+    y_range = (0.0, 1.0) if share else None
+    chart = curves(title, description, drawn, marks=_stage_marks(view), y_range=y_range, x_range=_steps(view))
     return join(heading(title, 3), paragraph(description), chart) if chart else None
+
+
+def _steps(view: View) -> tuple[float, float]:
+    """The x axis of every chart of the page, so that they can be read one below the other."""
+    return 0.0, max([1.0, *(float(row["done"]) for stage in view.stages for row in stage.rows)])
 
 
 def _stage_marks(view: View) -> list[tuple[float, str]]:
@@ -149,7 +156,8 @@ def _speed(view: View) -> Html | None:
             drawn.append(Curve(words, smooth(points, max(1, len(points) // 50))))
     if not drawn:
         return None
-    chart = curves("Tokens a second", "By phase: generated, and learned from.", drawn, marks=_stage_marks(view))
+    words = "By phase: generated, and learned from."
+    chart = curves("Tokens a second", words, drawn, marks=_stage_marks(view), x_range=_steps(view))
     rows = []
     for stage in view.stages:
         total = sum(row["time"]["seconds"] for row in stage.rows)
@@ -177,7 +185,7 @@ def _peak(view: View) -> Html | None:
         if points:
             drawn.append(Curve(phase, smooth(points, max(1, len(points) // 50))))
     words = f"FLOP by formula over time, as a share of {view.peak_gflops:.0f} GFLOP/s, a bare matrix product here."
-    chart = curves("Share of the peak", words, drawn, y_range=(0.0, 1.0))
+    chart = curves("Share of the peak", words, drawn, y_range=(0.0, 1.0), x_range=_steps(view))
     return join(paragraph(words), chart) if chart else None
 
 

@@ -35,14 +35,7 @@ from clearseek.training.recipe import KINDS, Recipe, StagePlan, write_recipe
 from clearseek.training.run_evaluations import ask_learner, ask_served, keep, row_of
 from clearseek.training.runfolder import Lines, Notes, Outcome, Status
 from clearseek.training.stage import Stage, StageState, StepReport
-from clearseek.training.workbench import (
-    Bench,
-    arithmetic,
-    carried,
-    data_notes,
-    open_bench,
-    starting_weights,
-)
+from clearseek.training.workbench import Bench, arithmetic, carried, data_notes, open_bench, starting_weights
 
 REPORT_SECONDS = 20.0
 """report.html is written again after so many seconds, and after every evaluation."""
@@ -125,25 +118,26 @@ class Run:
         """A new run: notes, a look ahead, where it starts from."""
         from clearseek.receipts import gather
 
-        resolved = write_recipe(carried(self.recipe, self.folder), _HEAD)
-        write_aside(self.folder / runfolder.RECIPE, resolved.encode())
-        prices = {
-            name: getattr(self.rates, name).as_json()
-            for name in ("machine_usd_per_hour", "electricity_usd_per_kwh")
-            if getattr(self.rates, name).known
-        }
-        base = self.bench.base
-        Notes.open(self.folder).add(
-            name=self.recipe.name,
-            started_at=self.status.sittings[0].began,
-            base=base.as_json() if base else None,
-            code=gather.code(),
-            machine=gather.machine(),
-            environment=gather.environment(),
-            prices=prices,
-            data=data_notes(self.recipe, self.bench),
-            stages={stage.name: {"kind": stage.kind} for stage in self.recipe.stages},
-        )
+        with self.span("setup", "setup"), self.guard.interruptible():
+            resolved = write_recipe(carried(self.recipe, self.folder), _HEAD)
+            write_aside(self.folder / runfolder.RECIPE, resolved.encode())
+            prices = {
+                name: getattr(self.rates, name).as_json()
+                for name in ("machine_usd_per_hour", "electricity_usd_per_kwh")
+                if getattr(self.rates, name).known
+            }
+            base = self.bench.base
+            Notes.open(self.folder).add(
+                name=self.recipe.name,
+                started_at=self.status.sittings[0].began,
+                base=base.as_json() if base else None,
+                code=gather.code(),
+                machine=gather.machine(),
+                environment=gather.environment(),
+                prices=prices,
+                data=data_notes(self.recipe, self.bench),
+                stages={stage.name: {"kind": stage.kind} for stage in self.recipe.stages},
+            )
         with self.span("probe", "setup"), self.guard.interruptible():
             self.outlook = preflight(self.recipe, self.bench, self.limits, self.rates, self.folder)
         self.screen.outlook(self.outlook)
