@@ -15,6 +15,8 @@ from clearseek import __version__
 from clearseek.cli import main
 from clearseek.errors import CheckFailed, UsageError, UserError
 
+pytestmark = pytest.mark.slow  # starts programs
+
 HEAVY = (
     "pydantic",
     "fastapi",

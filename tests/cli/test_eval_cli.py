@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from helpers import clearseek, environment
 
+pytestmark = pytest.mark.slow  # starts programs
+
 LINES = [
     {"prompt": f"What is {number} + {number}?", "answer": str(2 * number), "verifier": "integer", "split": "test"}
     for number in range(12)

@@ -155,6 +155,7 @@ print(assemble(Path(sys.argv[1]), read_adapter(Path(sys.argv[2])), Path(sys.argv
 """
 
 
+@pytest.mark.slow
 def test_threads_and_kernels_of_the_blas_do_not_matter(base: Path, tmp_path: Path) -> None:
     folder = make_adapter(tmp_path / "a", base, rank=33)
     found = set()

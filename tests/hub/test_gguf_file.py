@@ -79,6 +79,7 @@ def test_the_default_model(real_model) -> None:  # type: ignore[no-untyped-def]
     assert "<|im_end|>" in header.control_tokens
 
 
+@pytest.mark.slow
 def test_a_large_vocabulary_takes_little_memory_and_time(tmp_path: Path) -> None:
     path = write_tiny(tmp_path / "large.gguf", vocab=150_000)
     code = (

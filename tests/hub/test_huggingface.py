@@ -16,6 +16,8 @@ from tiny_gguf import write_tiny
 from clearseek.hub.catalogue import load_catalogue
 from clearseek.hub.store import Store
 
+pytestmark = pytest.mark.slow  # a hub of its own, and programs that are killed
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> bytes:

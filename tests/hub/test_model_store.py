@@ -178,6 +178,7 @@ def test_a_record_names_no_file_outside_its_folder(store: Store, tiny: Path) -> 
     assert store.list() == []
 
 
+@pytest.mark.slow
 def test_a_pull_of_the_same_model_again_mends_damaged_weights(
     tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +234,7 @@ def small_disk(tmp_path: Path) -> Path:
     subprocess.run(["umount", "-l", str(where)], check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("free_megabytes", [1, 3, 4])
 def test_a_full_disk_is_one_sentence_and_gets_its_room_back(
     small_disk: Path, tmp_path: Path, free_megabytes: int

@@ -21,6 +21,8 @@ from clearseek.hub.errors import HubError, WrongHash
 from clearseek.hub.requantize import requantize
 from clearseek.hub.store import Store
 
+pytestmark = pytest.mark.slow  # whole pulls and assemblies
+
 NAME = "clearseek-r1-135m"
 
 

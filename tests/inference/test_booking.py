@@ -395,6 +395,7 @@ async def real(pool: Pool, id: str, text: str = "Tell me about whales.", **how: 
         return [event async for event in events]
 
 
+@pytest.mark.slow
 async def test_the_real_engine_books_what_it_used(pool: Pool) -> None:
     assert pool.books is not None
     *_, end = await real(pool, "alone", max_tokens=40)
@@ -433,6 +434,7 @@ async def test_the_real_engine_books_what_it_used(pool: Pool) -> None:
         assert sum(entry.quantities[name].value or 0 for entry in together) == pytest.approx(total - before)
 
 
+@pytest.mark.slow
 async def test_the_real_engine_heeds_what_is_left(model_store: Store, made: Any) -> None:
     books = made(day=Caps(tokens=120))
     pool = Pool(Settings(context=1024, slots=2), model_store, books)

@@ -20,6 +20,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(VALUES)
 @settings(max_examples=400, deadline=None)
 @example({"\ue000": 1, "\U00010000": 2})  # sorted by UTF-16, not by code point

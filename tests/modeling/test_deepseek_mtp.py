@@ -243,6 +243,7 @@ def test_logprobs_are_those_of_a_plain_pass() -> None:
     torch.testing.assert_close(made.logprobs_T, expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_checked_token_has_the_model_s_distribution() -> None:
     generator = torch.Generator().manual_seed(0)
     p_KV = torch.tensor([[0.5, 0.3, 0.2, 0.0], [0.1, 0.2, 0.3, 0.4]])

@@ -107,6 +107,7 @@ def test_every_single_byte_of_a_receipt_counts(trained: Path, tmp_path: Path) ->
         assert not glance(path).ok, position
 
 
+@pytest.mark.slow
 @MANY
 @given(position=st.integers(0, 10**9), other=st.integers(1, 255))
 def test_any_changed_byte_of_the_ledger_is_found(trained: Path, run: Path, position: int, other: int) -> None:
@@ -120,6 +121,7 @@ def test_any_changed_byte_of_the_ledger_is_found(trained: Path, run: Path, posit
     assert f"line {line}" in check.field or original[position % len(original)] == ord("\n")
 
 
+@pytest.mark.slow
 @MANY
 @given(
     name=st.sampled_from(["model/weights.bin", "model/config.json", "checkpoints/step-000006/weights.bin"]),

@@ -40,6 +40,7 @@ def start(home: Path, port: int = 0) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_prints_its_address_and_ends_while_a_page_listens(home: Path, how: signal.Signals) -> None:
     process = start(home)

@@ -19,6 +19,8 @@ from clearseek.tasks.references import check_references
 from clearseek.tasks.splits import draw
 from clearseek.tasks.task import SPLITS
 
+pytestmark = pytest.mark.slow  # every generator there is
+
 # Generators whose problems have no reference answer: several are right, and the generator names none.
 WITHOUT_REFERENCE = {"boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour"}
 

@@ -57,6 +57,7 @@ def test_prompts_are_short(suite: Suite) -> None:
             assert problem.prompt == problem.prompt.strip()
 
 
+@pytest.mark.slow
 def test_splits_share_no_problem_and_a_draw_has_none_twice(suite: Suite) -> None:
     for task in tasks_of(suite):
         kept = {problem.digest for split in ("dev", "test") for problem in draw(task, split, 60, 0)}  # type: ignore[arg-type]
@@ -77,6 +78,7 @@ def test_a_longer_draw_begins_with_the_shorter_one(suite: Suite) -> None:
     assert draw(task, "test", 20, 8) != draw(task, "test", 20, 7)
 
 
+@pytest.mark.slow
 def test_problems_are_the_same_in_another_process_with_another_hash_seed(suite: Suite) -> None:
     code = (
         "from clearseek.tasks.suites import load_suite\n"

@@ -196,6 +196,7 @@ def test_tiny_tokenisers_have_a_format() -> None:
     assert tiny.read(tiny.completion("2+2=4", "4")).well_formed
 
 
+@pytest.mark.slow
 def test_transformers_renders_the_same(chat: ChatFormat, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     chat.tokenizer.save(tmp_path)

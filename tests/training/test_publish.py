@@ -234,6 +234,7 @@ def test_the_hub_assembles_the_very_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "again.gguf").stat().st_size == adapter.result_bytes
 
 
+@pytest.mark.slow
 def test_transformers_and_peft_read_what_is_written(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     peft = pytest.importorskip("peft")

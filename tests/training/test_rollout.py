@@ -49,7 +49,7 @@ def model() -> Llama:
 
 
 @pytest.mark.parametrize("plain", [True, False])
-@pytest.mark.parametrize("rows", [1, 3, 8, 64])
+@pytest.mark.parametrize("rows", [*(pytest.param(rows, marks=pytest.mark.slow) for rows in (1, 3, 64)), 8])
 def test_a_sample_is_the_same_whatever_stands_beside_it(model: Llama, rows: int, plain: bool) -> None:
     alone = rollout(model, PROMPTS, group_size=4, sampling=HOW, seed=9, max_rows=1, plain=True)
     together = rollout(model, PROMPTS, group_size=4, sampling=HOW, seed=9, max_rows=rows, plain=plain)

@@ -28,6 +28,8 @@ from clearseek.training.replay import replay, same_bits  # noqa: E402
 from clearseek.training.run import Outcome, train  # noqa: E402
 from clearseek.training.stages import grpo, reject, sft  # noqa: E402
 
+pytestmark = pytest.mark.slow  # whole runs
+
 AGAIN = """
 [[stage]]
 kind = "sft"
