@@ -17,7 +17,7 @@ def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     before = torch.get_num_threads()
-    if "slow" not in request.keywords:
+    if not {"real_model", "real_home", "model_store"} & set(request.fixturenames):
         torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
