@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads sleep while they wait
 
 import torch
+from clock import Clock
 
 from clearseek.modeling import load_model
 from clearseek.modeling.tokenizer import load_tokenizer
@@ -29,28 +28,6 @@ from clearseek.training.fast_ops import FastOps
 from clearseek.training.measure import matmul_flops, question
 from clearseek.training.products import Product
 from clearseek.training.rows import Sampling
-
-
-class Clock:
-    """Adds up seconds by name; a part inside another is taken out of the outer one."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-        self.inner: list[float] = []
-
-    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            self.inner.append(0.0)
-            started = time.perf_counter()
-            try:
-                return function(*arguments, **named)
-            finally:
-                took = time.perf_counter() - started
-                self.seconds[name] += took - self.inner.pop()
-                if self.inner:
-                    self.inner[-1] += took
-
-        return call
 
 
 def main() -> None:

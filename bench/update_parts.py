@@ -14,15 +14,13 @@ import argparse
 import os
 import resource
 import statistics
-import time
-from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads sleep while they wait
 
 import torch
+from clock import Clock
 
 from clearseek.modeling import load_model
 from clearseek.training import forward, learner
@@ -31,28 +29,6 @@ from clearseek.training.joint import Joint
 from clearseek.training.losses import sft_loss
 from clearseek.training.measure_train import bare_product
 from clearseek.training.packing import Group
-
-
-class Clock:
-    """Adds up seconds by name; a part inside another is taken out of the outer one."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-        self.inner: list[float] = []
-
-    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            self.inner.append(0.0)
-            started = time.perf_counter()
-            try:
-                return function(*arguments, **named)
-            finally:
-                took = time.perf_counter() - started
-                self.seconds[name] += took - self.inner.pop()
-                if self.inner:
-                    self.inner[-1] += took
-
-        return call
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, expect
 
 PATIENCE = 60_000
 """Milliseconds that a test waits for what should come in one; a loaded machine is slow, not wrong."""
@@ -78,6 +78,13 @@ class Server:
                 return message
             time.sleep(0.2)
         raise AssertionError("the answer did not end in time")
+
+
+def ask(page: Page, question: str) -> None:
+    """Type a question and send it."""
+    page.fill("#question", question)
+    page.keyboard.press("Enter")
+    expect(page.locator("#question")).to_have_value("")
 
 
 class Pages:

@@ -5,18 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from driving import Pages, Server
+from driving import Pages, Server, ask
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
 
 LONG_WAIT = 150_000
-
-
-def ask(page: Page, question: str) -> None:
-    page.fill("#question", question)
-    page.keyboard.press("Enter")
-    expect(page.locator("#question")).to_have_value("")
 
 
 def open_first_screen(new_page: Pages, server: Server, effort: str = "low") -> Page:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Pages, Server
+from driving import Pages, Server, ask
 from echo_engine import EchoEngine
 from playwright.sync_api import Page, expect
 
@@ -18,12 +18,6 @@ from clearseek.server import keys
 pytestmark = pytest.mark.browser
 
 CORPUS: list[str] = json.loads((Path(__file__).parents[2] / "web/test/xss.json").read_text("utf-8"))
-
-
-def ask(page: Page, question: str) -> None:
-    page.fill("#question", question)
-    page.keyboard.press("Enter")
-    expect(page.locator("#question")).to_have_value("")
 
 
 def answered(page: Page) -> None:

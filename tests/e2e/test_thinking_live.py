@@ -5,16 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from driving import Pages, Server
+from driving import Pages, Server, ask
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-def ask(page: Page, question: str) -> None:
-    page.fill("#question", question)
-    page.keyboard.press("Enter")
-    expect(page.locator("#question")).to_have_value("")
 
 
 def answered(page: Page) -> None:

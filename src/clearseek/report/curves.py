@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clearseek.report.page import Html
+from clearseek.report.svg import WIDTH, drawing, words_at
 
-WIDTH, HEIGHT = 680, 220
+HEIGHT = 220
 MAX_POINTS = 400
-_STYLE = (
-    ".t{font:13px var(--sans,system-ui,sans-serif);fill:var(--ink,#222)}"
-    ".s{font:12px var(--sans,system-ui,sans-serif);fill:var(--ink-2,#666)}"
-    ".h{stroke:var(--hair,#ddd);fill:none}"
-)
 _DASHES = ("", "5 4", "2 3", "8 3 2 3", "1 4")
 
 
@@ -62,15 +57,15 @@ def curves(
     parts = []
     for tick in ticks(low, high, 4):
         parts.append(f'<line class="h" x1="{left}" x2="{right}" y1="{at_y(tick):.1f}" y2="{at_y(tick):.1f}"/>')
-        parts.append(_text(left - 8, at_y(tick) + 4, f"{tick:.4g}", "end"))
+        parts.append(words_at(left - 8, at_y(tick) + 4, f"{tick:.4g}", "s", "end"))
     for tick in ticks(x_low, x_high, 6):
-        parts.append(_text(at_x(tick), bottom + 18, f"{tick:,.6g}", "middle"))
+        parts.append(words_at(at_x(tick), bottom + 18, f"{tick:,.6g}", "s", "middle"))
     for place, text in marks:
         if not x_low <= place <= x_high:
             continue
         x = at_x(place)
         parts.append(f'<line class="h" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" stroke-dasharray="3 3"/>')
-        parts.append(_text(x, top - 8, text, "start"))
+        parts.append(words_at(x, top - 8, text, "s", "start"))
     ends: list[float] = []
     for number, curve in enumerate(drawn):
         if curve.band:
@@ -89,14 +84,9 @@ def curves(
         while any(abs(y - other) < 13 for other in ends):
             y += 13
         ends.append(y)
-        parts.append(_text(at_x(shown[-1][0]) + 6, y, f"{curve.label} {shown[-1][1]:.3g}", "start", "t"))
-    parts.append(_text((left + right) / 2, bottom + 34, x_label, "middle"))
-    label = html.escape(title, quote=True)
-    named = f"<title>{html.escape(title)}</title><desc>{html.escape(description)}</desc>"
-    return Html(
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" aria-label="{label}" '
-        f'xmlns="http://www.w3.org/2000/svg">{named}<style>{_STYLE}</style>{"".join(parts)}</svg>'
-    )
+        parts.append(words_at(at_x(shown[-1][0]) + 6, y, f"{curve.label} {shown[-1][1]:.3g}", "t", "start"))
+    parts.append(words_at((left + right) / 2, bottom + 34, x_label, "s", "middle"))
+    return drawing(title, description, HEIGHT, parts)
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = MAX_POINTS) -> list[tuple[float, float]]:
@@ -130,7 +120,3 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
     return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "s") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clearseek.report.page import Html
-from clearseek.report.svg import WIDTH, _svg, _text
+from clearseek.report.svg import WIDTH, drawing, words_at
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ def share_bars(title: str, description: str, rows: Sequence[ShareRow]) -> Html:
     for tick in range(0, 101, 25):
         at = x(tick / 100)
         parts.append(f'<line class="h" x1="{at:.1f}" x2="{at:.1f}" y1="2" y2="{height - 26:.1f}"/>')
-        parts.append(_text(at, height - 10, f"{tick}%", "s", "middle"))
+        parts.append(words_at(at, height - 10, f"{tick}%", "s", "middle"))
     top = 4.0
     for row in rows:
         middle = top + thick * len(row.bars) / 2
-        parts.append(_text(left - 10, middle + 4, row.label, "t", "end", all(bar.strong for bar in row.bars)))
+        parts.append(words_at(left - 10, middle + 4, row.label, "t", "end", all(bar.strong for bar in row.bars)))
         for bar in row.bars:
             y = top + thick / 2
             fill, opacity = ("var(--ink)", 0.8) if bar.strong else ("var(--ink-3)", 0.45)
@@ -78,10 +78,10 @@ def share_bars(title: str, description: str, rows: Sequence[ShareRow]) -> Html:
                 f'stroke-width="4"/>'
                 f'<line class="k" x1="{low:.1f}" x2="{high:.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke-width="1.5"/>'
             )
-            parts.append(_text(right + 12, y + 4, bar.text, "t" if bar.strong else "s", "start"))
+            parts.append(words_at(right + 12, y + 4, bar.text, "t" if bar.strong else "s", "start"))
             top += thick
         top += gap
-    return _svg(title, description, height, parts)
+    return drawing(title, description, height, parts)
 
 
 def interval_plot(title: str, description: str, series: Sequence[Series], *, x_label: str) -> Html:
@@ -102,9 +102,9 @@ def interval_plot(title: str, description: str, series: Sequence[Series], *, x_l
     for tick in range(0, 101, 25):
         at = y(tick / 100)
         parts.append(f'<line class="h" x1="{left}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(_text(left - 8, at + 4, f"{tick}%", "s", "end"))
+        parts.append(words_at(left - 8, at + 4, f"{tick}%", "s", "end"))
     for number, (_, label) in enumerate(places):
-        parts.append(_text(left + 20 + step * number, bottom + 18, label, "s", "middle"))
+        parts.append(words_at(left + 20 + step * number, bottom + 18, label, "s", "middle"))
     names = _apart([y(one.points[-1].y) for one in series if one.points], 14.0)
     for one, named in zip([one for one in series if one.points], names, strict=True):
         stroke = "var(--ink)" if one.strong else "var(--ink-3)"
@@ -118,9 +118,9 @@ def interval_plot(title: str, description: str, series: Sequence[Series], *, x_l
                 f'stroke="{stroke}" stroke-width="1"/>'
                 f'<circle cx="{at:.1f}" cy="{y(point.y):.1f}" r="{4 if one.strong else 3}" fill="{stroke}"/>'
             )
-        parts.append(_text(x(one.points[-1]) + 10, named + 4, one.label, "t" if one.strong else "s", "start"))
-    parts.append(_text((left + right) / 2, bottom + 38, x_label, "s", "middle"))
-    return _svg(title, description, bottom + 48, parts)
+        parts.append(words_at(x(one.points[-1]) + 10, named + 4, one.label, "t" if one.strong else "s", "start"))
+    parts.append(words_at((left + right) / 2, bottom + 38, x_label, "s", "middle"))
+    return drawing(title, description, bottom + 48, parts)
 
 
 def _apart(places: Sequence[float], least: float) -> list[float]:

@@ -83,20 +83,20 @@ def bands(title: str, description: str, stretches: Sequence[Band], marks: Sequen
             f'fill="{fill}" fill-opacity="{opacity}"/>'
         )
         if end - start > 50:  # a name that does not fit is in the description
-            parts.append(_text((start + end) / 2, 14, band.label, "s", "middle"))
-        parts.append(_text(start, 30, f"{band.low:.0%}", "s", "middle"))
-    parts.append(_text(x(1.0), 30, "100%", "s", "middle"))
+            parts.append(words_at((start + end) / 2, 14, band.label, "s", "middle"))
+        parts.append(words_at(start, 30, f"{band.low:.0%}", "s", "middle"))
+    parts.append(words_at(x(1.0), 30, "100%", "s", "middle"))
     for index, mark in enumerate(marks):
         y = top + row * index + 6
         at = x(mark.value)
-        parts.append(_text(left - 10, y + 4, mark.label, "t" if mark.strong else "s", "end", mark.strong))
+        parts.append(words_at(left - 10, y + 4, mark.label, "t" if mark.strong else "s", "end", mark.strong))
         parts.append(f'<line class="h" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
         fill = "var(--ink)" if mark.strong else "var(--paper)"
         parts.append(
             f'<circle cx="{at:.1f}" cy="{y}" r="{5 if mark.strong else 4}" fill="{fill}" stroke="var(--ink)"/>'
         )
-        parts.append(_text(right + 8, y + 4, mark.text, "t" if mark.strong else "s", "start", mark.strong))
-    return _svg(title, description, height, parts)
+        parts.append(words_at(right + 8, y + 4, mark.text, "t" if mark.strong else "s", "start", mark.strong))
+    return drawing(title, description, height, parts)
 
 
 def bars(title: str, description: str, rows: Sequence[Bar], *, unit: str, log: bool = False) -> Html:
@@ -111,13 +111,13 @@ def bars(title: str, description: str, rows: Sequence[Bar], *, unit: str, log: b
     parts = []
     for value in ticks:
         parts.append(f'<line class="h" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="4" y2="{height - 28:.1f}"/>')
-        parts.append(_text(x(value), height - 12, _plain(value), "s", "middle"))
-    parts.append(_text(right + 10, height - 12, unit, "s", "start"))
+        parts.append(words_at(x(value), height - 12, _plain(value), "s", "middle"))
+    parts.append(words_at(right + 10, height - 12, unit, "s", "start"))
     for index, bar in enumerate(rows):
         y = 4 + row * index + row / 2
         start, end = x(bar.low), max(x(bar.high), x(bar.low) + 2)
         fill = "var(--bad)" if bar.warn else "var(--ink)" if bar.strong else "var(--ink-3)"
-        parts.append(_text(left - 10, y + 4, bar.label, "t" if bar.strong else "s", "end", bar.strong))
+        parts.append(words_at(left - 10, y + 4, bar.label, "t" if bar.strong else "s", "end", bar.strong))
         parts.append(
             f'<rect x="{start:.1f}" y="{y - 6:.1f}" width="{end - start:.1f}" height="12" fill="{fill}" '
             f'fill-opacity="{0.85 if bar.strong or bar.warn else 0.5}"/>'
@@ -127,8 +127,8 @@ def bars(title: str, description: str, rows: Sequence[Bar], *, unit: str, log: b
             parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{y - 9:.1f}" y2="{y + 9:.1f}" stroke="var(--paper)" '
                          f'stroke-width="3"/><line class="k" x1="{at:.1f}" x2="{at:.1f}" y1="{y - 9:.1f}" '
                          f'y2="{y + 9:.1f}" stroke-width="1.5"/>')  # fmt: skip
-        parts.append(_text(right + 10, y + 4, bar.text, "t" if bar.strong else "s", "start"))
-    return _svg(title, description, height, parts)
+        parts.append(words_at(right + 10, y + 4, bar.text, "t" if bar.strong else "s", "start"))
+    return drawing(title, description, height, parts)
 
 
 def tornado(title: str, description: str, rows: Sequence[Bar], *, middle: float) -> Html:
@@ -141,17 +141,17 @@ def tornado(title: str, description: str, rows: Sequence[Bar], *, middle: float)
     parts = []
     for value in ticks:
         parts.append(f'<line class="h" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="4" y2="{height - 28:.1f}"/>')
-        parts.append(_text(x(value), height - 12, f"{value * 100:.3g}%", "s", "middle"))
+        parts.append(words_at(x(value), height - 12, f"{value * 100:.3g}%", "s", "middle"))
     for index, bar in enumerate(rows):
         y = 4 + row * index + row / 2
         start, end = x(bar.low), max(x(bar.high), x(bar.low) + 2)
-        parts.append(_text(left - 10, y + 4, bar.label, "t", "end"))
+        parts.append(words_at(left - 10, y + 4, bar.label, "t", "end"))
         fill = "var(--bad)" if bar.warn else "var(--ink-3)"
         parts.append(f'<rect x="{start:.1f}" y="{y - 7:.1f}" width="{end - start:.1f}" height="14" fill="{fill}" '
                      f'fill-opacity="0.7"/>')  # fmt: skip
-        parts.append(_text(right + 10, y + 4, bar.text, "s", "start"))
+        parts.append(words_at(right + 10, y + 4, bar.text, "s", "start"))
     parts.append(f'<line class="k" x1="{x(middle):.1f}" x2="{x(middle):.1f}" y1="2" y2="{height - 26:.1f}"/>')
-    return _svg(title, description, height, parts)
+    return drawing(title, description, height, parts)
 
 
 def lines(
@@ -174,25 +174,25 @@ def lines(
     parts = []
     for value in x_ticks:
         parts.append(f'<line class="h" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{top}" y2="{bottom}"/>')
-        parts.append(_text(x(value), bottom + 18, _plain(value), "s", "middle"))
+        parts.append(words_at(x(value), bottom + 18, _plain(value), "s", "middle"))
     for value in y_ticks:
         parts.append(f'<line class="h" x1="{left}" x2="{right}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
-        parts.append(_text(left - 8, y(value) + 4, _plain(value), "s", "end"))
+        parts.append(words_at(left - 8, y(value) + 4, _plain(value), "s", "end"))
     for curve in curves:
         path = " ".join(f"{'L' if i else 'M'}{x(px):.1f} {y(py):.1f}" for i, (px, py) in enumerate(curve.points))
         stroke = "var(--ink)" if curve.strong else "var(--ink-3)"
         dash = "" if curve.strong else ' stroke-dasharray="5 4"'
         parts.append(f'<path d="{path}" fill="none" stroke="{stroke}" stroke-width="1.5"{dash}/>')
         end = curve.points[-1]
-        parts.append(_text(x(end[0]) + 8, y(end[1]) + 4, curve.label, "t" if curve.strong else "s", "start"))
+        parts.append(words_at(x(end[0]) + 8, y(end[1]) + 4, curve.label, "t" if curve.strong else "s", "start"))
     if point:
         px, py = x(point[0]), y(point[1])
         parts.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5" fill="var(--ink)"/>')
         anchor, shift = ("end", -10) if px > (left + right) / 2 else ("start", 10)
-        parts.append(_text(px + shift, py - 10, point[2], "t", anchor, True))
-    parts.append(_text((left + right) / 2, bottom + 38, x_label, "s", "middle"))
-    parts.append(_text(left - 8, top - 2, y_label, "s", "end"))
-    return _svg(title, description, bottom + 48, parts)
+        parts.append(words_at(px + shift, py - 10, point[2], "t", anchor, True))
+    parts.append(words_at((left + right) / 2, bottom + 38, x_label, "s", "middle"))
+    parts.append(words_at(left - 8, top - 2, y_label, "s", "end"))
+    return drawing(title, description, bottom + 48, parts)
 
 
 def _axis(low: float, high: float, start: float, end: float, log: bool):  # type: ignore[no-untyped-def]
@@ -223,12 +223,13 @@ def _plain(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
 
 
-def _text(x: float, y: float, text: str, kind: str, anchor: str, strong: bool = False) -> str:
+def words_at(x: float, y: float, text: str, kind: str, anchor: str, strong: bool = False) -> str:
     weight = ' font-weight="600"' if strong else ""
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{weight}>{html.escape(text)}</text>'
 
 
-def _svg(title: str, description: str, height: float, parts: Sequence[str]) -> Html:
+def drawing(title: str, description: str, height: float, parts: Sequence[str]) -> Html:
+    """The parts as one inline picture, with a name and a description for whoever cannot see it."""
     label = html.escape(title, quote=True)
     named = f"<title>{html.escape(title)}</title><desc>{html.escape(description)}</desc>"
     return Html(
