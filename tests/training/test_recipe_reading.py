@@ -77,6 +77,8 @@ def test_what_is_left_out_is_derived_and_written_down(tmp_path: Path) -> None:
         (('base = "smollm2-135m-instruct"\n', ""), r"needs `base`, or \[architecture\]"),
         (('suite = "r1"\n', ""), r"names no problems"),
         (('name = "mine"\n', ""), r"a recipe needs `name`"),
+        (("[[stage]]", "[weights]\ngcd = 0\n[[stage]]"), r"line 6: `gcd` must be a number above 0"),
+        (('suite = "r1"', '[weights]\ngcd = 2.0\n[[tasks]]\ngenerator = "gcd"'), r"line 4: \[weights\] is for a suite"),
         (('"mine"', '"My Run"'), r"line 2: a recipe's name is made of"),
         (('[[stage]]\nkind = "sft"\nsteps = 10\n', ""), r"has no stages"),
         (("steps = 10", "steps = "), r"is not valid TOML: .*line 7"),
@@ -144,3 +146,17 @@ TABLE = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_si
 def test_whatever_is_written_as_toml_reads_back(top: dict[str, Any], inner: dict[str, Any], many: list[Any]) -> None:
     whole = {**top, "one": inner, "many": many}
     assert tomllib.loads(write_toml(whole)) == whole
+
+
+def test_a_task_of_the_suite_is_drawn_as_often_as_its_weight_says(tmp_path: Path) -> None:
+    pytest.importorskip("reasoning_gym")
+    from clearseek.training.workbench import open_tasks
+
+    recipe = read(GOOD.replace("[[stage]]", "[weights]\ngcd = 3\n[[stage]]"), tmp_path)
+    trained, shares, _ = open_tasks(recipe)
+    drawn = {task.name: share for task, share in zip(trained, shares, strict=True)}
+    assert drawn["gcd"] == pytest.approx(3 / 15)
+    assert drawn["countdown"] == pytest.approx(1 / 15)
+    assert tomllib.loads(write_recipe(recipe))["weights"] == {"gcd": 3.0}
+    with pytest.raises(UserError, match="names gdc, and r1 trains no such task; did you mean `gcd`"):
+        open_tasks(read(GOOD.replace("[[stage]]", "[weights]\ngdc = 3\n[[stage]]"), tmp_path))

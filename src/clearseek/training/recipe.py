@@ -37,8 +37,8 @@ FILES = ("jsonl", "python")
 """Keys of a task's table that name a file."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 _TOP = (
-    "name", "seed", "base", "suite", "scale", "architecture", "budget", "lora", "full", "evaluate", "checkpoints",
-    "publish", "tasks", "stage",
+    "name", "seed", "base", "suite", "weights", "scale", "architecture", "budget", "lora", "full", "evaluate",
+    "checkpoints", "publish", "tasks", "stage",
 )  # fmt: skip
 _LORA_DEFAULTS = {"rank": 32, "alpha": 64.0}
 
@@ -125,6 +125,8 @@ class Recipe:
     base: str | None = None
     architecture: Mapping[str, Any] | None = None
     suite: str | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """How often a task of the suite is drawn, by its name; 1 where nothing is said."""
     tasks: tuple[TaskPlan, ...] = ()
     learner: LearnerSettings = field(default_factory=LearnerSettings)
     budget: BudgetPlan = BudgetPlan()
@@ -196,6 +198,7 @@ def parse_recipe(given: Mapping[str, Any], source: Source, folder: Path, *, scal
         base=_base(_text(given, "base", source), folder) if "base" in given else None,
         architecture=_architecture(architecture, folder, source),
         suite=suite,
+        weights=_weights(given, source),
         tasks=tasks,
         learner=_learner(given, source, seed, architecture is not None),
         budget=fill(BudgetPlan, _table(given, "budget", source), source, "budget"),
@@ -237,6 +240,8 @@ def _tables(recipe: Recipe) -> dict[str, Any]:
     for key in ("base", "suite"):
         if getattr(recipe, key) is not None:
             found[key] = getattr(recipe, key)
+    if recipe.weights:
+        found["weights"] = dict(recipe.weights)
     if recipe.architecture is not None:
         found["architecture"] = plain(recipe.architecture)
     found |= {
@@ -349,14 +354,27 @@ def _tasks(given: Any, source: Source, folder: Path) -> tuple[TaskPlan, ...]:
     found = []
     for index, table in enumerate(given):
         rest = dict(table)
-        weight = rest.pop("weight", 1.0)
-        if type(weight) not in (int, float) or not 0 < weight < 1e6:
-            raise UsageError(f"{source.where('tasks', index, 'weight')}: `weight` must be a number above 0.")
+        weight = _weight(rest.pop("weight", 1.0), source.where("tasks", index, "weight"), "weight")
         for key in FILES:
             if isinstance(rest.get(key), str):
                 rest[key] = str(_beside(rest[key], folder))
-        found.append(TaskPlan(fill(TaskSpec, rest, source, "tasks", index), float(weight)))
+        found.append(TaskPlan(fill(TaskSpec, rest, source, "tasks", index), weight))
     return tuple(found)
+
+
+def _weight(value: Any, where: str, key: str) -> float:
+    if type(value) not in (int, float) or not 0 < value < 1e6:
+        raise UsageError(f"{where}: `{key}` must be a number above 0.")
+    return float(value)
+
+
+def _weights(given: Mapping[str, Any], source: Source) -> dict[str, float]:
+    table = _table(given, "weights", source)
+    if table and "suite" not in given:
+        raise UsageError(
+            f"{source.where('weights')}: [weights] is for a suite; tasks of your own each have a `weight`."
+        )
+    return {name: _weight(value, source.where("weights", None, name), name) for name, value in table.items()}
 
 
 def _beside(name: str, folder: Path) -> Path:

@@ -32,6 +32,7 @@ from clearseek.training.chat_format import chat_format_of
 from clearseek.training.learner import Learner, open_learner
 from clearseek.training.recipe import FILES, Recipe, StagePlan
 from clearseek.training.stage import Workshop, seed_of
+from clearseek.training.tables import nearest
 
 SUITE_TEST = 200
 """Test problems of a suite's task that no run trains on, however few it is tested on itself: those that
@@ -114,7 +115,13 @@ def open_tasks(recipe: Recipe) -> tuple[tuple[Task, ...], tuple[float, ...], tup
     if recipe.suite is not None:
         suite = load_suite(recipe.suite)
         trained += suite.trained
-        weights += [1.0] * len(suite.trained)
+        names = [task.name for task in suite.trained]
+        for name in recipe.weights:
+            if name not in names:
+                raise UserError(
+                    f"[weights] names {name}, and {suite.name} trains no such task; {nearest(name, names)}."
+                )
+        weights += [recipe.weights.get(name, 1.0) for name in names]
         unseen = tuple(suite.unseen)
     for plan in recipe.tasks:
         trained.append(load_task(plan.spec))
