@@ -26,7 +26,7 @@ from clearseek.training.run import train  # noqa: E402
 from clearseek.training.stage import StageState, Workshop  # noqa: E402
 from clearseek.training.stages.distill import DistillSettings, read_paid  # noqa: E402
 from clearseek.training.stages.distill import open_stage as open_distill  # noqa: E402
-from clearseek.training.stages.reject import RejectSettings, apart, choose, open_stage, read_prompts  # noqa: E402
+from clearseek.training.stages.reject import DIRECT, RejectSettings, apart, choose, open_stage, read_prompts  # noqa: E402
 from clearseek.training.traces import Trace, read_traces  # noqa: E402
 from clearseek.training.workbench import open_bench  # noqa: E402
 
@@ -112,7 +112,20 @@ def test_everyday_answers_are_the_bases_whatever_was_learned_since(shop: Worksho
             if name.endswith("lora_B"):
                 value.add_(0.3)
     assert answers() == first
-    assert all(one.thinking is None for one in first)
+
+
+def test_some_everyday_answers_get_a_thought_and_a_stage_may_be_only_those(shop: Workshop) -> None:
+    stage = open_stage(replace(SETTINGS, steps=0, general=40, prompts=20), shop)
+    assert stage.steps == 2
+    thoughts = [stage.thought(prompt) for prompt in stage.general]
+    assert 5 < thoughts.count(None) < 35
+    assert set(thoughts) - {None} <= set(DIRECT)
+    assert thoughts == [stage.thought(prompt) for prompt in stage.general]
+    stage.step(0)
+    kept = read_traces(stage.file) if stage.file.stat().st_size else []
+    assert {one.thinking for one in kept} <= set(thoughts)
+    with pytest.raises(UserError, match="no `steps` and no `general` prompts"):
+        RejectSettings(steps=0)
 
 
 def test_settings_that_make_no_sense_and_files_that_are_none_are_told(shop: Workshop, tmp_path: Path) -> None:

@@ -34,6 +34,13 @@ from clearseek.training.traces import Trace
 from clearseek.training.workbench import some
 
 Pick = Literal["shortest", "diverse", "first"]
+DIRECT = (
+    "There is nothing to work out here.",
+    "This needs no steps. I can answer it directly.",
+    "Nothing to calculate, so I answer.",
+    "I can say this at once.",
+)
+"""The thought before an everyday answer."""
 SAMPLES = 2
 """Kept answers of a step that are told to people."""
 
@@ -45,7 +52,7 @@ class RejectSettings:
     name: str = "reject"
     """Its name, and that of the data it writes."""
     steps: int = 16
-    """How many steps; those for `general` come on top."""
+    """How many steps; those for `general` come on top. 0: only those."""
     tasks: tuple[str, ...] = ()
     """Which of the run's tasks; empty: all, alike."""
     prompts: int = 32
@@ -66,6 +73,9 @@ class RejectSettings:
     """Everyday prompts that the base answers, greedily and as its own template asks; 0: none."""
     general_max_new: int = 192
     """Tokens such an answer may have; one that is cut off is not kept."""
+    general_thinking: float = 0.5
+    """Share of these answers that are written down with a thought before them: that nothing has to be worked out. A
+    model that learns to think before it answers has to learn as well when there is nothing to think about."""
     general_file: str = ""
     """A .jsonl file with a `prompt` on each line; empty: those that come with ClearSeek."""
     rows: int = 128
@@ -74,10 +84,14 @@ class RejectSettings:
     """Memory for keys and values while generating."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.prompts, self.samples, self.keep, self.max_new, self.general_max_new, self.rows) < 1:
+        if min(self.prompts, self.samples, self.keep, self.max_new, self.general_max_new, self.rows) < 1:
             raise UserError(f"The numbers of the stage {self.name} are at least 1.")
+        if self.steps < 0 or (self.steps == 0 and self.general == 0):
+            raise UserError(f"The stage {self.name} has no `steps` and no `general` prompts: nothing to do.")
         if self.general < 0 or not 0.0 <= self.skip_easy <= 1.0 or self.kv_gigabytes <= 0:
             raise UserError(f"`general` of the stage {self.name} is not below 0, and `skip_easy` is between 0 and 1.")
+        if not 0.0 <= self.general_thinking <= 1.0:
+            raise UserError(f"`general_thinking` of the stage {self.name} lies between 0 and 1.")
         if not 0.01 <= self.temperature <= 10.0:
             raise UserError(f"`temperature` of the stage {self.name} lies between 0.01 and 10.")
 
@@ -237,7 +251,7 @@ class RejectStage:
         for prompt, group in zip(prompts, groups, strict=True):
             written = chat.read(group[0].ids, thinking=False)
             if written.well_formed:
-                kept.append(Trace(prompt, None, written.answer, source="base"))
+                kept.append(Trace(prompt, self.thought(prompt), written.answer, source="base"))
         self.write(kept)
         numbers = {
             "kept": float(len(kept)),
@@ -247,6 +261,10 @@ class RejectStage:
             "seconds_rollout": time.perf_counter() - began,
         }
         return StepReport(numbers, [_sample(trace) for trace in kept[:SAMPLES]])
+
+    def thought(self, prompt: str) -> str | None:
+        rng = random.Random(seed_of(self.workshop.seed, self.settings.name, "thought", prompt))
+        return rng.choice(DIRECT) if rng.random() < self.settings.general_thinking else None
 
     def generate(
         self, prompts: Sequence[Sequence[int]], samples: int, max_new: int, temperature: float, number: int
