@@ -10,6 +10,7 @@ Letters: N tokens computed, M completion tokens, D width, H heads, G key-value h
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from clearseek.modeling.llama import Llama, RMSNorm
 from clearseek.modeling.moe import BALANCE_WEIGHT, Routing, balance_loss, loads_of, update_bias
 from clearseek.training.attention import attend, attend_backward
-from clearseek.training.joint import Joint, Vector, add_gradient
+from clearseek.training.joint import Found, Joint, Vector, add_gradient
 from clearseek.training.learn_ops import learn_ops
 from clearseek.training.packing import Packed
 from clearseek.training.pointwise import Ops, TorchOps
@@ -51,6 +52,10 @@ class Trainer(Protocol):
 
     def held(self) -> frozenset[int]:
         """The `id` of parameters whose `.grad` is overwritten by each step and must stay where it is."""
+
+    def lane(self) -> tuple[Trainer, Found] | None:
+        """Another that runs beside this one over the same weights, and where it keeps its gradients; None where that
+        cannot be."""
 
 
 @dataclass(slots=True)
@@ -101,6 +106,7 @@ class PackedTrainer:
         self.cast: dict[int, Tensor] = {}
         joints = [part for layer in self.layers for part in layer.parts() if isinstance(part, Joint)]
         self._held = frozenset(id(layer.weight) for joint in joints if joint.full for layer in joint.layers)
+        self.found: Found | None = None
         self._run: tuple[Packed, Tensor, Tensor, list[_Kept], tuple[Tensor, Tensor], Tensor] | None = None
 
     def refresh(self) -> None:
@@ -152,6 +158,13 @@ class PackedTrainer:
     def held(self) -> frozenset[int]:
         return self._held
 
+    def lane(self) -> tuple[Trainer, Found] | None:
+        if self._held or self.embed_VD.requires_grad or self.head_VD.requires_grad:
+            return None  # gradients as large as the model would have to be kept for each
+        other = copy.copy(self)
+        other.found, other._run = {}, None
+        return other, other.found
+
     def _forward(
         self, layer: _Layer, x_ND: Tensor, turns: tuple[Tensor, Tensor], packed: Packed, kept: list[_Kept] | None
     ) -> Tensor:
@@ -183,19 +196,19 @@ class PackedTrainer:
         H, G, K = config.heads, config.kv_heads, config.head_dim
         dgate_up = kept.gate_up_NF2  # its gradient takes its place
         active_NF = ops.swiglu_backward_(layer.down.pull(dy_ND), dgate_up)
-        layer.down.learn(dy_ND, active_NF)
-        layer.gate_up.learn(dgate_up, _normed(kept.middle_ND, kept.second_rms_N1, layer.second.weight_D))
+        layer.down.learn(dy_ND, active_NF, self.found)
+        layer.gate_up.learn(dgate_up, _normed(kept.middle_ND, kept.second_rms_N1, layer.second.weight_D), self.found)
         dmiddle_ND = self._norm_backward(
             layer.second, layer.gate_up.pull(dgate_up), kept.middle_ND, kept.second_rms_N1, dy_ND
         )
         dmixed_NHK = layer.o.pull(dmiddle_ND).view(n, H, K)
-        layer.o.learn(dmiddle_ND, kept.mixed_NI)
+        layer.o.learn(dmiddle_ND, kept.mixed_NI, self.found)
         dqkv_NJK = attend_backward(ops, dmixed_NHK, kept.qkv_NJK, G, packed.blocks, kept.weights)
         ops.rotate_(dqkv_NJK, turns, H + G, back=True)
         if kept.qk_rms is not None:
             dqkv_NJK[:, : H + G] = self._qk_norm_backward(layer, dqkv_NJK[:, : H + G], kept)
         dqkv_NO = dqkv_NJK.view(n, (H + 2 * G) * K)
-        layer.qkv.learn(dqkv_NO, _normed(kept.x_ND, kept.rms_N1, layer.first.weight_D))
+        layer.qkv.learn(dqkv_NO, _normed(kept.x_ND, kept.rms_N1, layer.first.weight_D), self.found)
         return self._norm_backward(layer.first, layer.qkv.pull(dqkv_NO), kept.x_ND, kept.rms_N1, dmiddle_ND)
 
     def _norm_backward(
@@ -323,6 +336,9 @@ class PlainTrainer:
 
     def held(self) -> frozenset[int]:
         return frozenset()
+
+    def lane(self) -> tuple[Trainer, Found] | None:
+        return None
 
     @property
     def casts(self) -> bool:

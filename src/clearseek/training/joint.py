@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from clearseek.modeling.lora import LoraLinear
 
+Found = dict[int, Tensor]
+"""Gradients that are kept apart, by the `id` of their parameter."""
+
 
 class Joint:
     """`layers` of the same input width, each with its rows of the joint matrix."""
@@ -79,8 +82,8 @@ class Joint:
         """The gradient of x."""
         return dy_NO @ self.weight_OI
 
-    def learn(self, dy_NO: Tensor, x_NI: Tensor) -> None:
-        """Add the gradients of what learns to `.grad`."""
+    def learn(self, dy_NO: Tensor, x_NI: Tensor, found: Found | None = None) -> None:
+        """Add the gradients of what learns, see `add_gradient`; those of whole matrices to `.grad` in any case."""
         if self.grad_OI is not None:
             if self.grad_OI.dtype == dy_NO.dtype:
                 torch.addmm(self.grad_OI, dy_NO.t(), x_NI, beta=0.0 if self.fresh else 1.0, out=self.grad_OI)
@@ -92,17 +95,24 @@ class Joint:
             part_NO = dy_NO[:, rows]
             low_RI = lora.lora_A.detach().to(x_NI.dtype)
             up_OR = lora.lora_B.detach().to(x_NI.dtype)
-            add_gradient(lora.lora_B, (part_NO.t() @ (x_NI @ low_RI.t())).float() * lora.scale)
-            add_gradient(lora.lora_A, ((part_NO @ up_OR).t() @ x_NI).float() * lora.scale)
+            add_gradient(lora.lora_B, (part_NO.t() @ (x_NI @ low_RI.t())).float() * lora.scale, found)
+            add_gradient(lora.lora_A, ((part_NO @ up_OR).t() @ x_NI).float() * lora.scale, found)
         if self.bias_O is not None:
             for layer, rows in zip(self.layers, self.rows, strict=True):
                 if layer.bias.requires_grad:
-                    add_gradient(layer.bias, dy_NO[:, rows].float().sum(0))
+                    add_gradient(layer.bias, dy_NO[:, rows].float().sum(0), found)
         self.fresh = False
 
 
-def add_gradient(parameter: Tensor, gradient: Tensor) -> None:
-    if parameter.grad is None:
+def add_gradient(parameter: Tensor, gradient: Tensor, found: Found | None = None) -> None:
+    """To what was found of this parameter's gradient so far; without `found`, to its `.grad`."""
+    if found is not None:
+        earlier = found.get(id(parameter))
+        if earlier is None:
+            found[id(parameter)] = gradient
+        else:
+            earlier += gradient
+    elif parameter.grad is None:
         parameter.grad = gradient
     else:
         parameter.grad += gradient

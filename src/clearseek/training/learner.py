@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -19,11 +20,13 @@ from torch import Tensor, nn
 from clearseek.errors import UserError
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.lora import EVERY_LINEAR, add_lora, lora_layers, lora_parameters
-from clearseek.training.forward import open_trainer
+from clearseek.training.forward import Trainer, open_trainer
 from clearseek.training.head import add_head_gradient, score_head
+from clearseek.training.joint import Found, add_gradient
+from clearseek.training.lanes import lanes_here, side_by_side
 from clearseek.training.losses import Loss, Scored
 from clearseek.training.memory import keep_memory
-from clearseek.training.packing import Group, check_groups, micro_batches, pack
+from clearseek.training.packing import Group, Piece, check_groups, lane_batches, micro_batches, pack
 from clearseek.training.products import has_bf16_units
 
 Method = Literal["full", "lora"]
@@ -96,6 +99,15 @@ class LogProbs:
     def split(self) -> list[Tensor]:
         """The log-probabilities of each completion for itself."""
         return list(torch.split(self.log_probs_A, list(self.lengths)))
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What one lane adds to an update."""
+
+    loss: float = 0.0
+    tokens: int = 0
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 def compute_dtype(wanted: ComputeType, device: torch.device) -> torch.dtype:
@@ -183,16 +195,57 @@ class Learner:
             raise ModelingError(f"A learning rate is a number that is not negative; got {lr}.")
         started = time.perf_counter()
         check_groups(groups, self.model.config.vocab_size, self.model.config.max_positions)
-        trainer, head = self.trainer, self.model.lm_head.weight
-        trainer.refresh()
+        self.trainer.refresh()
         self._clear()
-        batches = micro_batches(groups, self.settings.micro_batch_tokens, shared=trainer.shared)
         every = sum(group.scored for group in groups)
-        total, tokens = 0.0, 0
+        lanes = self._lanes(groups)
+        count = sum(len(batches) for _, _, batches in lanes)
+        try:
+            passes = side_by_side(
+                [partial(self._pass, trainer, batches, loss, temperature, every) for trainer, _, batches in lanes]
+            )
+        except NotFinite:
+            self._clear()
+            raise
+        trainable = self.trainable().values()
+        for _, found, _ in lanes[1:]:  # in their order, so that the sum is the same every time
+            for parameter in trainable:
+                if id(parameter) in found:
+                    add_gradient(parameter, found[id(parameter)])
+        total = sum(one.loss for one in passes)
+        tokens = sum(one.tokens for one in passes)
         parts: dict[str, float] = {}
+        for one in passes:
+            for name, part in one.parts.items():
+                parts[name] = parts.get(name, 0.0) + part
+        norm = self._clip()
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.trainer.end_step()
+        self.updates += 1
+        self._clear()
+        seconds = time.perf_counter() - started
+        return UpdateReport(total, parts, norm, tokens, every, count, seconds)
+
+    def _lanes(self, groups: Sequence[Group]) -> list[tuple[Trainer, Found, list[list[Piece]]]]:
+        """Who computes what: trainers, where the gradients of all but the first are kept, and micro-batches."""
+        most, wanted = self.settings.micro_batch_tokens, lanes_here(self.device)
+        others = [self.trainer.lane() for _ in range(wanted - 1)]
+        if None in others or wanted == 1:
+            return [(self.trainer, {}, micro_batches(groups, most, shared=self.trainer.shared))]
+        every = [(self.trainer, {}), *(other for other in others if other is not None)]
+        return [(*lane, batches) for lane, batches in zip(every, lane_batches(groups, most, wanted), strict=False)]
+
+    def _pass(
+        self, trainer: Trainer, batches: Sequence[Sequence[Piece]], loss: Loss, temperature: float, every: int
+    ) -> _Pass:
+        """Forwards and backwards over some micro-batches of an update that scores `every` tokens."""
+        head = self.model.lm_head.weight
+        made = _Pass()
         for number, pieces in enumerate(batches):
             packed = pack(pieces, self.device)
-            tokens += len(packed.ids_N)
+            made.tokens += len(packed.ids_N)
             x_MD = trainer.forward(packed, keep=True)
             scores = score_head(trainer.ops, x_MD, trainer.head(), packed.targets_M, temperature, gradient=True)
             assert scores.pull_MD is not None
@@ -200,9 +253,8 @@ class Learner:
             with torch.enable_grad():
                 found = loss(Scored(leaf_M, scores.entropy_M, packed.place_M))
             value = float(found.loss.detach())
-            where = f"micro-batch {number + 1} of {len(batches)} of update {self.updates + 1}"
             if not math.isfinite(value) or not bool(torch.isfinite(scores.log_probs_M).all()):
-                self._clear()
+                where = f"micro-batch {number + 1} of {len(batches)} of update {self.updates + 1}"
                 raise NotFinite(f"The loss is not a number in {where}; the weights are as they were before it.")
             (upstream_M,) = torch.autograd.grad(found.loss, leaf_M)
             if head.requires_grad:
@@ -211,18 +263,10 @@ class Learner:
                 head.grad = grad_VD
             pull_MD = scores.pull_MD.mul_(upstream_M[:, None].to(scores.pull_MD.dtype))
             trainer.backward(pull_MD, len(packed.targets_M) / every)
-            total += value
+            made.loss += value
             for name, part in found.parts.items():
-                parts[name] = parts.get(name, 0.0) + float(part)
-        norm = self._clip()
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
-        trainer.end_step()
-        self.updates += 1
-        self._clear()
-        seconds = time.perf_counter() - started
-        return UpdateReport(total, parts, norm, tokens, every, len(batches), seconds)
+                made.parts[name] = made.parts.get(name, 0.0) + float(part)
+        return made
 
     @torch.no_grad()
     def log_probs(

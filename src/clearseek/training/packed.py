@@ -10,6 +10,7 @@ Letters: N rows, D width, H heads, G key-value heads, R heads a group, K values 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,17 +93,27 @@ class PackedLlama:
         head_VD = self.embed_VD if tied else live_weight(model.lm_head, dtype)
         self.head = Product(head_VD, None, rows, pack=pack)
         self.norm_D = model.model.norm.weight.detach().to(dtype)
-        self.cache = model.new_cache(rows, length, dtype)
+        self.fast = fast_ops(dtype, self.device) if compiled else None
+        self.inner, self.kv_inner = config.heads * config.head_dim, config.kv_heads * config.head_dim
+        self._take_room(model, rows, length)
+
+    def beside(self, model: Llama, rows: int, length: int) -> PackedLlama:
+        """Another with the same weights, which are not copied, and rows of its own."""
+        other = copy.copy(self)
+        other._take_room(model, rows, length)
+        return other
+
+    def _take_room(self, model: Llama, rows: int, length: int) -> None:
+        config = self.config
+        self.cache = model.new_cache(rows, length, self.dtype)
         self.scratch: KVCache | None = None
         self.row_numbers_N = torch.arange(rows, device=self.device)
-        self.fast = fast_ops(dtype, self.device) if compiled else None
         if self.fast is not None:
-            kinds: dict[str, Any] = {"dtype": dtype, "device": self.device}
+            kinds: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
             self.normed_ND = torch.empty(rows, config.hidden_size, **kinds)
             self.mixed_NI = torch.empty(rows, config.heads * config.head_dim, **kinds)
             self.active_NF = torch.empty(rows, config.intermediate_size, **kinds)
             self.scores = torch.empty(rows * config.kv_heads * (length + config.head_dim), dtype=torch.float32)
-        self.inner, self.kv_inner = config.heads * config.head_dim, config.kv_heads * config.head_dim
 
     @property
     def device(self) -> torch.device:

@@ -96,6 +96,23 @@ def micro_batches(groups: Sequence[Group], max_tokens: int, *, shared: bool = Tr
     together, so that rows of attention are seldom filled up; the order is the same for the same groups. Without
     `shared`, a piece is one completion and its prompt.
     """
+    return _filled(_pieces(groups, max_tokens, shared), max_tokens)
+
+
+def lane_batches(groups: Sequence[Group], max_tokens: int, lanes: int) -> list[list[list[Piece]]]:
+    """Micro-batches for each of at most `lanes` lanes, which get about as many tokens each and hold at most
+    `max_tokens` at once, all together."""
+    most = max(1, max_tokens // lanes)
+    loads = [0] * lanes
+    dealt: list[list[Piece]] = [[] for _ in range(lanes)]
+    for piece in sorted(_pieces(groups, most, True), key=lambda piece: -piece.computed):  # the longest first
+        lane = loads.index(min(loads))
+        dealt[lane].append(piece)
+        loads[lane] += piece.computed
+    return [_filled(pieces, most) for pieces in dealt if pieces]
+
+
+def _pieces(groups: Sequence[Group], max_tokens: int, shared: bool) -> list[Piece]:
     pieces: list[Piece] = []
     start = 0
     for group in groups:
@@ -112,7 +129,13 @@ def micro_batches(groups: Sequence[Group], max_tokens: int, *, shared: bool = Tr
             start += len(completion)
             tokens += more
         pieces.append(Piece(group, tuple(chosen), tuple(places)))
-    pieces.sort(key=lambda piece: len(piece.group.prompt) + max(len(piece.group.completions[n]) for n in piece.chosen))
+    return pieces
+
+
+def _filled(pieces: list[Piece], max_tokens: int) -> list[list[Piece]]:
+    pieces = sorted(
+        pieces, key=lambda piece: len(piece.group.prompt) + max(len(piece.group.completions[n]) for n in piece.chosen)
+    )
     batches: list[list[Piece]] = []
     room = 0
     for piece in pieces:

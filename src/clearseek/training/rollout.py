@@ -13,14 +13,17 @@ Letters: N rows, V vocabulary, M most new tokens, B samples, T tokens.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from clearseek.modeling.errors import ModelingError
+from clearseek.training.lanes import lanes_here, side_by_side
 from clearseek.training.packed import PackedLlama, packs
 from clearseek.training.rows import Job, Progress, Sample, Sampling, Slots, check_prompts, jobs_of, plan_rows
 from clearseek.training.sampling import draw, log_probs_of, uniforms
@@ -80,26 +83,42 @@ def rollout(
     compute = dtype or weight.dtype
     if plain and compute != weight.dtype:
         raise ModelingError(f"The plain path computes in the model's own dtype, {weight.dtype}, and not in {compute}.")
-    reading = _prefill_tokens(prompts)
+    lanes = 1 if plain or not packs(model) else min(lanes_here(weight.device), len(prompts))
+    reading = _prefill_tokens(prompts, lanes)
     rows = plan_rows(
         samples=len(jobs),
         row_tokens=length,
-        prefill_tokens=reading,
+        prefill_tokens=reading * lanes,
         token_bytes=kv_bytes_per_token(model, compute),
         kv_bytes=kv_bytes,
         max_rows=max_rows,
     )
+    lanes = min(lanes, rows)
+    stop = threading.Event()
     with torch.no_grad():  # and not inference_mode: what a model keeps between calls must stay fit for training
-        stepper: Stepper
+        steppers: list[Stepper] = []
         if plain or not packs(model):
-            stepper = PlainStepper(model, rows, length)
+            steppers.append(PlainStepper(model, rows, length))
         else:
-            stepper = PackedLlama(model, rows, length, compute, compiled=compiled)
-        stops = StopStrings(how.stop_strings, decode, config.vocab_size) if how.stop_strings and decode else None
-        run = _Run(model, stepper, prompts, jobs, how, stops, rows, reading)
-        run.all(progress)
+            packed = PackedLlama(model, rows // lanes, length, compute, compiled=compiled)
+            steppers += [packed, *(packed.beside(model, rows // lanes, length) for _ in range(lanes - 1))]
+        runs = []
+        for lane, stepper in enumerate(steppers):
+            stops = StopStrings(how.stop_strings, decode, config.vocab_size) if how.stop_strings and decode else None
+            own = [job for job in jobs if job.prompt % lanes == lane]
+            runs.append(_Run(model, stepper, prompts, own, how, stops, rows // lanes, reading, stop))
+
+    def told() -> None:
+        if progress is not None:
+            progress(_together([run.state() for run in runs]))
+
+    # only the first lane, which runs in this thread, tells; an exception that it raises ends the others, too
+    side_by_side([partial(run.all, told if lane == 0 else None) for lane, run in enumerate(runs)], stop)
+    if lanes > 1:
+        told()
     groups: list[list[Sample]] = [[] for _ in prompts]
-    for sample in sorted(run.samples, key=lambda sample: (sample.prompt, sample.number)):
+    every = [sample for run in runs for sample in run.samples]
+    for sample in sorted(every, key=lambda sample: (sample.prompt, sample.number)):
         groups[sample.prompt].append(sample)
     return groups
 
@@ -132,14 +151,25 @@ def score(model: Any, prompt: Sequence[int], samples: Sequence[Sample], sampling
     return [found_BT[row, : len(sample.ids)] for row, sample in enumerate(samples)]
 
 
-def _prefill_tokens(prompts: Sequence[Sequence[int]]) -> int:
-    """Room for reading: enough for the longest prompt, and for many short ones at once."""
+def _together(states: Sequence[Progress]) -> Progress:
+    return Progress(
+        done=sum(one.done for one in states),
+        samples=sum(one.samples for one in states),
+        tokens=sum(one.tokens for one in states),
+        rows=sum(one.rows for one in states),
+        busy=sum(one.busy for one in states),
+        seconds=max(one.seconds for one in states),
+    )
+
+
+def _prefill_tokens(prompts: Sequence[Sequence[int]], lanes: int) -> int:
+    """A lane's room for reading: enough for the longest prompt, and for many short ones at once."""
     longest = max(map(len, prompts))
-    return max(longest, min(PREFILL_TOKENS, longest * len(prompts)))
+    return max(longest, min(PREFILL_TOKENS, longest * len(prompts)) // lanes)
 
 
 class _Run:
-    """One rollout under way: tensors over rows, and who sits where."""
+    """One lane of a rollout under way: tensors over rows, and who sits where."""
 
     def __init__(
         self,
@@ -151,8 +181,11 @@ class _Run:
         stops: StopStrings | None,
         rows: int,
         prefill_tokens: int,
+        stop: threading.Event,
     ) -> None:
         self.model, self.stepper, self.prompts, self.how, self.stops = model, stepper, prompts, how, stops
+        self.stop = stop
+        self.following = sorted({job.prompt for job in jobs})
         self.prefill_tokens = prefill_tokens
         self.waiting = jobs[::-1]  # taken from the end
         self.read: dict[int, int] = {}  # prompt -> its place in the scratch cache
@@ -173,14 +206,15 @@ class _Run:
         self.stop_ids_K = torch.tensor(sorted(set(how.stop_ids)), **whole)
         self.row_numbers_N = torch.arange(rows, device=device)
 
-    def all(self, progress: Callable[[Progress], None] | None) -> None:
+    @torch.no_grad()  # this thread's own setting
+    def all(self, tell: Callable[[], None] | None) -> None:
         self.fill()
-        while self.slots.count:
+        while self.slots.count and not self.stop.is_set():
             if self.advance():
                 self.fill()
                 self.close()
-                if progress is not None:
-                    progress(self.state())
+                if tell is not None:
+                    tell()
 
     def state(self) -> Progress:
         seconds = time.perf_counter() - self.started
@@ -204,7 +238,7 @@ class _Run:
     def read_from(self, first: int) -> None:
         """Read this prompt and as many of the following as there is room for."""
         batch, width = [first], len(self.prompts[first])
-        for prompt in range(first + 1, len(self.prompts)):
+        for prompt in self.following[self.following.index(first) + 1 :]:
             width = max(width, len(self.prompts[prompt]))
             if width * (len(batch) + 1) > self.prefill_tokens:
                 break
