@@ -3,7 +3,8 @@
     python bench/update_parts.py MODEL [--method full] [--groups 2] [--samples 8] [--prompt 32] [--tokens 52]
                                        [--dtype float32] [--micro 1024] [--rounds 3]
 
-MODEL is a GGUF or a Hugging Face folder. Every part of a step is timed by itself (a few microseconds a call); what no
+MODEL is a GGUF or a Hugging Face folder. With LoRA on several threads, an update in lanes is timed in turns with one
+that shares every product among them. Every part of the latter is timed by itself (a few microseconds a call); what no
 part accounts for is Python and what lies between. Beside it stands the least the products could take at the speed of a
 bare product of as many rows, measured in the same run. Needs the extra `train`.
 """
@@ -66,10 +67,22 @@ def main() -> None:
     def update() -> Any:
         return learns.update(groups, lambda scores: sft_loss(scores, weights_A), 0.0)
 
-    update()  # memory is taken, kernels are chosen
-    update()
+    split = learner.lanes_here(learns.device)
+
+    def in_lanes(lanes: int) -> Any:
+        learner.lanes_here = lambda device: lanes
+        return update()
+
+    for lanes in (split, split, 1, 1):  # memory is taken, kernels are chosen
+        in_lanes(lanes)
+    lanes_took = []
+    took = []
+    for _ in range(given.rounds):
+        lanes_took.append(in_lanes(split).seconds)
+        took.append(in_lanes(1).seconds)
     before = resource.getrusage(resource.RUSAGE_SELF)
-    took = [update().seconds for _ in range(given.rounds)]
+    for _ in range(given.rounds):
+        in_lanes(1)
     after = resource.getrusage(resource.RUSAGE_SELF)
 
     clock = Clock()
@@ -98,6 +111,11 @@ def main() -> None:
     print(
         f"{flops / 1e9:.0f} GFLOP; a bare product runs at {peak / 1e9:.0f} GFLOP/s: at least {flops / peak:.2f} s, "
         f"{flops / peak / whole:.0%} of it reached"
+    )
+    lanes_whole = statistics.median(lanes_took)
+    print(
+        f"in {split} lanes {lanes_whole:.2f} s, {scored / lanes_whole:.0f} completion tokens/s, "
+        f"{flops / peak / lanes_whole:.0%}"
     )
     user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
     faults = (after.ru_minflt - before.ru_minflt) // given.rounds
