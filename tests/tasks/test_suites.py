@@ -34,9 +34,9 @@ def tasks_of(suite: Suite) -> tuple[Task, ...]:
     return (*suite.trained, *suite.unseen)
 
 
-def test_at_least_ten_tasks_are_trained_and_five_never(suite: Suite) -> None:
+def test_at_least_eight_tasks_are_trained_and_five_never(suite: Suite) -> None:
     trained, unseen = {task.name for task in suite.trained}, {task.name for task in suite.unseen}
-    assert len(trained) >= 10
+    assert len(trained) >= 8
     assert len(unseen) >= 5
     assert not trained & unseen
     assert not {task.card["generator"] for task in suite.trained} & {task.card["generator"] for task in suite.unseen}

@@ -152,11 +152,11 @@ def test_a_task_of_the_suite_is_drawn_as_often_as_its_weight_says(tmp_path: Path
     pytest.importorskip("reasoning_gym")
     from clearseek.training.workbench import open_tasks
 
-    recipe = read(GOOD.replace("[[stage]]", "[weights]\ngcd = 3\n[[stage]]"), tmp_path)
+    recipe = read(GOOD.replace("[[stage]]", "[weights]\nproducts = 3\n[[stage]]"), tmp_path)
     trained, shares, _ = open_tasks(recipe)
     drawn = {task.name: share for task, share in zip(trained, shares, strict=True)}
-    assert drawn["gcd"] == pytest.approx(3 / 15)
-    assert drawn["countdown"] == pytest.approx(1 / 15)
-    assert tomllib.loads(write_recipe(recipe))["weights"] == {"gcd": 3.0}
-    with pytest.raises(UserError, match="names gdc, and r1 trains no such task; did you mean `gcd`"):
-        open_tasks(read(GOOD.replace("[[stage]]", "[weights]\ngdc = 3\n[[stage]]"), tmp_path))
+    assert drawn["products"] == pytest.approx(3 / 11)
+    assert drawn["chain_sum"] == pytest.approx(1 / 11)
+    assert tomllib.loads(write_recipe(recipe))["weights"] == {"products": 3.0}
+    with pytest.raises(UserError, match="names product, and r1 trains no such task; did you mean `products`"):
+        open_tasks(read(GOOD.replace("[[stage]]", "[weights]\nproduct = 3\n[[stage]]"), tmp_path))

@@ -114,6 +114,7 @@ def _custom_answer(spec: TaskSpec) -> bool:
     """Whether a recipe's own template makes another answer than the shipped worked solutions write."""
     from clearseek.tasks.suites import shipped_suites
 
-    shipped = {one.generator: one for suite in shipped_suites().values() for one in suite.trained}
+    suites = shipped_suites().values()
+    shipped = {one.generator: one for suite in suites for one in (*suite.trained, *suite.unseen)}
     ours = shipped.get(spec.generator)
     return ours is None or (ours.prompt, ours.answer, ours.verifier) != (spec.prompt, spec.answer, spec.verifier)
