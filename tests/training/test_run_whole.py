@@ -18,6 +18,7 @@ pytest.importorskip("reasoning_gym")
 import filelock  # noqa: E402
 from tiny_run import GRPO, REJECT, SFT, steps_of, tiny_base, write_recipe_file  # noqa: E402
 
+from clearseek.cli.main import run  # noqa: E402
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
 from clearseek.training import checkpoint, runfolder  # noqa: E402
@@ -139,6 +140,24 @@ def test_what_was_kept_is_right_and_the_base_has_answered_everyday_prompts_or_wa
 
 
 @pytest.mark.slow
+def test_a_checkpoint_becomes_the_model_that_the_run_would_have_ended_with(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last, start = (whole / "checkpoints" / f"step-{number:06d}" for number in (STEPS, 0))
+    assert run(["models", "export", str(last), str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert Path(told["file"]).read_bytes() == (whole / "model.gguf").read_bytes()
+    assert told["bytes"] == (whole / "model.gguf").stat().st_size
+    assert run(["models", "export", str(start), str(tmp_path / "hf"), "--as", "hf"]) == 0
+    assert (tmp_path / "hf" / "model.safetensors").stat().st_size > 0
+    assert run(["models", "export", str(last), str(tmp_path / "hf"), "--as", "hf"]) == 1
+    assert "exists already" in capsys.readouterr().err
+    shutil.copytree(last, tmp_path / "elsewhere")
+    assert run(["models", "export", str(tmp_path / "elsewhere"), str(tmp_path / "x.gguf")]) == 1
+    assert "not a checkpoint in the folder of a run" in capsys.readouterr().err
+    assert not list(tmp_path.glob(".export-*"))
+
+
 def test_segments_replay_bit_for_bit(whole: Path) -> None:
     done = replay(whole, 4, 0, lambda line: None)
     assert done.ok

@@ -142,7 +142,7 @@ def import_model(
 
 @app.command()
 def export(
-    name: Annotated[str, typer.Argument(help="An installed model.")],
+    name: Annotated[str, typer.Argument(help="An installed model, or a run's checkpoint: RUN/checkpoints/step-N.")],
     file: Annotated[
         Path, typer.Argument(help="Where to write it: a file, or a folder that exists; with hf, a new one.")
     ],
@@ -157,6 +157,9 @@ def export(
     store = _store()
     if kind not in ("gguf", "hf"):
         raise UsageError(f"A model is exported as gguf or hf, not as `{kind}`.")
+    if (Path(name) / "position.json").is_file():
+        _export_checkpoint(Path(name), file.expanduser(), kind == "hf", as_json)
+        return
     with progress_bar() as progress:
         target = store.export(name, file, progress=progress) if kind == "gguf" else _export_folder(store, name, file)
     if as_json:
@@ -164,6 +167,22 @@ def export(
         _print_json({"name": store.find(name).name, "file": str(target), "bytes": size})
     else:
         _say(f"{target} holds the weights of {store.find(name).name}.")
+
+
+def _export_checkpoint(folder: Path, file: Path, hf: bool, as_json: bool) -> None:
+    from clearseek.cli.eval_who import needs_torch
+
+    exporting = needs_torch("clearseek.training.export_checkpoint")
+    if not exporting.is_checkpoint(folder):
+        from clearseek.errors import UserError
+
+        raise UserError(f"{folder} is not a checkpoint in the folder of a run.")
+    target = exporting.export_checkpoint(folder, file, hf=hf, tell=_say)
+    if as_json:
+        size = sum(path.stat().st_size for path in (target, *target.rglob("*")) if path.is_file())
+        _print_json({"name": folder.name, "file": str(target), "bytes": size})
+    else:
+        _say(f"{target} holds what the run was at {folder.name}.")
 
 
 def _export_folder(store: Store, name: str, folder: Path) -> Path:
