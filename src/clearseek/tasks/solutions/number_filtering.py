@@ -1,4 +1,4 @@
-"""Filtering: every number beside the limit, kept or not."""
+"""Filtering: what each sign means, then every number beside the limit, kept or not."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
     for text in re.findall(r"-?\d+(?:\.\d+)?", asked[4]):
         number, edge = float(text), float(limit)
         sign = "=" if number == edge else ">" if number > edge else "<"
-        named = number > edge if larger else number < edge
-        stays = named if keeps else not named
+        meant = number > edge if larger else number < edge
+        stays = meant if keeps else not meant
         rows.append(f"{text}{sign}{limit} {KEPT if stays else DROPPED}")
         if stays:
             kept.append(text)
-    mark = ">" if larger else "<"
-    first = rng.choice((f"{asked[1]} {mark}{limit}", f"{asked[1]} {asked[2]} than {limit}"))
+    mark, other = (">", "<") if larger else ("<", ">")
+    named, rest = (KEPT, DROPPED) if keeps else (DROPPED, KEPT)
+    # which sign means what follows from two words together, which a small model learns late: it is said once, then read
+    asks = rng.choice((f"{asked[1]} {mark}{limit}", f"{asked[1]} {asked[2]} than {limit}"))
+    first = f"{asks}: {mark} {named}, {other} {rest}"
     return Solution("\n".join([first, *rows]), str(kept))
