@@ -95,13 +95,16 @@ def test_the_panel_and_the_line_tell_the_same() -> None:
     from rich.console import Console
 
     view = watched()
+    recipe = read_recipe(RECIPES / "r1-smollm2.toml")
+    steps = next(stage.settings.steps for stage in recipe.stages if stage.name == "cold-start")
     out = io.StringIO()
     Console(file=out, width=120).print(draw(view))
-    for words in ("step 30 of 600", "loss", "0.06667", "dev accuracy", "update", "tok/s"):
+    for words in (f"step 30 of {steps}", "loss", "0.06667", "dev accuracy", "update", "tok/s"):
         assert words in out.getvalue(), words
-    assert view.line().startswith("cold-start 30/600 | loss 0.0667")
-    assert view.seconds_left == 570 * 4.0
-    assert view.run_seconds_left == 570 * 4.0 + 90.0 + 60.0  # the probe knows none of this recipe's later stages
+    assert view.line().startswith(f"cold-start 30/{steps} | loss 0.0667")
+    left = (steps - 30) * 4.0
+    assert view.seconds_left == left
+    assert view.run_seconds_left == left + 90.0 + 60.0  # the probe knows none of this recipe's later stages
     assert spark([0.0, 1.0]) == "▁█"
 
 
