@@ -57,15 +57,29 @@ def peer_of(learner: Learner) -> Any:
     return theirs.train()
 
 
+@dataclass(frozen=True, slots=True)
+class TrlStep:
+    """What TRL's trainer did in one step, counted from 0. `model` is its own, to be looked at between steps."""
+
+    number: int
+    seconds: float
+    tokens: int
+    model: Any
+
+
 def run_trl(
     learner: Learner,
     tokenizer: Tokenizer,
     prompts: Sequence[str],
     shape: Shape,
-    rounds: int,
-    after: Callable[[int, float, int], None],
+    rewards: Callable[[Sequence[int], Sequence[Sequence[int]]], list[float]],
+    after: Callable[[TrlStep], None],
+    **settings: Any,
 ) -> None:
-    """TRL's own loop over the same prompts; `after(step, seconds, tokens)` runs between its steps."""
+    """TRL's own loop over `prompts`, `shape.prompts` of them a step, in this order; `after` runs between its steps.
+
+    `rewards` gets the places of the samples' prompts in that list, and the samples' ids. `settings` are TRL's.
+    """
     try:
         trl = importlib.import_module("trl")
         transformers = importlib.import_module("transformers")
@@ -76,9 +90,9 @@ def run_trl(
         raise UserError("TRL is compared with in full; leave out `--method lora`.")
     count = {"tokens": 0}
 
-    def reward(completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
+    def reward(completion_ids: Sequence[Sequence[int]], place: Sequence[int], **_: Any) -> list[float]:
         count["tokens"] = sum(map(len, completion_ids))
-        return [reward_of(ids) for ids in completion_ids]
+        return rewards(place, completion_ids)
 
     clock = {"started": 0.0}
 
@@ -86,43 +100,45 @@ def run_trl(
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             clock["started"] = time.perf_counter()
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            after(state.global_step - 1, time.perf_counter() - clock["started"], count["tokens"])
+        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            seconds = time.perf_counter() - clock["started"]
+            after(TrlStep(state.global_step - 1, seconds, count["tokens"], given["model"]))
 
+    rows = [{"prompt": prompt, "place": place} for place, prompt in enumerate(prompts)]
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(Path(folder))
         theirs_tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         if theirs_tokenizer.pad_token is None:
             theirs_tokenizer.pad_token = theirs_tokenizer.eos_token
-        settings = trl.GRPOConfig(
-            output_dir=folder,
-            per_device_train_batch_size=shape.prompts * shape.samples,
-            gradient_accumulation_steps=1,
-            num_generations=shape.samples,
-            max_completion_length=shape.new_tokens,
-            max_steps=rounds + 1,
-            temperature=1.0,
-            top_k=0,
-            top_p=1.0,
-            beta=0.0,
-            learning_rate=1e-6,
-            lr_scheduler_type="constant",
-            gradient_checkpointing=False,
-            use_cpu=learner.device.type == "cpu",
-            bf16=False,
-            fp16=False,
-            report_to=[],
-            save_strategy="no",
-            logging_strategy="no",
-            shuffle_dataset=False,
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
-        )
+        how: dict[str, Any] = {
+            "output_dir": folder,
+            "per_device_train_batch_size": shape.prompts * shape.samples,
+            "gradient_accumulation_steps": 1,
+            "num_generations": shape.samples,
+            "max_completion_length": shape.new_tokens,
+            "max_steps": len(prompts) // shape.prompts,
+            "temperature": 1.0,
+            "top_k": 0,
+            "top_p": 1.0,
+            "beta": 0.0,
+            "learning_rate": 1e-6,
+            "lr_scheduler_type": "constant",
+            "gradient_checkpointing": False,
+            "use_cpu": learner.device.type == "cpu",
+            "bf16": False,
+            "fp16": False,
+            "report_to": [],
+            "save_strategy": "no",
+            "logging_strategy": "no",
+            "shuffle_dataset": False,
+            "disable_tqdm": True,
+            "dataloader_pin_memory": False,
+        }
         trainer = trl.GRPOTrainer(
             model=peer_of(learner),
             reward_funcs=reward,
-            args=settings,
-            train_dataset=datasets.Dataset.from_list([{"prompt": prompt} for prompt in prompts] * (rounds + 1)),
+            args=trl.GRPOConfig(**how | settings),
+            train_dataset=datasets.Dataset.from_list(rows),
             processing_class=theirs_tokenizer,
             callbacks=[Turns()],
         )

@@ -32,7 +32,7 @@ from clearseek.training.losses import (
     token_weights,
 )
 from clearseek.training.measure import DTYPES, best_dtype, matmul_flops, question
-from clearseek.training.measure_peers import Shape, peer_of, reward_of, run_trl, their_sft
+from clearseek.training.measure_peers import Shape, TrlStep, peer_of, reward_of, run_trl, their_sft
 from clearseek.training.packing import Group
 from clearseek.training.rollout import rollout
 from clearseek.training.rows import Sampling
@@ -119,13 +119,16 @@ def _measure_grpo(
 
     if against_trl:
 
-        def after(number: int, seconds: float, tokens: int) -> None:
-            if number:
-                theirs.append((seconds, tokens))
-                tell(f"grpo round {number}: trl {seconds:.2f} s")
-            ours(number)
+        def after(step: TrlStep) -> None:
+            if step.number:
+                theirs.append((step.seconds, step.tokens))
+                tell(f"grpo round {step.number}: trl {step.seconds:.2f} s")
+            ours(step.number)
 
-        run_trl(learner, tokenizer, prompts, shape, rounds, after)
+        def rewards(places: Sequence[int], samples: Sequence[Sequence[int]]) -> list[float]:
+            return [reward_of(ids) for ids in samples]
+
+        run_trl(learner, tokenizer, prompts * (rounds + 1), shape, rewards, after)
     else:
         for number in range(rounds + 1):
             ours(number)
