@@ -55,6 +55,8 @@ def print_receipt(statement: dict[str, Any], verification: Verification) -> None
     facts = _facts()
     base = predicate["base"]
     began = f"{base['name']}  {base['digest']['sha256'][:16]}" if base else "nothing"
+    if base and "adapter" in base:
+        began += f", with the adapter {base['adapter']['name']}  {base['adapter']['digest']['sha256'][:16]}"
     facts.add_row("base", _safe(began))
     for one in predicate["data"]:
         facts.add_row("data", _safe(", ".join(str(one[k]) for k in ("name", "description", "license") if k in one)))

@@ -33,19 +33,10 @@ from clearseek.inference.errors import BadRequest, EngineCrashed, EngineUnavaila
 from clearseek.inference.grammar import check_schema
 from clearseek.inference.llamacpp_process import LlamaProcess
 from clearseek.inference.machine import Plan, plan
-from clearseek.inference.style import NATIVE, PROMPTED, ThinkingStyle, budget
+from clearseek.inference.style import NATIVE, ThinkingStyle, budget, style_of
 from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
 from clearseek.inference.tool_calls import OPEN as OPEN_CALL
 from clearseek.inference.tool_calls import ToolCallParser, forced_schema, parse_call
-
-DRY = {
-    "dry_multiplier": 0.8,
-    "dry_allowed_length": 4,
-    "dry_penalty_last_n": 256,
-    "dry_sequence_breakers": ["\ufdd0"],
-}
-"""The usual breakers, line ends and colons, would hide exactly the loops that small models fall into; llama.cpp wants
-at least one, so it gets a character that no text holds."""
 
 MAX_CRASHES = 3
 """Crashes in a row, without one answer between them, after which the engine stays down until it is asked anew."""
@@ -90,7 +81,7 @@ class LlamaCppEngine:
         self.header = read_header(model.path)
         self.plan = plan_for(model, self.header, context=context, slots=slots, threads=threads)
         self.template = template_of(self.header)
-        self.style: ThinkingStyle = NATIVE if model.thinking == "native" else PROMPTED
+        self.style: ThinkingStyle = style_of(model.thinking, model.parameters)
         self.restarts = 0
         self.loading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
         """Around every loading of the model: whoever keeps the books puts theirs here."""
@@ -238,7 +229,7 @@ class LlamaCppEngine:
         self, completion: Completion, request: Request, prompt: list[Any], spent: int, *, fresh: bool
     ) -> AsyncGenerator[Event, None]:
         """The answer itself, after whatever thinking there was."""
-        body = _sampling(request, self.style) | {"prompt": prompt, "stop": list(request.stop)}
+        body = _sampling(request, self.style, answering=True) | {"prompt": prompt, "stop": list(request.stop)}
         if request.max_tokens is not None:
             body["n_predict"] = max(1, request.max_tokens - spent)
         elif self.style.answer_limit is not None:
@@ -367,17 +358,12 @@ def _check(request: Request, template: ChatTemplate) -> None:
         forced_schema(request.tools, request.tool_choice)
 
 
-def _sampling(request: Request, style: ThinkingStyle) -> dict[str, Any]:
+def _sampling(request: Request, style: ThinkingStyle, *, answering: bool = False) -> dict[str, Any]:
     """llama.cpp's sampler settings. Values the caller gave are exact: no other truncation is mixed in."""
     asked = request.sampling
     body: dict[str, Any] = {"top_k": 0, "min_p": 0.0, "top_p": 1.0, "temperature": 1.0, "repeat_penalty": 1.0}
     if asked.temperature is None and asked.top_p is None:
-        if style is PROMPTED:
-            # Small chat models: nearly greedy, as their makers advise; DRY breaks loops without forbidding digits,
-            # which a plain repetition penalty does (it made 3 + 4 come out as 8).
-            body |= {"temperature": 0.2, "top_p": 0.9, "top_k": 40, **DRY}
-        else:
-            body |= {"temperature": 0.6, "top_p": 0.95}
+        body |= {**style.sampling, **(style.answering if answering else {})}
     if asked.temperature is not None:
         body["temperature"] = asked.temperature
     if asked.top_p is not None:

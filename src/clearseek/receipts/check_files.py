@@ -123,9 +123,11 @@ def parents(predicate: dict[str, Any], places: Places, found: Found) -> None:
     base = predicate["base"]
     if base is not None and reached and len(reached) == len(listed):
         made = {file["digest"]["sha256"] for statement in reached for file in statement.get("subject", [])}
-        if base["digest"]["sha256"] not in made:
-            said = f"The base model {base['name']} is none of the files that the parents' receipts are about."
-            found.failed("parents", "predicate.base.digest.sha256", said)
+        began, field = (base["adapter"], "base.adapter") if "adapter" in base else (base, "base")
+        if began["digest"]["sha256"] not in made:
+            what = "The adapter that training began as," if "adapter" in base else "The base model"
+            said = f"{what} {began['name']} is none of the files that the parents' receipts are about."
+            found.failed("parents", f"predicate.{field}.digest.sha256", said)
 
 
 def _group(name: str, files: list[tuple[str, dict[str, Any]]], places: Places, found: Found) -> None:

@@ -159,6 +159,10 @@ def _evaluations(predicate: dict[str, Any]) -> Html | None:
 def _made_of(predicate: dict[str, Any]) -> Html:
     base, recipe, code = predicate["base"], predicate["recipe"], predicate["code"]
     began = join(base["name"], " ", digest(base["digest"]["sha256"])) if base else "nothing: its weights were made here"
+    if base and "adapter" in base:
+        began = join(
+            began, f", with the adapter {base['adapter']['name']} ", digest(base["adapter"]["digest"]["sha256"])
+        )
     facts: list[tuple[object, object]] = [
         ("Began from", began),
         ("Recipe", join(recipe["path"], " ", digest(recipe["digest"]["sha256"]))),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-SMALL = 1_000_000_000
-"""Parameters below which a model knows some plain facts, loses the thread of anything longer, and cannot reckon."""
+from clearseek.inference.style import SMALL
 
 # Tried on the default model with three seeds each, thinking on: right every time. Of those that were not: why the sky
 # is blue, what plants need, the largest planet, who wrote Romeo and Juliet, any poem (it goes round in circles). The

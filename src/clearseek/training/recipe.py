@@ -3,6 +3,7 @@ to guess.
 
     name = "mine"
     base = "smollm2-135m-instruct"      # a model of the store, a folder or a GGUF; or [architecture], from nothing
+    adapter = "earlier"                 # what LoRA begins as: an earlier run's, which learns on; left out: nothing
     suite = "r1"                        # or [[tasks]] tables
     [budget]  [lora] or [full]  [evaluate]  [checkpoints]  [publish]
     [[stage]]                           # kind = "sft" | "grpo" | "reject" | "distill", in the order they run
@@ -24,6 +25,7 @@ from typing import Any, Literal
 from clearseek.errors import UsageError, UserError
 from clearseek.tasks.load import TaskSpec
 from clearseek.training.learner import LearnerSettings
+from clearseek.training.start import find_start
 from clearseek.training.tables import Source, fill, nearest, plain, table_of, write_toml
 
 KINDS = {
@@ -37,8 +39,8 @@ FILES = ("jsonl", "python")
 """Keys of a task's table that name a file."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 _TOP = (
-    "name", "seed", "base", "suite", "weights", "scale", "architecture", "budget", "lora", "full", "evaluate",
-    "checkpoints", "publish", "tasks", "stage",
+    "name", "seed", "base", "adapter", "suite", "weights", "scale", "architecture", "budget", "lora", "full",
+    "evaluate", "checkpoints", "publish", "tasks", "stage",
 )  # fmt: skip
 _LORA_DEFAULTS = {"rank": 32, "alpha": 64.0}
 
@@ -123,6 +125,8 @@ class Recipe:
     stages: tuple[StagePlan, ...]
     seed: int = 1
     base: str | None = None
+    adapter: str | None = None
+    """What LoRA begins as: an earlier run or its folder, or the name of an adapter in the package."""
     architecture: Mapping[str, Any] | None = None
     suite: str | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -145,6 +149,9 @@ class Recipe:
                 if task.get(key):  # what is in it, wherever it lies
                     path = Path(task[key])
                     task[key] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else task[key]
+        if self.adapter is not None:
+            started = find_start(self.adapter)
+            told["adapter"] = started.adapter.sha256 if started else None
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -183,6 +190,7 @@ def parse_recipe(given: Mapping[str, Any], source: Source, folder: Path, *, scal
         raise UsageError(f"{source.name} needs `base`, or [architecture] to start from nothing, and not both.")
     if architecture is not None and not isinstance(architecture, dict):
         raise UsageError(f"{source.where('architecture')}: [architecture] must be a table.")
+    learner = _learner(given, source, seed, architecture is not None)
     factor = _scale(given, source) * (1.0 if scale is None else scale)
     stages = _stages(given.get("stage"), source, factor)
     tasks = _tasks(given.get("tasks"), source, folder)
@@ -196,11 +204,12 @@ def parse_recipe(given: Mapping[str, Any], source: Source, folder: Path, *, scal
         stages=stages,
         seed=seed,
         base=_base(_text(given, "base", source), folder) if "base" in given else None,
+        adapter=_adapter(given, source, folder, learner) if "adapter" in given else None,
         architecture=_architecture(architecture, folder, source),
         suite=suite,
         weights=_weights(given, source),
         tasks=tasks,
-        learner=_learner(given, source, seed, architecture is not None),
+        learner=learner,
         budget=fill(BudgetPlan, _table(given, "budget", source), source, "budget"),
         evaluate=fill(EvaluatePlan, _table(given, "evaluate", source), source, "evaluate"),
         checkpoints=fill(CheckpointPlan, _table(given, "checkpoints", source), source, "checkpoints"),
@@ -237,7 +246,7 @@ def _tables(recipe: Recipe) -> dict[str, Any]:
         for key in ("rank", "alpha", "targets"):
             learner.pop(key, None)
     found: dict[str, Any] = {"name": recipe.name, "seed": recipe.seed}
-    for key in ("base", "suite"):
+    for key in ("base", "adapter", "suite"):
         if getattr(recipe, key) is not None:
             found[key] = getattr(recipe, key)
     if recipe.weights:
@@ -388,6 +397,17 @@ def _base(name: str, folder: Path) -> str:
     path = _beside(name, folder)
     looks_like_path = "/" in name or name.endswith((".gguf", ".safetensors")) or name.startswith(".")
     return str(path.resolve()) if looks_like_path or path.is_dir() else name
+
+
+def _adapter(given: Mapping[str, Any], source: Source, folder: Path, learner: LearnerSettings) -> str:
+    """As `base`: a path from the recipe's folder on where there is something at it, else a name."""
+    said = _text(given, "adapter", source)
+    if "base" not in given or learner.method != "lora":
+        raise UsageError(
+            f"{source.where('', None, 'adapter')}: `adapter` is what [lora] over a `base` begins as; a recipe with it "
+            "needs both."
+        )
+    return _base(said, folder)
 
 
 def _architecture(table: Any, folder: Path, source: Source) -> Mapping[str, Any] | None:

@@ -131,6 +131,7 @@ class Run:
                 name=self.recipe.name,
                 started_at=self.status.sittings[0].began,
                 base=base.as_json() if base else None,
+                parents=base.start.parents() if base and base.start else [],
                 code=gather.code(),
                 machine=gather.machine(),
                 environment=gather.environment(),

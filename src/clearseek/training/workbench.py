@@ -32,6 +32,7 @@ from clearseek.training.chat_format import chat_format_of
 from clearseek.training.learner import Learner, open_learner
 from clearseek.training.recipe import FILES, Recipe, StagePlan
 from clearseek.training.stage import Workshop, seed_of
+from clearseek.training.start import Start, begin_as, carry_start, find_start
 from clearseek.training.tables import nearest
 
 SUITE_TEST = 200
@@ -50,8 +51,12 @@ class Base:
     digest: str
     source: str
 
+    start: Start | None = None
+    """What LoRA over it begins as."""
+
     def as_json(self) -> dict[str, Any]:
-        return {"name": self.name, "digest": {"sha256": self.digest}, "source": self.source}
+        began = {"adapter": self.start.as_json()} if self.start else {}
+        return {"name": self.name, "digest": {"sha256": self.digest}, "source": self.source, **began}
 
 
 @dataclass(frozen=True)
@@ -67,13 +72,13 @@ def find_base(recipe: Recipe) -> Base | None:
     """The base's files; None where the recipe starts from nothing. Raises UserError where it is missing."""
     if recipe.base is None:
         return None
-    path = Path(recipe.base)
+    path, start = Path(recipe.base), find_start(recipe.adapter)
     if path.is_absolute() or path.exists():
         if not path.exists():
             raise UserError(f"The base {path} is not there.")
-        return Base(path.name, path, _digest(path), f"file:{path.name}")
+        return Base(path.name, path, _digest(path), f"file:{path.name}", start)
     model = Store(home() / "models").find(recipe.base)
-    return Base(model.name, model.path, model.sha256, model.source)
+    return Base(model.name, model.path, model.sha256, model.source, start)
 
 
 def _digest(path: Path) -> str:
@@ -177,6 +182,8 @@ def open_bench(recipe: Recipe, folder: Path, meter: Meter, tell: Callable[[str],
     chat = chat_format_of(tokenizer_place(recipe, base))
     avoid = kept_out(recipe, trained, unseen)
     learner = open_learner(open_model(recipe, base), recipe.learner)
+    if base is not None and base.start is not None:
+        begin_as(learner.model, base.start, base.digest)
     workshop = Workshop(learner, chat, trained, weights, meter, recipe.seed, folder, tell, avoid)
     return Bench(workshop, base, unseen)
 
@@ -253,8 +260,11 @@ def arithmetic(learner: Learner) -> dict[str, Any]:
 
 
 def carried(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with its tasks' files copied into the run folder and named from there: a run stands on its own."""
+    """The recipe with its tasks' files, and the adapter it begins from, copied into the run folder and named from
+    there: a run stands on its own."""
     tasks = []
+    start = find_start(recipe.adapter)
+    adapter = carry_start(start, folder) if start is not None else None
     for plan in recipe.tasks:
         spec: Any = plan.spec
         for key in FILES:
@@ -267,4 +277,4 @@ def carried(recipe: Recipe, folder: Path) -> Recipe:
                 changed: Any = {key: f"tasks/{target.name}"}
                 spec = dataclasses.replace(spec, **changed)
         tasks.append(dataclasses.replace(plan, spec=spec))
-    return dataclasses.replace(recipe, tasks=tuple(tasks))
+    return dataclasses.replace(recipe, tasks=tuple(tasks), adapter=adapter)

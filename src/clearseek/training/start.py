@@ -1,0 +1,129 @@
+"""What LoRA begins as where a recipe names an adapter: the additions of an earlier run, which learn on.
+
+So a long recipe can be several runs, on several days or machines, each with a receipt of its own, and what comes out is
+still one adapter over the same base. A run carries what it began with in RUN/start, and the receipt of it in
+RUN/parents, so that it can be replayed and verified where the earlier run is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from clearseek.errors import UserError
+from clearseek.hub.adapter import RECORD, WEIGHTS, Adapter, read_adapter
+from clearseek.hub.errors import BadModelFile
+from clearseek.hub.files import hash_file, write_aside
+from clearseek.modeling.gguf_weights import gguf_name, heads_of, pairs_apart
+from clearseek.modeling.lora import lora_layers
+from clearseek.receipts.statement import RECEIPT
+from clearseek.settings import home, model_data
+from clearseek.training.tables import nearest
+
+FOLDER, PARENTS = "start", "parents"
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """An adapter to begin from; `receipt` is of the run that made it, where it has one."""
+
+    adapter: Adapter
+    receipt: Path | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {"name": self.adapter.name, "digest": {"sha256": self.adapter.sha256}}
+
+    def parents(self) -> list[dict[str, Any]]:
+        """As `predicate.parents` of a receipt names it."""
+        if self.receipt is None:
+            return []
+        return [{"name": self.adapter.name, "digest": {"sha256": hash_file(self.receipt)}}]
+
+
+def adapter_folder(said: str) -> Path:
+    """The folder that a recipe's `adapter` means: one with an adapter in it, a run's, the name of a run in the home,
+    or of an adapter in the package."""
+    given = Path(said)
+    for folder in (given, given / "adapter", home() / "runs" / said / "adapter", model_data() / said):
+        if (folder / RECORD).is_file():
+            return folder
+    shipped = sorted(path.parent.name for path in model_data().glob(f"*/{RECORD}"))
+    hint = f"; {nearest(said, shipped)}" if shipped else ""
+    raise UserError(
+        f"There is no adapter {said}: name a finished run that was trained with [lora], its folder, or an adapter that "
+        f"ClearSeek ships{hint}."
+    )
+
+
+def find_start(said: str | None) -> Start | None:
+    """What a recipe's `adapter` names, its weights checked against their digest. Raises UserError."""
+    if said is None:
+        return None
+    folder = adapter_folder(said)
+    try:
+        adapter = read_adapter(folder)
+    except BadModelFile as error:
+        raise UserError(f"The adapter to begin from cannot be used: {error}") from None
+    if hash_file(adapter.weights) != adapter.sha256:
+        raise UserError(f"{adapter.weights} is not the file that {RECORD} beside it describes: it was changed.")
+    near = [folder / RECEIPT] + ([folder.parent / RECEIPT] if folder.name in ("adapter", FOLDER) else [])
+    carried = folder.parent / PARENTS / f"{adapter.name}.json"
+    receipt = carried if folder.name == FOLDER else next((path for path in near if path.is_file()), carried)
+    return Start(adapter, receipt if receipt.is_file() else None)
+
+
+def carry_start(start: Start, run: Path) -> str:
+    """Copy it into a run's folder; what the run's own recipe then says."""
+    for name in (RECORD, WEIGHTS):
+        write_aside(_made(run / FOLDER) / name, (start.adapter.folder / name).read_bytes())
+    if start.receipt is not None:
+        write_aside(_made(run / PARENTS) / f"{start.adapter.name}.json", start.receipt.read_bytes())
+    return FOLDER
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def begin_as(model: Any, start: Start, base_sha256: str | None) -> None:
+    """Give the model's LoRA the adapter's values, in place.
+
+    Only products of A and B are known of an adapter that was written; A's rows get the size that LoRA's begin with
+    (He's uniform: 1/sqrt(in) in the mean square), and B what remains. Raises UserError where it belongs on another
+    base, or has another form than the recipe's [lora].
+    """
+    adapter, layers = start.adapter, lora_layers(model)
+    if base_sha256 != adapter.base.sha256:
+        raise UserError(
+            f"The adapter {adapter.name} belongs on {adapter.base.name} ({adapter.base.sha256[:16]}), and the recipe's "
+            f"base is another file ({(base_sha256 or 'none')[:16]})."
+        )
+    if adapter.vectors:
+        raise UserError(f"The adapter {adapter.name} also replaces norms, which LoRA cannot learn on from.")
+    named = {gguf_name(f"{name}.weight"): name for name in layers}
+    if set(named) != set(adapter.pairs):
+        raise UserError(f"The adapter {adapter.name} is on other layers than `targets` under [lora] names.")
+    for theirs, name in named.items():
+        layer = layers[name]
+        if layer.rank != adapter.rank:
+            raise UserError(
+                f"The adapter {adapter.name} has rank {adapter.rank}: write `rank = {adapter.rank}` [lora]."
+            )
+        a, b = adapter.factors(theirs)
+        a_RI, b_OR = torch.from_numpy(a.copy()), torch.from_numpy(b.copy())
+        heads = heads_of(f"{name}.weight", model.config)
+        b_OR = pairs_apart(b_OR, heads) if heads else b_OR
+        size_R = a_RI.pow(2).mean(1).sqrt()
+        used_R = size_R > 0
+        factor_R = torch.where(used_R, layer.in_features**-0.5 / torch.where(used_R, size_R, 1.0), 0.0)
+        _put(layer.lora_A, torch.where(used_R[:, None], a_RI * factor_R[:, None], layer.lora_A.double().cpu()))
+        _put(layer.lora_B, torch.where(used_R, b_OR / torch.where(used_R, factor_R * layer.scale, 1.0), 0.0))
+
+
+def _put(parameter: nn.Parameter, values: torch.Tensor) -> None:
+    parameter.data.copy_(values.to(parameter.device, parameter.dtype))
