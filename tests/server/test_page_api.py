@@ -17,6 +17,7 @@ from clearseek.inference.engine import Delta, Finished, Progress, Request, Usage
 from clearseek.server import keys
 from clearseek.server.routes import conversations
 from clearseek.server.starters import starters_for
+from clearseek.settings import OWN_MODEL
 
 MESSAGE_FIELDS = {
     *("id", "parent_id", "role", "content", "thinking", "thinking_started_at", "thinking_ended_at", "created_at"),
@@ -70,7 +71,9 @@ def test_state_says_what_the_page_needs(http: httpx.Client) -> None:
 
 
 def test_a_small_model_is_not_offered_what_it_cannot_do() -> None:
-    small, large, unknown = (starters_for(count) for count in (134_515_008, 7_000_000_000, None))
+    small, large, unknown = (starters_for("any", count) for count in (134_515_008, 7_000_000_000, None))
+    own = starters_for(OWN_MODEL, 134_515_008)
+    assert [starter["can"] for starter in own] == [True, True, True, False]
     assert {starter["text"] for starter in small if starter["can"]}.isdisjoint(s["text"] for s in large)
     assert "reckon" in small[3]["note"]
     assert unknown == large

@@ -5,8 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from clearseek.inference.style import SMALL
+from clearseek.settings import OWN_MODEL
 
-# Tried on the default model with three seeds each, thinking on: right every time. Of those that were not: why the sky
+# ClearSeek's own: kinds of question that it was taught, in words and numbers that it never saw, and one step further.
+_OWN_CAN = [
+    'How many times does the letter "r" appear in the text: "strawberry"?\nAnswer with the number alone.',
+    "What is the duration between 09:50 and 17:25? Please answer in HH:MM.",
+    "Now, how many legs are there in total if you have 3 spiders, 2 cats?\nAnswer with the number alone.",
+]
+_OWN_CANNOT = {
+    "text": "What is 347 times 28?",
+    "can": False,
+    "note": "It was taught numbers of two figures: here it will work in steps, go wrong in one, and sound sure. The "
+    "answer is 9,716.",
+}
+
+# Tried on SmolLM2-135M with three seeds each, thinking on: right every time. Of those that were not: why the sky
 # is blue, what plants need, the largest planet, who wrote Romeo and Juliet, any poem (it goes round in circles). The
 # capital is the telling one: without thinking it goes wrong more often than not.
 _SMALL_CAN = [
@@ -28,8 +42,10 @@ _CANNOT = {
 }
 
 
-def starters_for(parameters: int | None) -> list[dict[str, Any]]:
-    """`parameters`: those of the default model; None where they are not known."""
+def starters_for(model: str | None, parameters: int | None) -> list[dict[str, Any]]:
+    """`model`: the default one's name; `parameters`: its own, None where they are not known."""
+    if model == OWN_MODEL:
+        return [*({"text": text, "can": True, "note": ""} for text in _OWN_CAN), dict(_OWN_CANNOT)]
     small = parameters is not None and parameters < SMALL
     can = [{"text": text, "can": True, "note": ""} for text in (_SMALL_CAN if small else _CAN)]
     return [*can, dict(_SMALL_CANNOT if small else _CANNOT)]

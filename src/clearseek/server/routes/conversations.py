@@ -102,6 +102,8 @@ def stream(events: AsyncIterator[bytes]) -> StreamingResponse:
 async def state(request: Request) -> Response:
     pool = services(request).pool
     models = await pool.models()
+    first = models[0] if models else None
+    default = first.model if first else services(request).settings.model
     listed = [
         {
             "name": model.model,
@@ -121,10 +123,10 @@ async def state(request: Request) -> Response:
     return answer(
         {
             "version": __version__,
-            "default_model": models[0].model if models else services(request).settings.model,
+            "default_model": default,
             "models": listed,
             "efforts": ["low", "high", "max"],
-            "starters": starters_for(models[0].details.get("parameters") if models else None),
+            "starters": starters_for(default, first.details.get("parameters") if first else None),
             "paste_limit": PASTE_LIMIT,
         }
     )
