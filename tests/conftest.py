@@ -42,10 +42,16 @@ def real_model(model_store: Store) -> Model:
 
 @pytest.fixture
 def real_home(model_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fresh CLEARSEEK_HOME with the default model in it (hard links: nothing is copied)."""
+    """A fresh CLEARSEEK_HOME with the default model and its base in it (hard links: nothing is copied).
+
+    The base answers unless a test or a command says otherwise: it talks for as long as one likes, which tests of
+    streams, limits and interruptions need. The shipped model, which is brief, has tests of its own, and the docs run
+    with it.
+    """
     home = tmp_path / "real-home"
     shutil.copytree(model_store.root, home / "models", copy_function=_link, ignore=shutil.ignore_patterns(".*"))
     monkeypatch.setenv("CLEARSEEK_HOME", str(home))
+    monkeypatch.setenv("CLEARSEEK_MODEL", MODEL)
     return home
 
 

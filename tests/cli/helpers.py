@@ -14,9 +14,12 @@ from pathlib import Path
 
 ANSI = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]|\][^\x07]*\x07|[=>()][0-9A-Z]?)")
 
+KEPT = ("CLEARSEEK_MODEL",)
+"""What `real_home` says stays said."""
+
 
 def environment(home: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("CLEARSEEK_")}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("CLEARSEEK_") or key in KEPT}
     return {**kept, "CLEARSEEK_HOME": str(home), "COLUMNS": "100", "TERM": "xterm-256color"}
 
 

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from clearseek.hub.store import Store
 
 ROOT = Path(__file__).parents[2]
+BASE = ("--model", "smollm2-135m-instruct")
 BROWSERS = (
     "chromium",
     "chromium-browser",
@@ -72,7 +73,13 @@ def browser(browser_path: str) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def real_server(page_is_built: None, model_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the default model."""
+    """A server with SmolLM2, which talks for as long as one likes."""
+    yield from _with_model(model_store, tmp_path_factory.mktemp("home"), *BASE)
+
+
+@pytest.fixture(scope="module")
+def own_server(page_is_built: None, model_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the default model: ClearSeek's own."""
     yield from _with_model(model_store, tmp_path_factory.mktemp("home"))
 
 
@@ -80,19 +87,19 @@ def real_server(page_is_built: None, model_store: Store, tmp_path_factory: pytes
 def cramped_server(
     page_is_built: None, model_store: Store, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """A server with the default model and a context of 512 tokens."""
-    yield from _with_model(model_store, tmp_path_factory.mktemp("home"), "--context", "512")
+    """A server with SmolLM2 and a context of 512 tokens."""
+    yield from _with_model(model_store, tmp_path_factory.mktemp("home"), *BASE, "--context", "512")
 
 
 @pytest.fixture(scope="module")
 def priced_server(
     page_is_built: None, model_store: Store, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """A server with the default model, on a machine whose price and watts were declared."""
+    """A server with SmolLM2, on a machine whose price and watts were declared."""
     home = tmp_path_factory.mktemp("home")
     prices = "[prices]\nmachine_usd_per_hour = 0.36\n\n[machine]\nwatts = 100\nwatts_idle = 20\n"
     (home / "config.toml").write_text(prices, "utf-8")
-    yield from _with_model(model_store, home)
+    yield from _with_model(model_store, home, *BASE)
 
 
 def _with_model(store: Store, home: Path, *arguments: str) -> Iterator[Server]:

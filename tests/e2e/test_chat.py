@@ -31,8 +31,9 @@ def answer_ends(page: Page) -> None:
     )
 
 
-def test_ask_see_thinking_see_the_answer_and_its_receipt(new_page: Pages, real_server: Server) -> None:
-    page = open_first_screen(new_page, real_server)
+def test_ask_see_thinking_see_the_answer_and_its_receipt(new_page: Pages, own_server: Server) -> None:
+    """The way from the answer to what made it: the answer names its weights, and the weights their receipt."""
+    page = open_first_screen(new_page, own_server)
     page.locator(".starters button").first.click()
     expect(page.locator(".question .asked")).not_to_be_empty()
     question = page.locator(".question .asked").inner_text()
@@ -40,7 +41,7 @@ def test_ask_see_thinking_see_the_answer_and_its_receipt(new_page: Pages, real_s
 
     expect(page.locator(".fold")).to_contain_text(re.compile(r"Thought for (\d+ (s|min)|under a second)"))
     expect(page.locator(".workings")).to_have_count(0)  # folded by itself
-    message = real_server.last_message(conversation_in(page))
+    message = own_server.last_message(conversation_in(page))
     assert message["status"] == "complete"
     words = message["content"].split()
     expect(page.locator(".answer .prose")).to_contain_text(words[0])
@@ -52,6 +53,13 @@ def test_ask_see_thinking_see_the_answer_and_its_receipt(new_page: Pages, real_s
     expect(page.locator(".receipt dl")).to_contain_text("tokens/s")
     expect(page.locator(".receipt dl")).to_contain_text("Reused from the cache")
     expect(page.locator(".receipt dl")).to_contain_text(message["model_digest"][:16])
+
+    page.locator(".receipt").get_by_role("button", name="clearseek-r1-135m").click()
+    proof = page.locator("dialog.proof")
+    expect(proof).to_contain_text("The receipt is in order")
+    expect(proof).to_contain_text("smollm2-135m-instruct")  # what it was trained from
+    page.keyboard.press("Escape")
+    expect(proof).to_have_count(0)
 
     page.locator(".fold").click()
     thought = message["thinking"].split()

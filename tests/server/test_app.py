@@ -23,7 +23,7 @@ from clearseek.hub.store import Store
 from clearseek.server import app as app_module
 from clearseek.server.app import create_app, run
 from clearseek.server.transport import listen
-from clearseek.settings import Settings
+from clearseek.settings import OWN_MODEL, Settings
 
 SERVE = """
 import sys
@@ -124,3 +124,9 @@ def test_serve_answers_with_the_real_model(real_home: Path) -> None:
         finally:
             receipt.unlink()
         assert answer["clearseek"]["receipt_digest"] == hashlib.sha256(b"{}").hexdigest()
+        # the answer names its weights, and the weights their receipt
+        own = Store(real_home / "models").find(OWN_MODEL)
+        answer = httpx.post(f"{url}/chat/completions", json=body | {"model": OWN_MODEL}, timeout=60).json()
+        assert answer["clearseek"]["model_digest"] == own.sha256
+        paper = own.path.parent / "receipt.json"
+        assert answer["clearseek"]["receipt_digest"] == hashlib.sha256(paper.read_bytes()).hexdigest()

@@ -11,6 +11,8 @@ import pytest
 from openai import OpenAI
 from real_server import clearseek_serve
 
+from clearseek.settings import default_model
+
 pytestmark = pytest.mark.slow
 MODEL = "smollm2-135m-instruct"
 OFF = {"thinking": {"type": "disabled"}}
@@ -33,7 +35,7 @@ def user(text: str) -> Any:
 
 
 def test_models(client: OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == [MODEL]
+    assert [model.id for model in client.models.list()] == list(dict.fromkeys([default_model(), MODEL]))
     assert client.models.retrieve("SmolLM2-135M-Instruct").id == MODEL
 
 
