@@ -437,7 +437,7 @@ async def test_the_real_engine_books_what_it_used(pool: Pool) -> None:
 @pytest.mark.slow
 async def test_the_real_engine_heeds_what_is_left(model_store: Store, made: Any) -> None:
     books = made(day=Caps(tokens=120))
-    pool = Pool(Settings(context=1024, slots=2), model_store, books)
+    pool = Pool(Settings(context=1024, slots=2, model="smollm2-135m-instruct"), model_store, books)
     try:
         *_, end = await real(pool, "1")
         assert isinstance(end, Finished)

@@ -16,9 +16,12 @@ import psutil
 
 @contextmanager
 def clearseek_serve(home: Path, *options: str) -> Iterator[tuple[str, psutil.Process]]:
-    """The address of a running `clearseek serve` and its process; ended as Ctrl-C ends it."""
+    """The address of a running `clearseek serve` and its process; ended as Ctrl-C ends it.
+
+    SmolLM2 answers where nothing is asked for by name: these tests need one that talks for long.
+    """
     command = [sys.executable, "-m", "clearseek.cli.main", "serve", "--port", "0", *options]
-    environment = {**os.environ, "CLEARSEEK_HOME": str(home)}
+    environment = {"CLEARSEEK_MODEL": "smollm2-135m-instruct", **os.environ, "CLEARSEEK_HOME": str(home)}
     log = (home / "serve.log").open("w")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
     try:

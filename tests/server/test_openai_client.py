@@ -35,7 +35,7 @@ def user(text: str) -> Any:
 
 
 def test_models(client: OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == list(dict.fromkeys([default_model(), MODEL]))
+    assert {model.id for model in client.models.list()} == {default_model(), MODEL}
     assert client.models.retrieve("SmolLM2-135M-Instruct").id == MODEL
 
 
