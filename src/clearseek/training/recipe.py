@@ -11,6 +11,7 @@ to guess.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
@@ -150,8 +151,9 @@ class Recipe:
                     path = Path(task[key])
                     task[key] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else task[key]
         if self.adapter is not None:
-            started = find_start(self.adapter)
-            told["adapter"] = started.adapter.sha256 if started else None
+            with contextlib.suppress(UserError):  # one that is not there is told where the run begins
+                start = find_start(self.adapter)
+                told["adapter"] = start.adapter.sha256 if start else None
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
