@@ -17,7 +17,7 @@ from clearseek.hub.chat_template import ChatTemplate
 from clearseek.hub.store import Model
 from clearseek.inference.engine import Request, Thinking
 from clearseek.inference.llamacpp import LlamaCppEngine
-from clearseek.inference.style import NATIVE
+from clearseek.inference.style import NATIVE, SMALL_NATIVE
 from clearseek.modeling.chat_ids import chat_ids, prompt_ids
 from clearseek.training.chat_format import ChatFormat, Markers, chat_format, chat_format_of, find_markers
 
@@ -286,7 +286,7 @@ async def test_serving_sends_the_ids_that_were_trained(
     """What the engine asks llama.cpp to continue: texts that it encodes each for itself, control tokens parsed."""
     model = dataclasses.replace(real_model, path=thinking_file, thinking="native")
     engine = LlamaCppEngine(model)
-    assert engine.style == NATIVE
+    assert engine.style == SMALL_NATIVE
     for talk in TALKS.values():
         for thinking in (True, False):
             request = Request(messages=tuple(talk), thinking=Thinking(enabled=thinking))
