@@ -16,7 +16,7 @@ from pathlib import Path
 from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-QUESTION = "What is the capital of France?"
+QUESTION = "How many legs do 3 spiders and 2 cats have in total?"
 CLAIM = "deepseek-v3-pretraining"
 SIZE: ViewportSize = {"width": 1280, "height": 720}
 TALL: ViewportSize = {"width": 1280, "height": 1100}

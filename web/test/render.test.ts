@@ -86,3 +86,10 @@ describe("Markdown", () => {
     expect(performance.now() - begun).toBeLessThan(2000);
   });
 });
+
+describe("asterisks", () => {
+  it("multiply between figures, and mean emphasis elsewhere", () => {
+    expect(renderMarkdown("3 spiders 3*8=24\n2 cats 2*4=8")).toContain("3*8=24<br>\n2 cats 2*4=8");
+    expect(renderMarkdown("so *this* is **bold**, 2*3")).toContain("<em>this</em> is <strong>bold</strong>, 2*3");
+  });
+});

@@ -7,11 +7,11 @@ from typing import Any
 from clearseek.inference.style import SMALL
 from clearseek.settings import OWN_MODEL
 
-# ClearSeek's own: kinds of question that it was taught, in words and numbers that it never saw, and one step further.
+# ClearSeek's own: right with three seeds each. Its words matter: it knows the kinds of question that it was taught.
 _OWN_CAN = [
-    'How many times does the letter "r" appear in the text: "strawberry"?\nAnswer with the number alone.',
-    "What is the duration between 09:50 and 17:25? Please answer in HH:MM.",
-    "Now, how many legs are there in total if you have 3 spiders, 2 cats?\nAnswer with the number alone.",
+    "How many legs do 3 spiders and 2 cats have in total?",
+    "State the final answer to the following arithmetic problem: 47 + 85 =",
+    "What is the capital of France?",
 ]
 _OWN_CANNOT = {
     "text": "What is 347 times 28?",
