@@ -70,9 +70,9 @@ def find_start(said: str | None) -> Start | None:
         raise UserError(f"The adapter to begin from cannot be used: {error}") from None
     if hash_file(adapter.weights) != adapter.sha256:
         raise UserError(f"{adapter.weights} is not the file that {RECORD} beside it describes: it was changed.")
-    near = [folder / RECEIPT] + ([folder.parent / RECEIPT] if folder.name in ("adapter", FOLDER) else [])
-    carried = folder.parent / PARENTS / f"{adapter.name}.json"
-    receipt = carried if folder.name == FOLDER else next((path for path in near if path.is_file()), carried)
+    run = folder.parent
+    places = {FOLDER: run / PARENTS / f"{adapter.name}.json", "adapter": run / RECEIPT}
+    receipt = places.get(folder.name, folder / RECEIPT)
     return Start(adapter, receipt if receipt.is_file() else None)
 
 
@@ -112,7 +112,8 @@ def begin_as(model: Any, start: Start, base_sha256: str | None) -> None:
         layer = layers[name]
         if layer.rank != adapter.rank:
             raise UserError(
-                f"The adapter {adapter.name} has rank {adapter.rank}: write `rank = {adapter.rank}` [lora]."
+                f"The adapter {adapter.name} has rank {adapter.rank}, and [lora] says {layer.rank}: write "
+                f"`rank = {adapter.rank}`."
             )
         a, b = adapter.factors(theirs)
         a_RI, b_OR = torch.from_numpy(a.copy()), torch.from_numpy(b.copy())

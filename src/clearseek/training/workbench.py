@@ -50,7 +50,6 @@ class Base:
     path: Path
     digest: str
     source: str
-
     start: Start | None = None
     """What LoRA over it begins as."""
 
