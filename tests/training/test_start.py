@@ -26,7 +26,6 @@ from clearseek.training.live import Screen  # noqa: E402
 from clearseek.training.recipe import read_recipe  # noqa: E402
 from clearseek.training.replay import replay  # noqa: E402
 from clearseek.training.run import train  # noqa: E402
-from clearseek.training.start import find_start  # noqa: E402
 from clearseek.training.workbench import open_bench  # noqa: E402
 
 AGAIN = SFT.replace('"start"', '"more"').replace("steps = 5", "steps = 2")
@@ -130,4 +129,3 @@ def test_it_needs_lora_and_a_base(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("[lora]\nrank = 2\nalpha = 4.0", "[full]"))
     with pytest.raises(UsageError, match="needs both"):
         read_recipe(path)
-    assert find_start(None) is None
