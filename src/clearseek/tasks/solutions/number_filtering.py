@@ -1,4 +1,8 @@
-"""Filtering: what each sign means, then every number beside the limit, kept or not."""
+"""Filtering: what each sign means, then every number beside the limit, dropped, or kept with all that were kept before.
+
+So the answer is a copy of one line. With rows that only said `keep`, a small model judged all of them rightly and then
+copied a dropped number in half of the problems.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,9 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
         sign = "=" if number == edge else ">" if number > edge else "<"
         meant = number > edge if larger else number < edge
         stays = meant if keeps else not meant
-        rows.append(f"{text}{sign}{limit} {KEPT if stays else DROPPED}")
         if stays:
             kept.append(text)
+        rows.append(f"{text}{sign}{limit} {f'{KEPT}: {chr(32).join(kept)}' if stays else DROPPED}")
     mark, other = (">", "<") if larger else ("<", ">")
     named, rest = (KEPT, DROPPED) if keeps else (DROPPED, KEPT)
     # which sign means what follows from two words together, which a small model learns late: it is said once, then read

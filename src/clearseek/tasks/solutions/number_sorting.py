@@ -1,4 +1,8 @@
-"""Sorting numbers from 0 to 100: ten by ten, which numbers begin with that ten; so nothing is ever searched twice."""
+"""Sorting numbers from 0 to 100: ten by ten, the ones of the numbers with that ten, as they stand, then in order.
+
+All numbers are written with two figures first, so that every one begins with its ten. Finding and ordering are two steps:
+in one, a small model forgot the second number of a ten, or left two as they stood.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +27,10 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
     tens = range(max(9, *(number // 10 for number in wholes)) + 1)
     rows = []
     for ten in reversed(tens) if down else tens:
-        found = sorted((number for number in wholes if number // 10 == ten), reverse=down)
-        rows.append(f"{ten}:{' '.join(map(str, found)) or '-'}")
+        found = [number for number in wholes if number // 10 == ten]
+        ones = " ".join(str(number % 10) for number in found)
+        ranked = " ".join(map(str, sorted(found, reverse=down)))
+        rows.append(f"{ten}:{ones}={ranked}" if found else f"{ten}:-")
     ordered = sorted(zip(numbers, texts, strict=True), key=lambda pair: pair[0], reverse=down)
-    opening = rng.choice(OPENINGS).format(" ".join(map(str, wholes)), asked[1])
+    opening = rng.choice(OPENINGS).format(" ".join(f"{number:02d}" for number in wholes), asked[1])
     return Solution(f"{opening}\n{' '.join(rows)}", ", ".join(text for _, text in ordered))

@@ -29,23 +29,30 @@ def _add_columns(a: int, b: int) -> list[str]:
 
 
 def subtract(a: int, b: int) -> str:
-    """`a-b` for `a` not below `b`: `15-7=8`, or `52-37: 12-7=5 4-3=1 -> 15`; what is lent shows as the 1 before a digit
-    and is gone from the next."""
+    """`a-b` for `a` not below `b`: `15-7=8`, or `52-37: 2<7 12-7=5 5~4 4-3=1 -> 15`. That a figure is too small is said
+    before it borrows, and what the next one is after that (`5~4`; a 0 borrows in turn: `0~9`) has a step of its own."""
     if a < 20 and b < 10:
         return f"{a}-{b}={a - b}"
     return f"{a}-{b}: {' '.join(_subtract_columns(a, b))} -> {a - b}"
 
 
 def _subtract_columns(a: int, b: int) -> list[str]:
-    columns, lent = [], 0
+    columns, borrowed = [], False
     while a:
-        top, bottom = a % 10 - lent, b % 10
-        lent = int(top < bottom)
-        top += 10 * lent
+        top, bottom, column = a % 10, b % 10, ""
+        if borrowed:
+            column = f"{top}~{(top - 1) % 10}"
+            top -= 1
+        borrowed = top < bottom
+        if borrowed and top >= 0:
+            column = (column or str(top)) + f"<{bottom}"
+        top += 10 * borrowed
         if b:
-            columns.append(f"{top}-{bottom}={top - bottom}")
-        elif a >= 10 or top:
-            columns.append(str(top))
+            column += f" {top}-{bottom}={top - bottom}"
+        elif not column and (a >= 10 or top):
+            column = str(top)
+        if column:
+            columns.append(column.strip())
         a, b = a // 10, b // 10
     return columns
 

@@ -1,4 +1,8 @@
-"""Sorting words: along the alphabet, which words begin with that letter; equal beginnings by the letters after them."""
+"""Sorting words: their first two letters, then along the alphabet the second letters of the words that begin so, as they
+stand, then the words in order. Words that begin with the same two letters show as many more as tell them apart.
+
+Finding and ordering are two steps: in one, a small model forgot the second word of a letter.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +23,15 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
     words = [word for word in re.split(r"[,\s]+", asked[2]) if word]
     if any(word != word.lower() for word in words):
         raise ValueError("sorting is written for words in small letters")
-    firsts = " ".join(f"{word}:{word[0]}" for word in words)
+    firsts = "; ".join(f"{word} {' '.join(word[:2])}" for word in words)
     walk = []
     letters = sorted({*ALPHABET, *(word[0] for word in words)})
     for letter in reversed(letters) if down else letters:
-        found = sorted((word for word in words if word[0] == letter), reverse=down)
-        if len(found) > 1:
-            keys = " ".join(f"{_beginning(word, found)}" for word in found)
-            found = [f"({keys})", *found]
-        walk.append(" ".join([letter, *found]))
+        found = [word for word in words if word[0] == letter]
+        if found:
+            keys = " ".join(".".join(_beginning(word, found)[1:]) for word in found)
+            letter += f":{keys}= {' '.join(sorted(found, reverse=down))}"
+        walk.append(letter)
     lines = [f"{rng.choice(OPENINGS)}: {firsts}", ("forward", "backward")[down], " ".join(walk)]
     return Solution("\n".join(lines), ", ".join(sorted(words, reverse=down)))
 
