@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -349,6 +350,26 @@ def test_parents_are_found_by_digest(trained: Path, tmp_path: Path, key: Signing
     assert failed_fields(verify(child)) == {"predicate.base.digest.sha256"}
     forge(parent, set_at("predicate.run.name", "other"))  # another receipt now: the one meant is out of reach
     assert states(verify(child))["parents"] == "not checked"
+
+
+def test_parents_of_parents_are_followed(trained: Path, tmp_path: Path, key: SigningKey, forge: Forge) -> None:
+    from clearseek.receipts.gather import sha256_of
+
+    runs = [Path(shutil.copytree(trained, tmp_path / "runs" / name)) for name in ("first", "second", "third")]
+    for earlier, later in itertools.pairwise(runs):
+        notes = json.loads((later / "run.json").read_text())
+        notes["parents"] = [{"name": earlier.name, "digest": {"sha256": sha256_of(earlier / "receipt.json")}}]
+        notes["base"] = {"name": earlier.name, "digest": {"sha256": sha256_of(earlier / "model" / "weights.bin")}}
+        (later / "run.json").write_text(json.dumps(notes))
+        make_receipt(later, key=key)
+    told = [check for check in verify(runs[2]).checks if check.name == "parents"]
+    assert [check.state for check in told] == ["ok", "ok"]
+    assert told[1].said == "The receipt of first, on which second builds, is the one meant, and its signature fits."
+    forge(runs[1], set_at("predicate.base.digest.sha256", "0" * 64))  # signed anew, and named anew by its child
+    notes["parents"] = [{"name": "second", "digest": {"sha256": sha256_of(runs[1] / "receipt.json")}}]
+    (runs[2] / "run.json").write_text(json.dumps(notes))
+    make_receipt(runs[2], key=key)
+    assert failed_fields(verify(runs[2])) == {"predicate.parents[0].base.digest.sha256"}
 
 
 def hostile() -> dict[str, bytes]:

@@ -20,7 +20,8 @@ SUITE = load_suite("r1")
 TASKS = [task for task in (*SUITE.trained, *SUITE.unseen) if task.solve is not None]
 EQUATION = re.compile(r"(?<![\w+*/.-])(\d+(?:[-+*/]\d+)+)=(-?\d+)(?:r(\d+))?(?![\d*/+])")
 LONGHAND = re.compile(r"(\d+)([-+*/])(\d+): [^\n:]*? -> (\d+)(?:r(\d+))?")
-COMPARED = re.compile(r"(?<![\w.])(\d+)([<>=])(\d+) (?=keep|drop)|(?<![\w.])(\d+)<(\d+), ")
+COMPARED = re.compile(r"(?<![\w.])(\d+)([<>=])(\d+) (?=keep|drop)|(?<![\w.])(\d+)<(\d+),? ")
+BORROWED = re.compile(r"(?<!\d)(\d)~(\d)(?!\d)")
 
 
 @cache
@@ -63,6 +64,7 @@ def wrong_steps(text: str) -> list[str]:
         first, sign, second = (match[4], "<", match[5]) if match[4] else (match[1], match[2], match[3])
         if sign != ("<" if int(first) < int(second) else "=" if int(first) == int(second) else ">"):
             wrong.append(match[0])
+    wrong += [match[0] for match in BORROWED.finditer(text) if (int(match[1]) - 1) % 10 != int(match[2])]
     return wrong
 
 
@@ -122,19 +124,43 @@ def test_the_check_of_steps_finds_what_is_wrong() -> None:
     assert wrong_steps("46/7=6r5") == ["46/7=6r5"]
     assert wrong_steps("87<20 keep") == ["87<20 "]
     assert wrong_steps("87<20, so") == ["87<20, "]
+    assert wrong_steps("2<7 12-7=5 5~4 0~9") == []
+    assert wrong_steps("9<7 12-7=5 5~3") == ["9<7 ", "5~3"]
 
 
 def test_arithmetic_written_out() -> None:
     assert steps.add(47, 85) == "47+85: 7+5=12 4+8+1=13 -> 132"
     assert steps.add(7, 5) == "7+5=12"
     assert steps.add(182, 15) == "182+15: 2+5=7 8+1=9 1 -> 197"
-    assert steps.subtract(302, 47) == "302-47: 12-7=5 9-4=5 2 -> 255"
-    assert steps.subtract(123, 115) == "123-115: 13-5=8 1-1=0 1-1=0 -> 8"
+    assert steps.subtract(302, 47) == "302-47: 2<7 12-7=5 0~9 9-4=5 3~2 -> 255"
+    assert steps.subtract(123, 115) == "123-115: 3<5 13-5=8 2~1 1-1=0 1-1=0 -> 8"
+    assert steps.subtract(1638, 950) == "1638-950: 8-0=8 3<5 13-5=8 6~5<9 15-9=6 1~0 -> 688"
+    assert steps.subtract(1005, 7) == "1005-7: 5<7 15-7=8 0~9 0~9 1~0 -> 998"
     assert steps.times_digit(47, 6) == "47*6: 7*6=42 4*6=24 24+4=28 -> 282"
     assert steps.times(47, 30) == ["47*30: 7*3=21 4*3=12 12+2=14 -> 1410"]
     assert steps.divide(299, 13) == ["13*20=260", "299-260: 9-0=9 9-6=3 2-2=0 -> 39", "1:13 2:26 3:39"]
     assert steps.divide_digits(594, 3) == "594/3: 1r2 9r2 8 -> 198"
     assert steps.divide_digits(33, 7) == "33/7=4r5"
+
+
+def worked(name: str, prompt: str) -> list[str]:
+    """The lines of a solution after the one that opens it."""
+    solve = solver_of(name)
+    assert solve is not None
+    return solve(Problem(name, "train", 0, prompt, ""), random.Random(0)).thinking.split("\n")[1:]
+
+
+def test_what_is_kept_grows_line_by_line_so_that_the_answer_is_a_copy() -> None:
+    prompt = "Keep all numbers larger than 46 in this list: ['74', '28', '46', '93']\nReturn the new list in the same format."
+    assert worked("number_filtering", prompt) == ["74>46 keep: 74", "28<46 drop", "46=46 drop", "93>46 keep: 74 93"]
+
+
+def test_what_is_sorted_is_found_first_and_ordered_then() -> None:
+    numbers = worked("number_sorting", "Sort these numbers in descending order: 5, 74, 100, 78, 70, 78")
+    assert numbers == ["10:0=100 9:- 8:- 7:4 8 0 8=78 78 74 70 6:- 5:- 4:- 3:- 2:- 1:- 0:5=5"]
+    words = worked("word_sorting", "Sort these words in ascending order: state, ape, stone, sea, and")
+    assert words[1].startswith("a:p n= and ape b c d ")
+    assert words[1].endswith(" r s:t.a t.o e= sea state stone t u v w x y z")
 
 
 def test_arithmetic_written_out_is_true() -> None:

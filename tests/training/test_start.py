@@ -85,6 +85,21 @@ def test_it_begins_as_the_earlier_model_and_its_receipt_names_the_earlier_one(ea
     assert read_recipe(moved).fingerprint == recipe.fingerprint
     done = replay(moved, 1, 0, lambda text: None)
     assert done.ok
+    last = tmp_path / "last"  # and once more: it carries the receipts of all that went before it
+    train(read_recipe(later(tmp_path / "again", earlier, str(run))), last, Screen(quiet=True))
+    names = sorted(path.name for path in (last / "parents").iterdir())
+    assert len(names) == 2 and names[1] == "tiny.json"
+    assert names[0].startswith("tiny-")
+    moved = tmp_path / "alone" / "run"
+    shutil.copytree(last, moved)
+    shutil.rmtree(run)
+    checked = verify(moved)
+    assert checked.ok, checked.failed
+    assert [one.state for one in checked.checks if one.name == "parents"] == ["ok", "ok"]
+    shutil.copyfile(moved / "parents" / "tiny.json", moved / "parents" / names[0])
+    told = [one for one in verify(moved).checks if one.name == "parents"]
+    assert [one.state for one in told] == ["ok", "not checked"]
+    assert told[1].field == "predicate.parents[0].parents[0].digest.sha256"
 
 
 @pytest.mark.parametrize(

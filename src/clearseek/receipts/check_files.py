@@ -1,4 +1,4 @@
-"""Every digest of a receipt whose file is within reach: weights, checkpoints, recipe, data, parents."""
+"""Every digest of a receipt whose file is within reach: weights, checkpoints, recipe, data."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from clearseek.receipts import gather
-from clearseek.receipts.envelope import BadReceipt, read_envelope, read_file
 from clearseek.receipts.outcome import Found
-from clearseek.receipts.signing import signature_fits
-from clearseek.receipts.statement import RECEIPT, plain
+from clearseek.receipts.statement import plain
 from clearseek.settings import home
 
 _MOST_FILES = 10_000
@@ -36,7 +34,7 @@ class Places:
 
     def beside(self, file: dict[str, Any]) -> Path | None:
         """The file of that name beside the receipt, or one with its content there or in the model store."""
-        nearby = [path for path in _listed(self.run) if path != self.receipt]
+        nearby = [path for path in listed(self.run) if path != self.receipt]
         return gather.inside(self.run, file["name"]) or self._like(
             file, [*nearby, *_walked(home() / "models", most=2000)]
         )
@@ -96,38 +94,6 @@ def rest(predicate: dict[str, Any], places: Places, found: Found) -> None:
     _data(predicate["data"], places, found)
     _base(predicate["base"], places, found)
     _code(predicate["code"], found)
-
-
-def parents(predicate: dict[str, Any], places: Places, found: Found) -> None:
-    """Receipts that this one builds on, wherever they are within reach; and that the base model came out of one."""
-    reached: list[dict[str, Any]] = []
-    listed = predicate["parents"]
-    near = list(_receipts_near(places)) if listed else []
-    for index, parent in enumerate(listed):
-        field, wanted = f"predicate.parents[{index}].digest.sha256", parent["digest"]["sha256"]
-        path = next((path for path in near if places.sha256(path) == wanted), None)
-        if path is None:
-            found.skipped("parents", field, f"The receipt of {parent['name']} ({wanted[:16]}...) is not within reach.")
-            continue
-        try:
-            envelope = read_envelope(read_file(path))
-            public = bytes.fromhex(envelope.statement["predicate"]["signer"]["public_key"])
-            whole = signature_fits(envelope, public)
-        except (BadReceipt, KeyError, TypeError, ValueError):
-            whole = False
-        if whole:
-            reached.append(envelope.statement)
-            found.ok("parents", field, f"The receipt of {parent['name']} is the one meant, and its signature fits.")
-        else:
-            found.failed("parents", field, f"The receipt of {parent['name']} is the one meant, and is not in order.")
-    base = predicate["base"]
-    if base is not None and reached and len(reached) == len(listed):
-        made = {file["digest"]["sha256"] for statement in reached for file in statement.get("subject", [])}
-        began, field = (base["adapter"], "base.adapter") if "adapter" in base else (base, "base")
-        if began["digest"]["sha256"] not in made:
-            what = "The adapter that training began as," if "adapter" in base else "The base model"
-            said = f"{what} {began['name']} is none of the files that the parents' receipts are about."
-            found.failed("parents", f"predicate.{field}.digest.sha256", said)
 
 
 def _group(name: str, files: list[tuple[str, dict[str, Any]]], places: Places, found: Found) -> None:
@@ -260,18 +226,8 @@ def _how(path: Path, file: dict[str, Any]) -> str:
     return f"{path} has {size:,} bytes, not {wanted:,}" if size != wanted else f"{path} has another SHA-256"
 
 
-def _receipts_near(places: Places) -> Iterator[Path]:
-    for folder in (places.run, places.run / "parents", places.run.parent, places.models):
-        if folder is None or not folder.is_dir():
-            continue
-        candidates = [path for path in _listed(folder) if path.suffix == ".json" and path.name != _RECORD]
-        candidates += [path / RECEIPT for path in sorted(folder.iterdir())[:_MOST_FILES] if path.is_dir()]
-        for path in candidates:
-            if path.is_file() and path != places.receipt:
-                yield path
-
-
-def _listed(folder: Path) -> list[Path]:
+def listed(folder: Path) -> list[Path]:
+    """The files in a folder, none where there is no such folder."""
     return [path for path in sorted(folder.iterdir())[:_MOST_FILES] if path.is_file()] if folder.is_dir() else []
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clearseek.errors import UserError
-from clearseek.receipts import check_books, check_files
+from clearseek.receipts import check_books, check_files, check_parents
 from clearseek.receipts.envelope import BadReceipt, Envelope, read_envelope, read_file
 from clearseek.receipts.form import quantity_error, schema_error
 from clearseek.receipts.outcome import Check, Found, Verification
@@ -72,7 +72,7 @@ def _verify(path: Path, trusted: TrustedKey | None, places: check_files.Places |
             check_books.ledger(predicate, places, found)
         check_books.sums(predicate, found)
         if places is not None:
-            check_files.parents(predicate, places, found)
+            check_parents.parents(predicate, places, found)
     return Verification(found.checks, limits, envelope.statement if whole else None, keyid)
 
 

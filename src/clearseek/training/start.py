@@ -1,8 +1,8 @@
 """What LoRA begins as where a recipe names an adapter: the additions of an earlier run, which learn on.
 
 So a long recipe can be several runs, on several days or machines, each with a receipt of its own, and what comes out is
-still one adapter over the same base. A run carries what it began with in RUN/start, and the receipt of it in
-RUN/parents, so that it can be replayed and verified where the earlier run is not.
+still one adapter over the same base. A run carries what it began with in RUN/start, and in RUN/parents the receipt of
+that and of what it began with in turn, so that it can be replayed and verified where the earlier runs are not.
 """
 
 from __future__ import annotations
@@ -81,7 +81,16 @@ def carry_start(start: Start, run: Path) -> str:
     for name in (RECORD, WEIGHTS):
         write_aside(_made(run / FOLDER) / name, (start.adapter.folder / name).read_bytes())
     if start.receipt is not None:
-        write_aside(_made(run / PARENTS) / f"{start.adapter.name}.json", start.receipt.read_bytes())
+        own = _made(run / PARENTS) / f"{start.adapter.name}.json"
+        near = start.receipt.parent
+        earlier = sorted((near if near.name == PARENTS else near / PARENTS).glob("*.json"))
+        write_aside(own, start.receipt.read_bytes())
+        for path in earlier:
+            if path == start.receipt:
+                continue
+            same = path.name == own.name  # a model goes on under one name: its receipts are told apart by their digests
+            name = f"{path.stem}-{hash_file(path)[:8]}.json" if same else path.name
+            write_aside(own.parent / name, path.read_bytes())
     return FOLDER
 
 
