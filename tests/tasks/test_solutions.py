@@ -151,7 +151,7 @@ def worked(name: str, prompt: str) -> list[str]:
 
 
 def test_what_is_kept_grows_line_by_line_so_that_the_answer_is_a_copy() -> None:
-    prompt = "Keep all numbers larger than 46 in this list: ['74', '28', '46', '93']\nReturn the new list in the same format."
+    prompt = "Keep all numbers larger than 46 in this list: ['74', '28', '46', '93']\nReturn the new list."
     assert worked("number_filtering", prompt) == ["74>46 keep: 74", "28<46 drop", "46=46 drop", "93>46 keep: 74 93"]
 
 

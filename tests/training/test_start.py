@@ -88,8 +88,7 @@ def test_it_begins_as_the_earlier_model_and_its_receipt_names_the_earlier_one(ea
     last = tmp_path / "last"  # and once more: it carries the receipts of all that went before it
     train(read_recipe(later(tmp_path / "again", earlier, str(run))), last, Screen(quiet=True))
     names = sorted(path.name for path in (last / "parents").iterdir())
-    assert len(names) == 2 and names[1] == "tiny.json"
-    assert names[0].startswith("tiny-")
+    assert [name.partition("-")[0] for name in names] == ["tiny", "tiny.json"]
     moved = tmp_path / "alone" / "run"
     shutil.copytree(last, moved)
     shutil.rmtree(run)

@@ -63,7 +63,9 @@ def _one(
     return statement
 
 
-def _came_out(base: dict[str, Any] | None, reached: Sequence[dict[str, Any]], place: str, of: str, found: Found) -> None:
+def _came_out(
+    base: dict[str, Any] | None, reached: Sequence[dict[str, Any]], place: str, of: str, found: Found
+) -> None:
     """What training began as is among the files that the receipts are about."""
     if base is None:
         return

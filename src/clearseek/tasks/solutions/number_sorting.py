@@ -1,7 +1,7 @@
 """Sorting numbers from 0 to 100: ten by ten, the ones of the numbers with that ten, as they stand, then in order.
 
-All numbers are written with two figures first, so that every one begins with its ten. Finding and ordering are two steps:
-in one, a small model forgot the second number of a ten, or left two as they stood.
+All numbers are written with two figures first, so that every one begins with its ten. Finding and ordering are two
+steps: in one, a small model forgot the second number of a ten, or left two as they stood.
 """
 
 from __future__ import annotations

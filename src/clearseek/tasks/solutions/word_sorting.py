@@ -1,5 +1,5 @@
-"""Sorting words: their first two letters, then along the alphabet the second letters of the words that begin so, as they
-stand, then the words in order. Words that begin with the same two letters show as many more as tell them apart.
+"""Sorting words: their first two letters, then along the alphabet the second letters of the words that begin so, as
+they stand, then the words in order. Words that begin with the same two letters show as many more as tell them apart.
 
 Finding and ordering are two steps: in one, a small model forgot the second word of a letter.
 """
