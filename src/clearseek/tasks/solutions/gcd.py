@@ -8,7 +8,7 @@ import re
 from clearseek.tasks.solutions.steps import subtract, times_digit
 from clearseek.tasks.task import Problem, Solution
 
-OPENINGS = ("GCD of {}, {}", "Euclid: {}, {}", "Divisors: {}, {}")
+OPENINGS = ("GCD {} {}", "Euclid {} {}", "Divisors {} {}")
 
 
 def solve(problem: Problem, rng: random.Random) -> Solution:
