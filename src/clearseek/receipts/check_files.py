@@ -13,9 +13,9 @@ from clearseek.receipts.outcome import Found
 from clearseek.receipts.statement import plain
 from clearseek.settings import home
 
-_MOST_FILES = 10_000
+MOST_FILES = 10_000
 _MOST_TOLD = 20
-_RECORD = "model.json"
+RECORD = "model.json"
 
 
 class Places:
@@ -196,7 +196,7 @@ def _code(code: dict[str, Any], found: Found) -> None:
 
 def _record_beside(subject: list[dict[str, Any]], places: Places, found: Found) -> None:
     """A receipt in the model store: the weights beside it must be its own."""
-    record = places.run / _RECORD
+    record = places.run / RECORD
     if not record.is_file():
         return
     model = next((one for one in _store_models(places.run.parent) if one.name == places.run.name), None)
@@ -228,10 +228,10 @@ def _how(path: Path, file: dict[str, Any]) -> str:
 
 def listed(folder: Path) -> list[Path]:
     """The files in a folder, none where there is no such folder."""
-    return [path for path in sorted(folder.iterdir())[:_MOST_FILES] if path.is_file()] if folder.is_dir() else []
+    return [path for path in sorted(folder.iterdir())[:MOST_FILES] if path.is_file()] if folder.is_dir() else []
 
 
-def _walked(folder: Path, most: int = _MOST_FILES) -> Iterator[Path]:
+def _walked(folder: Path, most: int = MOST_FILES) -> Iterator[Path]:
     if folder.is_dir():
         for number, path in enumerate(folder.rglob("*")):
             if number >= most:

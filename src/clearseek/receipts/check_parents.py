@@ -6,16 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from clearseek.receipts.check_files import Places, listed
+from clearseek.receipts.check_files import MOST_FILES, RECORD, Places, listed
 from clearseek.receipts.envelope import BadReceipt, read_envelope, read_file
 from clearseek.receipts.form import schema_error
 from clearseek.receipts.outcome import Found
 from clearseek.receipts.signing import signature_fits
 from clearseek.receipts.statement import PREDICATE_TYPE, RECEIPT
 
-_MOST_FILES = 10_000
 _MOST_RECEIPTS = 64
-_RECORD = "model.json"
 
 
 def parents(predicate: dict[str, Any], places: Places, found: Found) -> None:
@@ -81,8 +79,8 @@ def _receipts_near(places: Places) -> Iterator[Path]:
     for folder in (places.run, places.run / "parents", places.run.parent, places.models):
         if folder is None or not folder.is_dir():
             continue
-        candidates = [path for path in listed(folder) if path.suffix == ".json" and path.name != _RECORD]
-        candidates += [path / RECEIPT for path in sorted(folder.iterdir())[:_MOST_FILES] if path.is_dir()]
+        candidates = [path for path in listed(folder) if path.suffix == ".json" and path.name != RECORD]
+        candidates += [path / RECEIPT for path in sorted(folder.iterdir())[:MOST_FILES] if path.is_dir()]
         for path in candidates:
             if path.is_file() and path != places.receipt:
                 yield path
