@@ -75,7 +75,9 @@ class _Drawn:
 
 
 @dataclass(slots=True)
-class _Clocks:
+class Clocks:
+    """Seconds of a step, by what it did."""
+
     rollout: float = 0.0
     verify: float = 0.0
     update: float = 0.0
@@ -124,7 +126,7 @@ class GrpoStage:
         settings = self.settings
         if settings.kl > 0 and not self.reference:
             self.reference = self.workshop.learner.keep()
-        clocks = _Clocks()
+        clocks = Clocks()
         drawn: list[_Drawn] = []
         for round_ in range(settings.rounds):
             drawn += self.draw(number, round_, clocks)
@@ -161,7 +163,7 @@ class GrpoStage:
         samples = [self.sample(number, one, 0) for one in drawn[:: max(1, len(drawn) // SAMPLES)]][:SAMPLES]
         return StepReport(numbers, samples, self.remember(number, drawn, numbers))
 
-    def draw(self, number: int, round_: int, clocks: _Clocks) -> list[_Drawn]:
+    def draw(self, number: int, round_: int, clocks: Clocks) -> list[_Drawn]:
         """Problems, samples and scores of one round."""
         settings, workshop = self.settings, self.workshop
         seeds = (workshop.seed, settings.name, number, round_)
