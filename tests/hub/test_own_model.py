@@ -205,6 +205,31 @@ def test_the_first_model_is_made_from_the_base_that_is_here(
     assert store.find(NAME).thinking == "native"
 
 
+def test_an_older_one_is_told_and_a_pull_replaces_it(
+    tmp_path: Path, package: Path, entries: tuple[Entry, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from clearseek.cli.first_model import ensure_model
+    from clearseek.settings import Settings
+
+    store, settings = Store(tmp_path / "models", entries), Settings(metering=False)
+    older = store.pull(NAME)
+    ensure_model(settings, store)
+    assert not own.newer_ships(older, entries)
+    assert "newer" not in capsys.readouterr().err
+    original = hashlib.sha256((tmp_path / "original.gguf").read_bytes()).hexdigest()
+    make_adapter(package / NAME, tmp_path / "base.gguf", name=NAME, original_sha256=original, quant="q8_0", seed=2)
+    digest = Store(tmp_path / "other", entries).pull(NAME).sha256
+    change(package / NAME, result={"sha256": digest})
+    assert digest != older.sha256
+    ensure_model(settings, store)
+    assert f"A newer {NAME} comes with this version of ClearSeek" in capsys.readouterr().err
+    assert store.find(NAME) == older  # nothing is replaced unasked
+    newer = store.pull(NAME)
+    assert newer.sha256 == digest
+    assert not own.newer_ships(newer, entries)
+    assert not own.newer_ships(store.pull("tiny"), entries)
+
+
 def test_a_run_s_model_is_registered_with_its_papers(tmp_path: Path) -> None:
     store, run = Store(tmp_path / "models", ()), tmp_path / "run"
     run.mkdir()

@@ -18,10 +18,14 @@ def ensure_model(settings: Settings, store: Store) -> None:
     Any other model is many times larger, and is only fetched by `clearseek models pull`: raises UnknownModel, which
     says so. With a remote engine nothing is needed here.
     """
+    from clearseek.hub.own import newer_ships
     from clearseek.settings import default_model
 
     try:
-        store.find(settings.model)
+        model = store.find(settings.model)
+        if newer_ships(model, store.entries):
+            way = f"`clearseek models pull {model.name}` gets it"
+            print(f"A newer {model.name} comes with this version of ClearSeek: {way}.", file=sys.stderr)
         return
     except UnknownModel:
         entry = store.entry(settings.model)

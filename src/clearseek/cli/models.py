@@ -33,6 +33,8 @@ _STAGES = {
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
     """What is installed, and what can be pulled."""
+    from clearseek.hub.own import newer_ships
+
     store = _store()
     installed = store.list()
     names = {model.name for model in installed}
@@ -53,6 +55,8 @@ def list_models(as_json: Json = False) -> None:
                 f"{model.thinking} thinking",
             )
             _entry(model.name, facts, model.description)
+            if newer_ships(model, store.entries):
+                _say(f"      A newer one comes with this version: `clearseek models pull {model.name}` gets it.")
     else:
         first = store.entries[0].aliases[0]
         _say(f"No model is installed yet. `clearseek models pull {first}` gets the small default one.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
 def adapter_of(entry: Entry) -> Adapter | None:
     """The adapter that an entry is made with. Raises BadModelFile where the package's copy is not in order."""
     return None if entry.adapter is None else read_adapter(model_data() / entry.adapter)
+
+
+def newer_ships(model: Model, entries: Iterable[Entry]) -> bool:
+    """Whether this installed model was assembled with an earlier adapter than the one in the package. A damaged package
+    is told by `pull`, not here."""
+    entry = next((entry for entry in entries if entry.name == model.name), None)
+    if entry is None or f"+adapter:{model.name}@" not in model.source:
+        return False
+    try:
+        adapter = adapter_of(entry)
+    except HubError:
+        return False
+    return adapter is not None and adapter.result_sha256 not in (None, model.original_sha256)
 
 
 def form_of(adapter: Adapter, quant: Quant) -> Quant:
