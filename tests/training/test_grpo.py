@@ -21,7 +21,7 @@ from clearseek.training.rewards import RewardRule, grade  # noqa: E402
 from clearseek.training.rows import Sample  # noqa: E402
 from clearseek.training.stage import StageState  # noqa: E402
 from clearseek.training.stages import sft  # noqa: E402
-from clearseek.training.stages.grpo import GrpoSettings, GrpoStage, _Clocks, open_stage  # noqa: E402
+from clearseek.training.stages.grpo import Clocks, GrpoSettings, GrpoStage, open_stage  # noqa: E402
 from clearseek.training.watch import warnings_of  # noqa: E402
 
 FULL = LearnerSettings(train_embedding=True, dtype="float32", clip=1.0)
@@ -156,7 +156,7 @@ def test_the_second_verifier_is_watched_and_never_learned_from(started: dict[str
 def test_what_was_cut_off_can_be_left_out(started: dict[str, Any], tmp_path: Path) -> None:
     for overlong in ("wrong", "mask"):
         stage = stage_of(started, tmp_path, max_new=4, samples=8, overlong=overlong, length_reward=0.5, length_margin=1)
-        drawn = stage.draw(0, 0, _Clocks())
+        drawn = stage.draw(0, 0, Clocks())
         cut = [graded.truncated for one in drawn for graded in one.graded]
         assert True in cut
         assert False in cut
