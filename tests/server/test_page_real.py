@@ -119,7 +119,7 @@ def test_a_conversation_reads_only_what_is_new(real_home: Path) -> None:
     with program(real_home) as (_, http):
         id = http.post("/api/conversations", json={}).json()["id"]
         parent = None
-        counts = []
+        counts, answers = [], []
         for question in ("Name a colour.", "Name another one.", "And a third one.", "Which one is the sky?"):
             answer = ask(http, id, question, parent)
             _, done = follow(http, answer["generation_id"])
@@ -127,10 +127,9 @@ def test_a_conversation_reads_only_what_is_new(real_home: Path) -> None:
             assert done["content"]
             parent = done["id"]
             counts.append(done["usage"])
-        # A long ramble of a small model may hold words in pieces that its own tokenizer would not cut so: read again.
-        pairs = [pair for pair in pairwise(counts) if pair[0]["completion_tokens"] < 100]
-        assert pairs
-        for before, after in pairs:
+            answers.append(done["content"])
+        # (After an answer with a character that came in several tokens, llama.cpp does not tell which: read again.)
+        for before, after in [pair for pair, answer in zip(pairwise(counts), answers, strict=False) if answer.isascii()]:
             # All that was in the cache: the prompt before and its answer. Only the new question is read.
             reused = before["prompt_tokens"] + before["completion_tokens"]
             assert after["cached_tokens"] >= reused - 2, counts

@@ -26,7 +26,8 @@ class Stopped:
 class Completion:
     """One answer's conversation with the child; several completions may follow each other.
 
-    `generated` counts tokens so far, `reasoning` is set by the caller to those of the thinking.
+    `generated` counts tokens so far, `reasoning` is set by the caller to those of the thinking. `text` and `ids` are what
+    the last completion wrote.
     """
 
     def __init__(self, process: LlamaProcess, context: int) -> None:
@@ -34,6 +35,8 @@ class Completion:
         self._context = context
         self.generated = 0
         self.reasoning = 0
+        self.ids: list[int] = []
+        self._texts: list[str] = []
         self._prompt_tokens: int | None = None
         self._cached = 0
         self._used = 0
@@ -45,16 +48,28 @@ class Completion:
         """Whether the context is used up."""
         return self._used >= self._context - 1
 
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
     async def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Ids of a text; control tokens spelt out in it are plain text unless `special`."""
-        body = {"content": text, "add_special": special, "parse_special": special}
+        tokens: list[int] = await self._look_up(
+            "/tokenize", {"content": text, "add_special": special, "parse_special": special}, "tokens"
+        )
+        return tokens
+
+    async def wrote_exactly(self) -> bool:
+        """Whether `ids` are all of `text`: the child does not tell the ids of a character that came in several."""
+        said: str = await self._look_up("/detokenize", {"tokens": self.ids}, "content")
+        return said == self.text
+
+    async def _look_up(self, path: str, body: dict[str, Any], key: str) -> Any:
         try:
-            async with self._process.session.post("/tokenize", data=orjson.dumps(body)) as response:
-                said = orjson.loads(await response.read())
+            async with self._process.session.post(path, data=orjson.dumps(body)) as response:
+                return orjson.loads(await response.read())[key]
         except (aiohttp.ClientError, OSError):
             raise EngineCrashed("The engine stopped.") from None
-        tokens: list[int] = said["tokens"]
-        return tokens
 
     async def run(
         self, body: dict[str, Any], path: str = "/completion"
@@ -65,6 +80,7 @@ class Completion:
             body["prompt"] = joined(body["prompt"])
         body |= {"stream": True, "return_progress": True}
         body.setdefault("cache_prompt", True)
+        self.ids, self._texts = [], []
         try:
             async with self._process.session.post(path, data=orjson.dumps(body)) as response:
                 if response.status != 200:
@@ -80,6 +96,9 @@ class Completion:
                             said = _payload(event)
                             if said is None:
                                 continue
+                            if said.get("content"):  # not where it tells its progress, or the end of turn
+                                self._texts.append(said["content"])
+                                self.ids += said.get("tokens", ())
                             if said.get("stop"):
                                 if said["content"]:
                                     yield Delta("answer", said["content"], 0)

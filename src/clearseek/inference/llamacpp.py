@@ -33,6 +33,7 @@ from clearseek.inference.errors import BadRequest, EngineCrashed, EngineUnavaila
 from clearseek.inference.grammar import check_schema
 from clearseek.inference.llamacpp_process import LlamaProcess
 from clearseek.inference.machine import Plan, plan
+from clearseek.inference.spoken import Spoken
 from clearseek.inference.style import NATIVE, ThinkingStyle, budget, style_of
 from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
 from clearseek.inference.tool_calls import OPEN as OPEN_CALL
@@ -86,6 +87,7 @@ class LlamaCppEngine:
         self.loading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
         """Around every loading of the model: whoever keeps the books puts theirs here."""
         self._crashes = 0
+        self._spoken = Spoken()
         self._starting = asyncio.Lock()
         self._process: LlamaProcess | None = None
         self._running: dict[str, asyncio.Task[Any]] = {}
@@ -172,6 +174,10 @@ class LlamaCppEngine:
             return
         prompt, thought, answered = await self._prompt(completion, request)
         thinking_now = request.thinking.enabled and not answered
+        # Only text that is all trusted: what somebody typed must not be taken for what the model said.
+        text = "".join(prompt) if all(isinstance(part, str) for part in prompt) else None
+        if text is not None and request.sampling.seed is None:
+            prompt = self._spoken.recall(text)
         spent = 0
         if thinking_now:
             if self.style.shown and not thought:
@@ -213,6 +219,8 @@ class LlamaCppEngine:
                 said = said or isinstance(event, ToolCall) or (isinstance(event, Delta) and bool(event.text.strip()))
                 if isinstance(event, Finished) and not said and thinking_now and event.reason == "stop":
                     break
+                if isinstance(event, Finished) and text is not None and not thinking_now:
+                    await self._remember(completion, request, text, prompt)
                 yield event
             else:
                 return
@@ -286,6 +294,13 @@ class LlamaCppEngine:
         for call in calls:
             yield call
         yield completion.finished("tool_calls" if calls else "length" if reason == "length" else "stop")
+
+    async def _remember(self, completion: Completion, request: Request, text: str, prompt: list[Any]) -> None:
+        """Keeps the ids of the answer, where what is sent back with the next turn will be what was written."""
+        wrote = completion.text
+        begun = request.continue_last and bool(request.messages[-1].get("content"))
+        if wrote and not request.tools and (begun or wrote == wrote.lstrip()) and await completion.wrote_exactly():
+            self._spoken.remember(text, prompt, wrote, completion.ids)
 
     async def _prompt(self, completion: Completion, request: Request) -> tuple[list[Any], str, bool]:
         """The prompt up to where generation begins; thinking that is continued; whether the answer has begun."""
