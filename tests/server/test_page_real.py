@@ -129,7 +129,9 @@ def test_a_conversation_reads_only_what_is_new(real_home: Path) -> None:
             counts.append(done["usage"])
             answers.append(done["content"])
         # (After an answer with a character that came in several tokens, llama.cpp does not tell which: read again.)
-        for before, after in [pair for pair, answer in zip(pairwise(counts), answers, strict=False) if answer.isascii()]:
+        for before, after in [
+            pair for pair, answer in zip(pairwise(counts), answers, strict=False) if answer.isascii()
+        ]:
             # All that was in the cache: the prompt before and its answer. Only the new question is read.
             reused = before["prompt_tokens"] + before["completion_tokens"]
             assert after["cached_tokens"] >= reused - 2, counts

@@ -26,8 +26,8 @@ class Stopped:
 class Completion:
     """One answer's conversation with the child; several completions may follow each other.
 
-    `generated` counts tokens so far, `reasoning` is set by the caller to those of the thinking. `text` and `ids` are what
-    the last completion wrote.
+    `generated` counts tokens so far, `reasoning` is set by the caller to those of the thinking. `text` and `ids` are
+    what the last completion wrote.
     """
 
     def __init__(self, process: LlamaProcess, context: int) -> None:
