@@ -24,12 +24,13 @@ help:
 chat: $(VENV)/.base
 	@$(VENV)/bin/clearseek serve --open
 
-test: page-tools
-	$(PY) -m pytest
+test: test-fast page-tools
+	$(PY) -m pytest -m "slow or browser"
 	@$(NPM) test
 
+# These measure no times, so they may run side by side; the others start programs of several threads.
 test-fast: $(VENV)/.dev
-	$(PY) -m pytest -m "not slow and not browser"
+	$(PY) -m pytest -m "not slow and not browser" --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: page-tools
 	$(PY) -m ruff check .

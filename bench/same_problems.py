@@ -65,6 +65,7 @@ def main() -> None:
         found: list[tuple[Task, Problem]] = []
         for round_ in range(ROUNDS):
             found += [(one.task, one.problem) for one in stage.draw(BEFORE + round_, 0, Clocks()) if one.teaches]
+            print(f"{len(found)} problems that are partly right, of {2 * given.problems} wanted", flush=True)
             if len(found) >= 2 * given.problems:
                 break
         learned, others = tuple(found[: given.problems]), tuple(found[given.problems : 2 * given.problems])
@@ -76,6 +77,7 @@ def main() -> None:
             return stage.ask(2 * BEFORE)["accuracy"]
 
         before = {"learned from": look_at(learned), "only asked": look_at(others)}
+        print(*(f"{name}: {accuracy:.3f}" for name, accuracy in before.items()), "before", sep=", ", flush=True)
         stage.fixed = learned
         for number in range(given.steps):
             told = stage.step(number).numbers

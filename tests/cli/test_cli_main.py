@@ -38,14 +38,16 @@ from clearseek.cli.main import run
 assert run(["--help"]) == 0
 assert not [name for name in {HEAVY} if name in sys.modules], [name for name in {HEAVY} if name in sys.modules]
 """
-    seconds = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert done.returncode == 0, done.stderr
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(seconds) < 0.3
+    seconds: dict[str, list[float]] = {}
+    for _ in range(3):  # in turns: machines differ, and the same one from moment to moment
+        for what in ("import asyncio", code):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            done = subprocess.run([sys.executable, "-c", what], capture_output=True, text=True, check=False)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            assert done.returncode == 0, done.stderr
+            spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            seconds.setdefault(what, []).append(spent)
+    assert min(seconds[code]) < 3.5 * min(seconds["import asyncio"]), seconds.values()
     for command in ("serve", "chat", "models", "keys", "doctor", "bench"):
         assert f"\n  {command} " in done.stdout
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shutil
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -14,6 +16,7 @@ from tiny_gguf import write_tiny
 
 from clearseek.hub.catalogue import load_catalogue
 from clearseek.hub.errors import UnknownModel
+from clearseek.hub.sources import pypi
 from clearseek.hub.store import Store
 
 pytestmark = pytest.mark.slow  # each starts programs, or needs the real model
@@ -167,3 +170,22 @@ def test_killed_at_any_moment_it_works_the_next_time(tmp_path: Path, weights: by
             assert len(files(root)) == 2
             store.remove("tiny")
     assert seen < 16  # else the kills came too late to mean anything
+
+
+def test_counting_what_has_arrived_bears_folders_that_go_away(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_bytes(b"12345")
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            (tmp_path / "pip" / "a" / "b").mkdir(parents=True)
+            (tmp_path / "pip" / "a" / "b" / "c").write_bytes(b"1")
+            shutil.rmtree(tmp_path / "pip")
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        assert {pypi._bytes_in(tmp_path) for _ in range(3_000)} <= {5, 6}
+    finally:
+        over.set()
+        thread.join()

@@ -109,6 +109,16 @@ async def test_an_answer_is_heard_and_kept(talks: Generations, chats: ChatStore)
     assert events[-1][2]["message"] == kept.as_json()
 
 
+async def test_whoever_read_the_store_before_the_end_is_told_the_end(talks: Generations, chats: ChatStore) -> None:
+    _, answer = await begin(talks, chats)
+    read_before = chats.message(ME, answer.id)
+    assert read_before.status == "generating"
+    await hear(talks, answer.generation_id)
+    await until(lambda: not talks.running)
+    assert talks.fresh(read_before) == chats.message(ME, answer.id)
+    assert talks.fresh(read_before).status == "complete"
+
+
 async def test_reload_in_the_middle_gives_one_contiguous_answer(
     talks: Generations, chats: ChatStore, pool: ScriptedPool
 ) -> None:

@@ -37,6 +37,9 @@ CLOSING = 5.0
 MAX_LISTENERS = 100
 """Streams that may be open on one generation."""
 
+MAX_ENDED = 64
+"""Answers that ended and are still told to whoever read the store before that."""
+
 DELETED = {"message": "This conversation was deleted while the answer was being written.", "code": "deleted"}
 
 ELSEWHERE = {
@@ -57,6 +60,8 @@ class Generations:
         self._saver: asyncio.Task[None] | None = None
         self._unsaved: dict[str, Message] = {}
         """Finished answers that a full disk kept from being saved, by message id; tried again until they are."""
+        self._ended: dict[str, Message] = {}
+        """The last answers that ended, by generation id, for whoever read the store just before they were saved."""
         self._dirty = asyncio.Event()
         self._closed = False
 
@@ -149,7 +154,7 @@ class Generations:
         """A message from the store with what has come since it was last saved."""
         if message.generation_id in self._running:
             return self._running[message.generation_id].now()
-        return self._unsaved.get(message.id, message)
+        return self._unsaved.get(message.id) or self._ended.get(message.generation_id or "", message)
 
     async def listen(self, owner: str, generation_id: str) -> AsyncIterator[bytes]:
         """The generation's events as bytes; raises NotFound or ApiError before the first one. Leaving stops nothing."""
@@ -202,7 +207,9 @@ class Generations:
         error = None if reader.cancelled() else reader.exception()
         message = _ended(generation, error, await self._pool.spent(generation.id))
         if generation.ending != "deleted":
-            message = await self._keep(message)
+            message = self._ended[generation.id] = await self._keep(message)
+            if len(self._ended) > MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
         del self._running[generation.id]
         generation.close(message)
         self.live.publish(generation.owner, generation.conversation_id)

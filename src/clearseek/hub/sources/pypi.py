@@ -6,6 +6,7 @@ not wanted, its code is never run.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
@@ -108,12 +109,11 @@ def _env(arriving: Path) -> dict[str, str]:
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file():
-                total += path.stat().st_size
-        except OSError:  # it was renamed or removed meanwhile
-            continue
+    # pip makes and removes folders meanwhile; os.walk passes over those that are gone, where Path.rglob raises
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.stat(os.path.join(where, name)).st_size
     return total
 
 
