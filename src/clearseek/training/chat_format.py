@@ -72,8 +72,9 @@ class ChatFormat:
             raise BadTemplate("The chat template does not open and close the thinking as it should.")
         return self.tokenizer.encode_pieces([*pieces, Piece(last.text.removesuffix(tags), True), Piece(tags, True)])
 
-    def completion(self, thinking: str | None, answer: str) -> list[int]:
-        """What the model should write after `prompt(..., thinking=thinking is not None)`, its end token included.
+    def completion(self, thinking: str | None, answer: str, *, cut: bool = False) -> list[int]:
+        """What the model should write after `prompt(..., thinking=thinking is not None)`, its end token included,
+        except after an answer that was `cut`.
 
         A word that the thinking has spelled out is answered letter by letter, as the model has it before its eyes:
         which longer tokens would make up `nusemoh` is nothing that it could find out.
@@ -81,7 +82,7 @@ class ChatFormat:
         encode = self.tokenizer.encode
         thought = [] if thinking is None else [*encode(thinking), *encode(CLOSING, control=True)]
         parts = answer if thinking is not None and is_spelled(answer, thinking) else (answer,)
-        return [*thought, *(token for part in parts for token in encode(part)), self.end_id]
+        return [*thought, *(token for part in parts for token in encode(part)), *([] if cut else [self.end_id])]
 
     def read(self, ids: Sequence[int], thinking: bool = True) -> Written:
         """What was written after `prompt(..., thinking)`, white space at the edges apart."""

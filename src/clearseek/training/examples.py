@@ -140,5 +140,5 @@ def encode(trace: Trace, chat: ChatFormat, source: str, *, thinking: bool = True
     """A trace as ids; with `thinking` off, its answer alone, as a model that is told not to think should give it."""
     thought = trace.thinking if thinking else None
     prompt = tuple(chat.prompt(trace.prompt, thinking=thought is not None))
-    completion = tuple(chat.completion(thought, trace.answer))
+    completion = tuple(chat.completion(thought, trace.answer, cut=trace.cut))
     return Example(Group(prompt, (completion,)), source, trace.task, trace.prompt)

@@ -24,6 +24,8 @@ class Trace:
     """Its id, where it is a task's problem."""
     source: str = ""
     """Who wrote it: `solution`, `reject:STAGE`, or the name of a model."""
+    cut: bool = False
+    """Whether the answer was cut off at a limit. Then nobody said that it ends there, and no end is learned."""
 
 
 def write_traces(file: Path, traces: Iterable[Trace]) -> int:
@@ -54,6 +56,8 @@ def read_traces(file: Path) -> Iterator[Trace]:
                     raise ValueError("`prompt` and `answer` are texts")
                 if thinking is not None and not isinstance(thinking, str):
                     raise ValueError("`thinking` is a text or null")
+                if not isinstance(trace.cut, bool):
+                    raise ValueError("`cut` is true or false")
             except (ValueError, TypeError) as error:
                 raise UserError(f"{file}, line {number}, is no worked example: {error}.") from None
             yield trace

@@ -25,6 +25,7 @@ from torch import Tensor
 from clearseek.errors import UserError
 from clearseek.tasks.task import Problem, Task
 from clearseek.training import checkpoint
+from clearseek.training.chat_format import ChatFormat
 from clearseek.training.flops import rollout_flops, sizes_of
 from clearseek.training.packing import Group
 from clearseek.training.rollout import rollout
@@ -72,7 +73,8 @@ class RejectSettings:
     general: int = 0
     """Everyday prompts that the base answers, greedily and as its own template asks; 0: none."""
     general_max_new: int = 192
-    """Tokens such an answer may have; one that is cut off is not kept."""
+    """Tokens such an answer may have. One that is cut off is kept without an end: only what ends early would be kept
+    otherwise, and a small model's early ends are its excuses. One that goes round in circles is not kept."""
     general_thinking: float = 0.5
     """Share of these answers that are written down with a thought before them: that nothing has to be worked out. A
     model that learns to think before it answers has to learn as well when there is nothing to think about."""
@@ -248,15 +250,17 @@ class RejectStage:
             groups = self.generate(ids, 1, settings.general_max_new, 0.0, number)
         kept = []
         lengths = [len(group[0].ids) for group in groups]
+        cut = 0
         for prompt, group in zip(prompts, groups, strict=True):
-            written = chat.read(group[0].ids, thinking=False)
-            if written.well_formed:
-                kept.append(Trace(prompt, self.thought(prompt), written.answer, source="base"))
+            answer, ended = everyday_answer(chat, group[0].ids)
+            cut += not ended
+            if answer and not goes_round(answer):
+                kept.append(Trace(prompt, self.thought(prompt), answer, source="base", cut=not ended))
         self.write(kept)
         numbers = {
             "kept": float(len(kept)),
             "length": sum(lengths) / len(lengths),
-            "truncated": 1.0 - len(kept) / len(prompts),
+            "truncated": cut / len(prompts),
             "tokens_generated": float(sum(lengths)),
             "seconds_rollout": time.perf_counter() - began,
         }
@@ -338,16 +342,35 @@ def apart(one: Trace, other: Trace) -> float:
     return 1.0 - len(a & b) / max(1, len(a | b))
 
 
+def everyday_answer(chat: ChatFormat, ids: Sequence[int]) -> tuple[str, bool]:
+    """What was answered without thinking, and whether it came to an end; without its last word where it did not. Empty
+    where it holds tags of thinking."""
+    written = chat.read(ids, thinking=False)
+    if written.well_formed:
+        return written.answer, True
+    text = written.answer
+    if "<think>" in text or "</think>" in text:
+        return "", False
+    return text[: max(text.rfind(" "), text.rfind("\n"), 0)].rstrip(), False
+
+
+def goes_round(answer: str) -> bool:
+    """Whether more than a fifth of its runs of four words were there before."""
+    words = answer.split()
+    runs = list(zip(words, words[1:], words[2:], words[3:], strict=False))
+    return len(set(runs)) < 0.8 * len(runs)
+
+
 @contextmanager
 def base_weights(workshop: Workshop) -> Iterator[None]:
-    """The model with the weights that the run began with, as long as the block runs."""
-    folder = workshop.folder / "checkpoints" / "step-000000"
+    """The base itself, as long as the block runs: without the adapter that a recipe may name as its beginning, too."""
     learner = workshop.learner
-    if folder.is_dir():
+    folder = workshop.folder / "checkpoints" / "step-000000"
+    if learner.settings.method == "lora":
+        start = {name: torch.zeros_like(value) for name, value in learner.trainable().items()}
+    elif folder.is_dir():
         found = checkpoint.load(folder).learner
         start = {name.removeprefix("weights/"): value for name, value in found.items() if name.startswith("weights/")}
-    elif learner.settings.method == "lora":
-        start = {name: torch.zeros_like(value) for name, value in learner.trainable().items()}
     else:
         raise UserError("The weights that this run began with are gone (checkpoints/step-000000).")
     now = learner.keep()
