@@ -96,6 +96,9 @@ def test_measures_by_hand() -> None:
     assert found["repeated_4_grams"] == pytest.approx(1 / 5)
     assert found["distinct_2_grams"] == pytest.approx(4 / 7)
     assert found["distinct_3_grams"] == pytest.approx(4 / 6)
+    assert found["same_3_words_first"] == 0.0
+    said = [Reply((1,), words, False) for words in ("a b c d", "a b c e", "a c b d")]
+    assert measures(said)["same_3_words_first"] == pytest.approx(2 / 3)
 
 
 def test_the_page_is_blind_and_the_key_opens_it() -> None:

@@ -20,13 +20,23 @@ from clearseek.errors import UserError  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
 from clearseek.training import answer_engine  # noqa: E402
+from clearseek.training.examples import encode  # noqa: E402
 from clearseek.training.live import Screen  # noqa: E402
 from clearseek.training.recipe import read_recipe  # noqa: E402
 from clearseek.training.run import train  # noqa: E402
 from clearseek.training.stage import StageState, Workshop  # noqa: E402
 from clearseek.training.stages.distill import DistillSettings, read_paid  # noqa: E402
 from clearseek.training.stages.distill import open_stage as open_distill  # noqa: E402
-from clearseek.training.stages.reject import DIRECT, RejectSettings, apart, choose, open_stage, read_prompts  # noqa: E402
+from clearseek.training.stages.reject import (  # noqa: E402
+    DIRECT,
+    RejectSettings,
+    apart,
+    choose,
+    everyday_answer,
+    goes_round,
+    open_stage,
+    read_prompts,
+)
 from clearseek.training.traces import Trace, read_traces  # noqa: E402
 from clearseek.training.workbench import open_bench  # noqa: E402
 
@@ -112,6 +122,23 @@ def test_everyday_answers_are_the_bases_whatever_was_learned_since(shop: Worksho
             if name.endswith("lora_B"):
                 value.add_(0.3)
     assert answers() == first
+
+
+def test_a_long_everyday_answer_is_kept_without_an_end_and_one_that_goes_round_is_not(shop: Workshop) -> None:
+    chat = shop.chat
+    whole = [*chat.tokenizer.encode("1 2 3"), chat.end_id]
+    assert everyday_answer(chat, whole) == ("1 2 3", True)
+    assert everyday_answer(chat, chat.tokenizer.encode("one two thr")) == ("one two", False)
+    assert everyday_answer(chat, chat.tokenizer.encode("one", control=True)) == ("", False)
+    assert everyday_answer(chat, chat.tokenizer.encode("a </think> b c", control=True)) == ("", False)
+    assert goes_round("the same words again " * 5)
+    assert not goes_round("no four of these words in a row were there before, and so it is kept")
+    assert not goes_round("short")
+    ended = encode(Trace("p", None, "1 2"), chat, "everyday")
+    cut = encode(Trace("p", None, "1 2", cut=True), chat, "everyday")
+    assert ended.group.completions[0] == (*cut.group.completions[0], chat.end_id)
+    stage = open_stage(replace(SETTINGS, steps=0, general=20, prompts=20, general_max_new=3), shop)
+    assert stage.step(0).numbers["truncated"] > 0
 
 
 def test_some_everyday_answers_get_a_thought_and_a_stage_may_be_only_those(shop: Workshop) -> None:

@@ -26,6 +26,7 @@ from clearseek.training.live import Screen  # noqa: E402
 from clearseek.training.recipe import read_recipe  # noqa: E402
 from clearseek.training.replay import replay  # noqa: E402
 from clearseek.training.run import train  # noqa: E402
+from clearseek.training.stages.reject import base_weights  # noqa: E402
 from clearseek.training.workbench import open_bench  # noqa: E402
 
 AGAIN = SFT.replace('"start"', '"more"').replace("steps = 5", "steps = 2")
@@ -71,6 +72,11 @@ def test_it_begins_as_the_earlier_model_and_its_receipt_names_the_earlier_one(ea
         assert torch.allclose(layer.lora_A.pow(2).mean(1).sqrt(), torch.tensor(layer.in_features**-0.5), rtol=1e-5)
     run = tmp_path / "later"
     train(recipe, run, Screen(quiet=True))
+    assert (run / "checkpoints" / "step-000000").is_dir()
+    with torch.no_grad(), base_weights(dataclasses.replace(bench.workshop, folder=run)), merged_lora(model):
+        assert (
+            model(ids) - base
+        ).norm() < 1e-3 * learned  # the base itself, not what it began as
     verified = verify(run)
     assert verified.ok, verified.failed
     assert verified.statement is not None

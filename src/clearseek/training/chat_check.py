@@ -217,11 +217,13 @@ def measures(answers: Sequence[Reply]) -> dict[str, float]:
     words = [reply.text.split() for reply in answers]
     grams = [Counter(zip(*(said[i:] for i in range(4)), strict=False)) for said in words]
     all_grams = sum(sum(counts.values()) for counts in grams)
+    begins = Counter(tuple(said[:3]) for said in words if said)
     return {
         "words": sum(map(len, words)) / len(words),
         "tokens": sum(len(reply.ids) for reply in answers) / len(answers),
         "empty": sum(not said for said in words) / len(words),
         "cut_at_the_limit": sum(reply.cut for reply in answers) / len(answers),
+        "same_3_words_first": sum(count for count in begins.values() if count > 1) / len(words),
         "repeated_4_grams": sum(sum(counts.values()) - len(counts) for counts in grams) / max(1, all_grams),
         "distinct_2_grams": _distinct(words, 2),
         "distinct_3_grams": _distinct(words, 3),
