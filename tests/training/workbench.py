@@ -40,9 +40,9 @@ class Numbers:
     def prompt(self, said: Any, thinking: bool = True) -> list[int]:
         return [*map(int, said.split()), OPEN if thinking else SKIP]
 
-    def completion(self, thinking: str | None, answer: str) -> list[int]:
+    def completion(self, thinking: str | None, answer: str, *, cut: bool = False) -> list[int]:
         thought = [] if thinking is None else [*map(int, thinking.split()), CLOSE]
-        return [*thought, *map(int, answer.split()), END]
+        return [*thought, *map(int, answer.split()), *([] if cut else [END])]
 
     def read(self, ids: Sequence[int], thinking: bool = True) -> Written:
         ended = bool(ids) and ids[-1] == END
