@@ -74,9 +74,7 @@ def test_it_begins_as_the_earlier_model_and_its_receipt_names_the_earlier_one(ea
     train(recipe, run, Screen(quiet=True))
     assert (run / "checkpoints" / "step-000000").is_dir()
     with torch.no_grad(), base_weights(dataclasses.replace(bench.workshop, folder=run)), merged_lora(model):
-        assert (
-            model(ids) - base
-        ).norm() < 1e-3 * learned  # the base itself, not what it began as
+        assert (model(ids) - base).norm() < 1e-3 * learned  # the base itself, not what it began as
     verified = verify(run)
     assert verified.ok, verified.failed
     assert verified.statement is not None
