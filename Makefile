@@ -28,7 +28,7 @@ test: test-fast page-tools
 	$(PY) -m pytest -m "slow or browser"
 	@$(NPM) test
 
-# These measure no times, so they may run side by side; the others start programs of several threads.
+# None of these holds a clock to anything, so they may run side by side; the others start programs of several threads.
 test-fast: $(VENV)/.dev
 	$(PY) -m pytest -m "not slow and not browser" --numprocesses logical --maxprocesses 4 --dist loadfile
 

@@ -299,8 +299,11 @@ class LlamaCppEngine:
         """Keeps the ids of the answer, where what is sent back with the next turn will be what was written."""
         wrote = completion.text
         begun = request.continue_last and bool(request.messages[-1].get("content"))
-        if wrote and not request.tools and (begun or wrote == wrote.lstrip()) and await completion.wrote_exactly():
-            self._spoken.remember(text, prompt, wrote, completion.ids)
+        if not wrote or request.tools or not (begun or wrote == wrote.lstrip()):
+            return
+        with contextlib.suppress(EngineCrashed):  # the answer has come; the next request is told
+            if await completion.wrote_exactly():
+                self._spoken.remember(text, prompt, wrote, completion.ids)
 
     async def _prompt(self, completion: Completion, request: Request) -> tuple[list[Any], str, bool]:
         """The prompt up to where generation begins; thinking that is continued; whether the answer has begun."""

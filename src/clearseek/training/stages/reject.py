@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from clearseek.errors import UserError
+from clearseek.hub.chat_template import THINK_CLOSE, THINK_OPEN
 from clearseek.tasks.task import Problem, Task
 from clearseek.training import checkpoint
 from clearseek.training.chat_format import ChatFormat
@@ -349,7 +350,7 @@ def everyday_answer(chat: ChatFormat, ids: Sequence[int]) -> tuple[str, bool]:
     if written.well_formed:
         return written.answer, True
     text = written.answer
-    if "<think>" in text or "</think>" in text:
+    if THINK_OPEN in text or THINK_CLOSE in text:
         return "", False
     return text[: max(text.rfind(" "), text.rfind("\n"), 0)].rstrip(), False
 
