@@ -24,11 +24,12 @@ help:
 chat: $(VENV)/.base
 	@$(VENV)/bin/clearseek serve --open
 
+# No test holds a clock to anything but itself, so they may run side by side; the slow ones, which start programs of
+# several threads and hold a model of half a gigabyte each, two at a time.
 test: test-fast page-tools
-	$(PY) -m pytest -m "slow or browser"
+	$(PY) -m pytest -m "slow or browser" --numprocesses logical --maxprocesses 2 --dist loadfile
 	@$(NPM) test
 
-# None of these holds a clock to anything, so they may run side by side; the others start programs of several threads.
 test-fast: $(VENV)/.dev
 	$(PY) -m pytest -m "not slow and not browser" --numprocesses logical --maxprocesses 4 --dist loadfile
 

@@ -81,6 +81,8 @@ def test_what_is_left_out_is_derived_and_written_down(tmp_path: Path) -> None:
         (('suite = "r1"', '[weights]\ngcd = 2.0\n[[tasks]]\ngenerator = "gcd"'), r"line 4: \[weights\] is for a suite"),
         (('"mine"', '"My Run"'), r"line 2: a recipe's name is made of"),
         (('[[stage]]\nkind = "sft"\nsteps = 10\n', ""), r"has no stages"),
+        (('suite = "r1"', 'tasks = ["leg_counting"]'), r"line 4: write a \[\[tasks\]\] table, with two brackets"),
+        (('[[stage]]\nkind = "sft"\nsteps = 10\n', 'stage = ["sft"]'), r"has no stages"),
         (("steps = 10", "steps = "), r"is not valid TOML: .*line 7"),
         (("[[stage]]", 'seed = true\n[[stage]]'), r"line 5: `seed` must be a whole number"),
         (("steps = 10", 'steps = 1\nname = "setup"'), r"the name `setup` is taken"),

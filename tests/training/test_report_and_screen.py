@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from clearseek.ledger.prices import Rates  # noqa: E402
 from clearseek.ledger.quantity import declared  # noqa: E402
 from clearseek.report.curves import Curve, curves, smooth, thinned, ticks  # noqa: E402
+from clearseek.report.svg import WIDTH  # noqa: E402
 from clearseek.training.budget import Limits, Pace  # noqa: E402
 from clearseek.training.live import Screen, View, draw, spark  # noqa: E402
 from clearseek.training.preflight import Preflight, StageForecast  # noqa: E402
@@ -129,3 +130,12 @@ def test_curves_by_hand() -> None:
     drawn = curves("<t>", "d", [Curve("a<b", [(0.0, 1.0), (5.0, 1.0)])])
     assert "<t>" not in drawn
     assert "a&lt;b" in drawn
+    one, none = Curve("c", [(0.0, 1.0), (5.0, 1.0)]), Curve("never", [(1.0, float("nan"))])
+    assert curves("t", "d", [one, none]) == curves("t", "d", [one])
+
+
+def test_a_long_label_has_room() -> None:
+    drawn = curves("t", "d", [Curve("second verifier", [(0.0, 0.5), (30.0, 0.688)])])
+    found = re.search(r'<text[^>]* x="([\d.]+)"[^>]*>second verifier 0.688<', drawn)
+    assert found
+    assert float(found[1]) + 6.5 * len("second verifier 0.688") <= WIDTH

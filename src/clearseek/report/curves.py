@@ -11,6 +11,8 @@ from clearseek.report.svg import WIDTH, drawing, words_at
 
 HEIGHT = 220
 MAX_POINTS = 400
+LETTER = 6.8
+"""How wide a letter of a label is, at most, on average."""
 _DASHES = ("", "5 4", "2 3", "8 3 2 3", "1 4")
 
 
@@ -35,11 +37,12 @@ def curves(
     x_range: tuple[float, float] | None = None,
 ) -> Html:
     """Curves over one x axis from 0. `marks` are vertical lines (x, what begins there). Nothing to draw is no chart."""
-    drawn = [curve for curve in drawn if curve.points]
+    drawn = [curve for curve in drawn if thinned(curve.points)]
     points = [(x, y) for curve in drawn for x, y in curve.points if math.isfinite(x) and math.isfinite(y)]
     if not points:
         return Html("")
-    left, right, top, bottom = 58.0, WIDTH - 120.0, 24.0, HEIGHT - 40.0
+    said = [f"{curve.label} {thinned(curve.points)[-1][1]:.3g}" for curve in drawn]
+    left, right, top, bottom = 58.0, WIDTH - max(120.0, 12 + LETTER * max(map(len, said))), 24.0, HEIGHT - 40.0
     x_low, x_high = x_range or (min(0.0, *(x for x, _ in points)), max(1.0, *(x for x, _ in points)))
     values = [y for _, y in points] + [y for curve in drawn for _, low, high in curve.band for y in (low, high)]
     low, high = y_range or (min(values), max(values))
@@ -84,7 +87,7 @@ def curves(
         while any(abs(y - other) < 13 for other in ends):
             y += 13
         ends.append(y)
-        parts.append(words_at(at_x(shown[-1][0]) + 6, y, f"{curve.label} {shown[-1][1]:.3g}", "t", "start"))
+        parts.append(words_at(at_x(shown[-1][0]) + 6, y, said[number], "t", "start"))
     parts.append(words_at((left + right) / 2, bottom + 34, x_label, "s", "middle"))
     return drawing(title, description, HEIGHT, parts)
 

@@ -318,7 +318,7 @@ def _learner(given: Mapping[str, Any], source: Source, seed: int, nothing: bool)
 
 
 def _stages(given: Any, source: Source, scale: float) -> tuple[StagePlan, ...]:
-    if not isinstance(given, list) or not given:
+    if not isinstance(given, list) or not given or not all(isinstance(table, dict) for table in given):
         raise UsageError(f"{source.name} has no stages: a recipe needs at least one [[stage]] table.")
     found: list[StagePlan] = []
     for index, table in enumerate(given):
@@ -360,8 +360,11 @@ def _stages(given: Any, source: Source, scale: float) -> tuple[StagePlan, ...]:
 def _tasks(given: Any, source: Source, folder: Path) -> tuple[TaskPlan, ...]:
     if given is None:
         return ()
-    if not isinstance(given, list):
-        raise UsageError(f"{source.where('tasks')}: write [[tasks]] with two brackets, once for each task.")
+    if not isinstance(given, list) or not all(isinstance(table, dict) for table in given):
+        raise UsageError(
+            f"{source.where('', None, 'tasks')}: write a [[tasks]] table, with two brackets, for each task; "
+            "its `name` may be that of a shipped one."
+        )
     found = []
     for index, table in enumerate(given):
         rest = dict(table)
