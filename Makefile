@@ -24,10 +24,11 @@ help:
 chat: $(VENV)/.base
 	@$(VENV)/bin/clearseek serve --open
 
-# No test holds a clock to anything but itself, so they may run side by side; the slow ones, which start programs of
-# several threads and hold a model of half a gigabyte each, two at a time.
+# No test holds a clock to anything but itself, so they may run side by side: the slow ones, which start programs of
+# several threads and hold a model of half a gigabyte each, two at a time; those that watch a page, alone.
 test: test-fast page-tools
-	$(PY) -m pytest -m "slow or browser" --numprocesses logical --maxprocesses 2 --dist loadfile
+	$(PY) -m pytest -m "slow and not browser" --numprocesses logical --maxprocesses 2 --dist loadfile
+	$(PY) -m pytest -m browser
 	@$(NPM) test
 
 test-fast: $(VENV)/.dev

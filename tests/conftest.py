@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from clearseek.hub.store import Model, Store
 from clearseek.settings import default_model
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's threads sleep while they wait, and leave others the cores
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # run in the background: programs that tests interrupt inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 CACHE = Path(os.environ.get("CLEARSEEK_TEST_CACHE", Path(__file__).parent.parent / ".cache"))
 MODEL = "smollm2-135m-instruct"
 

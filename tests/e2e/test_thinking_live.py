@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+import time
+from contextlib import closing
 
 import pytest
 from driving import Pages, Server, ask
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def wait_until_kept(server: Server, conversation: str, thinking: str) -> None:
+    """The store is written now and then, on a busy machine seldom; and a server that is asked tells what it has yet."""
+    asked = "SELECT thinking FROM messages WHERE conversation_id = ? AND thinking IS NOT NULL"
+    with closing(sqlite3.connect(server.home / "chat.sqlite", timeout=30)) as store:
+        for _ in range(300):
+            if any(kept.startswith(thinking) for (kept,) in store.execute(asked, (conversation,))):
+                return
+            time.sleep(0.1)
+    raise AssertionError("what was thought was not written down in time")
 
 
 def answered(page: Page) -> None:
@@ -72,8 +86,8 @@ def test_killed_in_the_middle_it_reads_interrupted(new_page: Pages, echo: Server
     page.wait_for_url(re.compile(r"/c/\w+$"))
     conversation = page.url.rsplit("/", 1)[1]
     expect(page.locator(".workings")).to_contain_text(re.compile(r"\w+ \w+ \w+ \w+"))
-    page.wait_for_timeout(1000)  # longer than the pause between two writes to the store
     seen = page.locator(".workings").inner_text()[:20]
+    wait_until_kept(echo, conversation, seen)
     port = echo.port
     echo.stop(9)
     expect(page.locator(".lost")).to_contain_text("The server does not answer")
