@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -75,12 +76,23 @@ def message_in(http: httpx.Client, conversation: str, id: str) -> dict[str, Any]
     return next(message for message in whole["messages"] if message["id"] == id)
 
 
+def wait_until_kept(home: Path, message: str, text: str) -> None:
+    """The store is written every quarter of a second, and where that takes long (a busy machine) less often."""
+    with closing(sqlite3.connect(home / "chat.sqlite", timeout=30)) as store:
+        for _ in range(300):
+            row = store.execute("SELECT content FROM messages WHERE id = ?", (message,)).fetchone()
+            if row is not None and row[0].startswith(text):
+                return
+            time.sleep(0.1)
+    raise AssertionError("what was seen was not written down in time")
+
+
 def test_after_kill_9_the_answer_is_interrupted_with_what_had_come_and_can_go_on(real_home: Path) -> None:
     with program(real_home) as (process, http):
         id = http.post("/api/conversations", json={}).json()["id"]
         answer = ask(http, id, "Write a long story about a lighthouse keeper and the sea.")
         seen, _ = follow(http, answer["generation_id"], characters=200)
-        time.sleep(0.6)  # what is seen is on disk after a quarter of a second
+        wait_until_kept(real_home, answer["id"], seen)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     with program(real_home) as (_, http):

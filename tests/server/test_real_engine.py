@@ -54,13 +54,13 @@ def cpu(process: psutil.Process) -> float:
 
 
 def assert_it_stops(url: str, engine: psutil.Process) -> None:
-    """Within a second nobody has a place; and the engine computes no longer than its batch in hand takes.
+    """Soon nobody has a place (in a second where nothing else runs; `test_leaving`); and the engine computes no longer than its batch in hand takes.
 
     That is counted in processor seconds, so that it holds on a busy machine too: reading LONG to its end, or writing
     STORY, would take several times as many.
     """
     before = cpu(engine)
-    until(lambda: gauge(url, "running") == 0 and gauge(url, "waiting") == 0, 1)
+    until(lambda: gauge(url, "running") == 0 and gauge(url, "waiting") == 0, 5)
     until(lambda: _rests(engine), 30)
     assert cpu(engine) - before < 1.5 * (psutil.cpu_count() or 1)
 
@@ -84,7 +84,7 @@ def test_disconnect_stops_compute(server: tuple[str, psutil.Process], where: str
             until(lambda: gauge(url, "running") == 2)
             with asked(url, body):
                 until(lambda: gauge(url, "waiting") == 1)
-            until(lambda: gauge(url, "waiting") == 0, 1)
+            until(lambda: gauge(url, "waiting") == 0, 5)
             assert gauge(url, "running") == 2, "the others go on"
     else:
         if where == "prefill":

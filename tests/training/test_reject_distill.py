@@ -134,6 +134,9 @@ def test_a_long_everyday_answer_is_kept_without_an_end_and_one_that_goes_round_i
     assert goes_round("the same words again " * 5)
     assert not goes_round("no four of these words in a row were there before, and so it is kept")
     assert not goes_round("short")
+    assert goes_round("1. Lions\n2. Tigers\n3. Frogs\n4. Frogs\n5. **frogs**\n6. Frogs")
+    assert not goes_round("1. Lions\n2. Tigers\n3. Frogs\n4. Toads\n5. Newts\n\n\n6. Owls")
+    assert not goes_round("1 2 3 4 1 2 3 4 1 2 3 4"), "no words, no line that says anything"
     ended = encode(Trace("p", None, "1 2"), chat, "everyday")
     cut = encode(Trace("p", None, "1 2", cut=True), chat, "everyday")
     assert ended.group.completions[0] == (*cut.group.completions[0], chat.end_id)

@@ -12,7 +12,7 @@ from clearseek.hub.files import copy_stream, no_progress, sync_folder
 
 PAPERS = (
     *("receipt.json", "card.md", "recipe.toml", "ledger.jsonl", "run.json", "adapter.json", "adapter.safetensors"),
-    *("evaluations/*.json", "data/cards/*.json", "parents/*.json"),
+    *("evaluations/*.json", "data/cards/*.json", "parents/*.json", "tasks/*.py"),
 )
 MAX_PAPER_BYTES = 256 << 20
 MAX_PAPERS = 1000

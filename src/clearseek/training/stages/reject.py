@@ -11,6 +11,7 @@ import json
 import math
 import os
 import random
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ DIRECT = (
     "I can say this at once.",
 )
 """The thought before an everyday answer."""
+_WORD = re.compile(r"[^\W\d_]+")
 SAMPLES = 2
 """Kept answers of a step that are told to people."""
 
@@ -356,10 +358,15 @@ def everyday_answer(chat: ChatFormat, ids: Sequence[int]) -> tuple[str, bool]:
 
 
 def goes_round(answer: str) -> bool:
-    """Whether more than a fifth of its runs of four words were there before."""
-    words = answer.split()
+    """Whether more than a fifth of its runs of four words, or a quarter of its lines, were there before.
+
+    Numbers, signs and capitals make no other word: the items of a list repeat themselves under new numbers.
+    """
+    lines = [tuple(_WORD.findall(line.lower())) for line in answer.splitlines()]
+    said = [line for line in lines if line]
+    words = [word for line in said for word in line]
     runs = list(zip(words, words[1:], words[2:], words[3:], strict=False))
-    return len(set(runs)) < 0.8 * len(runs)
+    return len(set(runs)) < 0.8 * len(runs) or len(set(said)) < 0.75 * len(said)
 
 
 @contextmanager
