@@ -25,7 +25,7 @@ FORM = "Answer with the letters alone, separated by commas."
 
 @functools.cache
 def words():
-    """Those of a list of English words, and those of a story: (list, story), each in order and without the kept ones."""
+    """Those of a list of English words, and those of a story, each in order and without the ones that are asked."""
     backward = load_task("spell_backward")
     kept = {
         problem.prompt.rpartition(":")[2].strip().lower()

@@ -54,7 +54,8 @@ def cpu(process: psutil.Process) -> float:
 
 
 def assert_it_stops(url: str, engine: psutil.Process) -> None:
-    """Soon nobody has a place (in a second where nothing else runs; `test_leaving`); and the engine computes no longer than its batch in hand takes.
+    """Soon nobody has a place (`test_leaving` holds it to a second), and the engine computes no longer than its batch
+    in hand takes.
 
     That is counted in processor seconds, so that it holds on a busy machine too: reading LONG to its end, or writing
     STORY, would take several times as many.

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("reasoning_gym")
 
-from clearseek.tasks import TaskSpec, load_task  # noqa: E402
-from clearseek.tasks.references import check_references  # noqa: E402
-from clearseek.tasks.splits import draw  # noqa: E402
+from clearseek.tasks import TaskSpec, load_task
+from clearseek.tasks.references import check_references
+from clearseek.tasks.splits import draw
 
 FILE = Path(__file__).parent.parent.parent / "recipes" / "last_letters.py"
 
