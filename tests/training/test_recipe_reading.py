@@ -59,14 +59,14 @@ def test_what_is_left_out_is_derived_and_written_down(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("suite =", "siute ="), r"line 4: the recipe has no key `siute`; did you mean `suite`"),
+        (("suite =", "siute ="), r"line 4: the recipe has no key `siute`; did you mean `suite`\?$"),
         (("steps = 10", "stpes = 10"), r"line 7: \[stage\] has no key `stpes`; did you mean `steps`"),
-        (('"sft"', '"sfd"'), r"line 6: there is no kind `sfd`; did you mean `sft`"),
+        (('"sft"', '"sfd"'), r"line 6: there is no kind `sfd`; did you mean `sft`\?$"),
         (('"sft"', '"pretrain"'), r"line 6: stages of kind `pretrain` are not built yet"),
         (('kind = "sft"\n', ""), r"line 5: a stage needs a `kind`"),
-        (("steps = 10", 'steps = "ten"'), r"line 7: `steps` must be a whole number"),
+        (("steps = 10", 'steps = "ten"'), r"line 7: `steps` must be a whole number\.$"),
         (("steps = 10", "steps = -1"), r"line 5: .*no negative numbers"),
-        (("steps = 10", 'steps = 1\ndecay = "linaer"'), r'line 8: `decay` must be one of .*did you mean "linear"'),
+        (("steps = 10", 'steps = 1\ndecay = "linaer"'), r'line 8: `decay` must be one of .*did you mean "linear"\?$'),
         (("steps = 10", 'steps = 1\nstart = "bsae"'), r'line 8: `start` must be "here" or "base"'),
         (("[[stage]]", "[lora]\nrnak = 3\n[[stage]]"), r"line 6: \[lora\] has no key `rnak`; did you mean `rank`"),
         (("[[stage]]", "[lora]\n[full]\n[[stage]]"), r"both \[lora\] and \[full\]"),

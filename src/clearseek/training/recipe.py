@@ -166,8 +166,8 @@ def read_recipe(path: Path | str, *, scale: float | None = None) -> Recipe:
         content = path.read_bytes()
     except OSError as error:
         shipped = sorted(file.stem for file in Path("recipes").glob("*.toml")) if Path("recipes").is_dir() else []
-        hint = f"; {nearest(path.stem, shipped)}" if shipped and not path.exists() else ""
-        raise UserError(f"The recipe {path} cannot be read: {(error.strerror or str(error)).lower()}{hint}.") from None
+        hint = f"; {nearest(path.stem, shipped)}" if shipped and not path.exists() else "."
+        raise UserError(f"The recipe {path} cannot be read: {(error.strerror or str(error)).lower()}{hint}") from None
     if len(content) > MAX_RECIPE:
         raise UsageError(f"{path} is larger than a recipe can be (1 MiB).")
     try:
@@ -330,8 +330,8 @@ def _stages(given: Any, source: Source, scale: float) -> tuple[StagePlan, ...]:
                 f"there are {', '.join(KINDS)}."
             )
         if kind not in KINDS:
-            said = f"there is no kind `{kind}`; {nearest(str(kind), list(KINDS))}" if kind else "a stage needs a `kind`"
-            raise UsageError(f"{source.where('stage', index, 'kind' if kind else None)}: {said}.")
+            said = f"there is no kind `{kind}`; {nearest(str(kind), list(KINDS))}" if kind else "a stage needs a `kind`."
+            raise UsageError(f"{source.where('stage', index, 'kind' if kind else None)}: {said}")
         module, settings_name = KINDS[kind]
         settings_class = getattr(importlib.import_module(module), settings_name)
         own = [one.name for one in dataclasses.fields(settings_class) if one.init and one.name != "name"]

@@ -52,10 +52,10 @@ def adapter_folder(said: str) -> Path:
         if (folder / RECORD).is_file():
             return folder
     shipped = sorted(path.parent.name for path in model_data().glob(f"*/{RECORD}"))
-    hint = f"; {nearest(said, shipped)}" if shipped else ""
+    hint = f"; {nearest(said, shipped)}" if shipped else "."
     raise UserError(
         f"There is no adapter {said}: name a finished run that was trained with [lora], its folder, or an adapter that "
-        f"ClearSeek ships{hint}."
+        f"ClearSeek ships{hint}"
     )
 
 

@@ -51,14 +51,19 @@ class Source:
         for key in given:
             if key not in known:
                 raise UsageError(
-                    f"{self.where(table, index, key)}: {_named(table)} has no key `{key}`; {nearest(key, known)}."
+                    f"{self.where(table, index, key)}: {_named(table)} has no key `{key}`; {nearest(key, known)}"
                 )
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """ "did you mean `x`?" or the list of what there is."""
+    """ "did you mean `x`?" or the list of what there is, with the sentence's end."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`" if near else f"there are {', '.join(known)}"
+    return f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}."
+
+
+def ended(sentence: str) -> str:
+    """With a full stop, unless it ends as a question."""
+    return sentence if sentence.endswith("?") else f"{sentence}."
 
 
 def _named(table: str) -> str:
@@ -76,7 +81,7 @@ def fill(cls: type[T], given: Mapping[str, Any], source: Source, table: str, ind
         try:
             values[key] = convert(value, hints[key])
         except ValueError as error:
-            raise UsageError(f"{source.where(table, index, key)}: `{key}` must be {error}.") from None
+            raise UsageError(f"{source.where(table, index, key)}: `{key}` must be {ended(str(error))}") from None
     for name, field in fields.items():
         bare = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if bare and name not in values:
@@ -104,7 +109,7 @@ def convert(value: Any, hint: Any) -> Any:
         if any(value == option and type(value) is type(option) for option in get_args(hint)):
             return value
         close = difflib.get_close_matches(str(value), [str(option) for option in get_args(hint)], n=1, cutoff=0.6)
-        raise ValueError(_wanted(hint) + (f"; did you mean {json.dumps(close[0])}" if close else ""))
+        raise ValueError(_wanted(hint) + (f"; did you mean {json.dumps(close[0])}?" if close else ""))
     if origin in (tuple, list, Sequence) and isinstance(value, list | tuple):
         parts = get_args(hint)
         if origin is tuple and parts and parts[-1] is not Ellipsis:

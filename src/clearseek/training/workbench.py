@@ -123,7 +123,7 @@ def open_tasks(recipe: Recipe) -> tuple[tuple[Task, ...], tuple[float, ...], tup
         for name in recipe.weights:
             if name not in names:
                 raise UserError(
-                    f"[weights] names {name}, and {suite.name} trains no such task; {nearest(name, names)}."
+                    f"[weights] names {name}, and {suite.name} trains no such task; {nearest(name, names)}"
                 )
         weights += [recipe.weights.get(name, 1.0) for name in names]
         unseen = tuple(suite.unseen)
