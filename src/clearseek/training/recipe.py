@@ -330,7 +330,9 @@ def _stages(given: Any, source: Source, scale: float) -> tuple[StagePlan, ...]:
                 f"there are {', '.join(KINDS)}."
             )
         if kind not in KINDS:
-            said = f"there is no kind `{kind}`; {nearest(str(kind), list(KINDS))}" if kind else "a stage needs a `kind`."
+            said = "a stage needs a `kind`."
+            if kind:
+                said = f"there is no kind `{kind}`; {nearest(str(kind), list(KINDS))}"
             raise UsageError(f"{source.where('stage', index, 'kind' if kind else None)}: {said}")
         module, settings_name = KINDS[kind]
         settings_class = getattr(importlib.import_module(module), settings_name)
