@@ -122,9 +122,7 @@ def open_tasks(recipe: Recipe) -> tuple[tuple[Task, ...], tuple[float, ...], tup
         names = [task.name for task in suite.trained]
         for name in recipe.weights:
             if name not in names:
-                raise UserError(
-                    f"[weights] names {name}, and {suite.name} trains no such task; {nearest(name, names)}"
-                )
+                raise UserError(f"[weights] names {name}, and {suite.name} trains no such task; {nearest(name, names)}")
         weights += [recipe.weights.get(name, 1.0) for name in names]
         unseen = tuple(suite.unseen)
     for plan in recipe.tasks:
