@@ -61,7 +61,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}."
 
 
-def ended(sentence: str) -> str:
+def _ended(sentence: str) -> str:
     """With a full stop, unless it ends as a question."""
     return sentence if sentence.endswith("?") else f"{sentence}."
 
@@ -81,7 +81,7 @@ def fill(cls: type[T], given: Mapping[str, Any], source: Source, table: str, ind
         try:
             values[key] = convert(value, hints[key])
         except ValueError as error:
-            raise UsageError(f"{source.where(table, index, key)}: `{key}` must be {ended(str(error))}") from None
+            raise UsageError(f"{source.where(table, index, key)}: `{key}` must be {_ended(str(error))}") from None
     for name, field in fields.items():
         bare = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if bare and name not in values:
