@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import os
 import tempfile
 import time
@@ -41,6 +42,7 @@ from clearseek.training.stage import Workshop
 from clearseek.training.stages.grpo import GrpoSettings, GrpoStage
 
 ADAM = {"adam_beta1": 0.9, "adam_beta2": 0.99, "max_grad_norm": 1.0, "weight_decay": 0.0}
+MICRO_BATCH = 16  # rows that TRL puts through at once: 64 of 200 tokens took more than 24 GB
 
 
 def compare(given: argparse.Namespace) -> dict[str, Any]:
@@ -110,7 +112,12 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
 
     prompts = [tokenizer.decode(chat.prompt(problem.prompt), keep_control=True) for _, problem in problems]
     shape = Shape(prompts=given.prompts, samples=given.samples, new_tokens=given.max_new)
-    how = {"learning_rate": given.lr, "loss_type": "dr_grpo", "seed": given.seed, **ADAM}
+    rows = math.gcd(given.prompts * given.samples, MICRO_BATCH)
+    parts = {
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": given.prompts * given.samples // rows,
+    }
+    how = {"learning_rate": given.lr, "loss_type": "dr_grpo", "seed": given.seed, **ADAM, **parts}
     run_trl(learner, tokenizer, prompts, shape, rewards, after, **how)
     return {"task": task.name, "rollouts": given.prompts * given.samples, "dev": given.dev, "curves": curves} | reached(
         curves
