@@ -79,13 +79,18 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
 
     def look(arm: str, steps: int, model: Any) -> None:
         conditions = Conditions("learner", None, "torch", None, "dev", given.dev, 0, 1, 0.0, True, given.max_new)
-        found: Evaluation = evaluate(TorchAnswerer(model, chat, meter, dtype=learner.dtype), dev, conditions)
-        mean = found.tasks[0].accuracy
+        answers: Evaluation = evaluate(TorchAnswerer(model, chat, meter, dtype=learner.dtype), dev, conditions)
+        mean = answers.tasks[0].accuracy
         point = {"step": steps, "seconds": spent[arm], "accuracy": mean.value, "low": mean.low, "high": mean.high}
         curves[arm].append(point)
         print(
-            f"{arm:>10} after {steps:3} steps, {spent[arm]:7.1f} s: {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
+            f"{arm:>10} after {steps:3} steps, {spent[arm]:7.1f} s: {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]",
+            flush=True,
         )
+
+    def found() -> dict[str, Any]:
+        asked = {"task": task.name, "rollouts": given.prompts * given.samples, "dev": given.dev, "lr": given.lr}
+        return asked | {"curves": curves} | reached(curves)
 
     look("clearseek", 0, learner.model)
     curves["trl"].append(dict(curves["clearseek"][0]))  # the same weights
@@ -109,6 +114,8 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
             look("clearseek", step.number + 1, learner.model)
             theirs_here.load_state_dict(step.model.state_dict())
             look("trl", step.number + 1, theirs_here)
+            if given.out:  # whoever stops it has what was measured
+                write_aside(given.out, json.dumps(found(), indent=1).encode())
 
     prompts = [tokenizer.decode(chat.prompt(problem.prompt), keep_control=True) for _, problem in problems]
     shape = Shape(prompts=given.prompts, samples=given.samples, new_tokens=given.max_new)
@@ -119,9 +126,7 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
     }
     how = {"learning_rate": given.lr, "loss_type": "dr_grpo", "seed": given.seed, **ADAM, **parts}
     run_trl(learner, tokenizer, prompts, shape, rewards, after, **how)
-    return {"task": task.name, "rollouts": given.prompts * given.samples, "dev": given.dev, "curves": curves} | reached(
-        curves
-    )
+    return found()
 
 
 def _reward(asked: tuple[Task, Problem], ids: Sequence[int], chat: Any, rule: RewardRule, most: int) -> float:
@@ -167,8 +172,11 @@ def main() -> None:
     found = compare(given)
     if given.out:
         write_aside(given.out, json.dumps(found, indent=1).encode())
+    if found["ratio"] is None:
+        print("No accuracy above the one at the beginning was reached by both.")
+        return
     took = " and ".join(f"{seconds:.0f} s ({arm})" for arm, seconds in found["seconds"].items())
-    print(f"{found['level']:.3f} after {took}: {found['ratio']}")
+    print(f"{found['level']:.3f} after {took}: {found['ratio']:.2f} times as long")
 
 
 if __name__ == "__main__":
