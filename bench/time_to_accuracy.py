@@ -65,6 +65,7 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
         max_new=given.max_new,
         lr=given.lr,
         warmup=0,
+        decay="constant",  # as `run_trl` says to TRL
         length_constant=float(given.max_new),
         clip_high=0.2,
         min_groups=1,

@@ -42,9 +42,21 @@ def test_a_forecast_is_a_sum_and_names_the_dial() -> None:
     assert whole.scale is None
     small = outlook(limit_seconds=1260.0, limit_why="the budget of 21 minutes")
     assert small.scale == pytest.approx(0.5)
-    assert "--scale 0.50" in small.words()[-1]
+    assert "--scale 0.5`" in small.words()[-1]
     assert "money unknown" in " ".join(small.words())
     assert "$1.860" in " ".join(outlook(usd_each=0.001).words())
+
+
+def test_the_dial_goes_on_from_the_scale_that_was_given_and_leaves_alone_what_it_does_not_move() -> None:
+    stages = (StageForecast("a", "sft", 100, 6.0), StageForecast("kept", "reject", 10, 30.0, dialled=False))
+    tight = {"limit_seconds": 1260.0, "limit_why": "the budget of 21 minutes", "scaled_by": 0.1, "stages": stages}
+    assert outlook(**tight).scale == pytest.approx(0.05)  # 660 + 300 are fixed, 600 of 0.1 may be 300
+    assert "`--scale 0.05` makes it fit" in outlook(**tight).words()[-1]
+    nothing_moves = outlook(**{**tight, "limit_seconds": 900.0})
+    assert nothing_moves.scale == 0.0
+    assert "fewer evaluations make room" in nothing_moves.words()[-1]
+    old = {key: value for key, value in outlook().as_json().items() if key != "scaled_by"}
+    assert Preflight.from_json(old) == outlook()  # one that an older version wrote
 
 
 @pytest.mark.parametrize(

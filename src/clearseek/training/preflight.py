@@ -35,6 +35,7 @@ from clearseek.training.stage import seed_of
 from clearseek.training.workbench import Bench, some
 
 PROBE_PROMPTS, PROBE_ROWS, PROBE_TOKENS = 4, 64, 12
+LEAST_SCALE = 0.001
 TEACH = 0.7
 """Share of sampled tokens that are taken to be trained on."""
 SPREAD = (0.6, 1.7)
@@ -49,6 +50,8 @@ class StageForecast:
     kind: str
     steps: int
     step_seconds: float
+    dialled: bool = True
+    """Whether `--scale` changes how many steps there are; not where a stage's data says it."""
 
     @property
     def seconds(self) -> float:
@@ -80,6 +83,8 @@ class Preflight:
     dtype: str
     peak_gflops: float
     """GFLOP/s of a bare matrix product here: what shares of the peak are shares of."""
+    scaled_by: float = 1.0
+    """What `--scale` said already: the steps above are multiplied with it."""
 
     @property
     def seconds(self) -> float:
@@ -93,11 +98,15 @@ class Preflight:
 
     @property
     def scale(self) -> float | None:
-        """The one dial: what to multiply all steps with so that the recipe fits its budget; None where it fits."""
+        """The one dial: the `--scale` with which the recipe fits its budget; None where it fits as it is, 0.0 where no
+        scale makes it fit."""
         if self.limit_seconds is None or self.seconds <= self.limit_seconds:
             return None
         fixed = self.evaluations_total + self.export_seconds
-        return dial([stage.seconds for stage in self.stages], fixed, self.limit_seconds) or 0.0
+        fixed += sum(stage.seconds for stage in self.stages if not stage.dialled)
+        found = dial([stage.seconds for stage in self.stages if stage.dialled], fixed, self.limit_seconds)
+        scale = self.scaled_by * (found or 0.0)
+        return scale if scale >= LEAST_SCALE else 0.0
 
     def refuse(self) -> None:
         """Raises UserError for what cannot work: too little memory or disk, a budget that holds no step."""
@@ -145,7 +154,7 @@ class Preflight:
             + ".",
         ]
         if self.scale is not None:
-            turn = f"`--scale {self.scale:.2f}` makes it fit" if self.scale > 0 else "fewer evaluations make room"
+            turn = f"`--scale {self.scale:.2g}` makes it fit" if self.scale > 0 else "fewer evaluations make room"
             lines.append(
                 f"That is more than {self.limit_why}: {turn}; as it is, the run ends, in order, when it is used up."
             )
@@ -156,7 +165,7 @@ class Preflight:
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Preflight:
-        values = {field.name: told[field.name] for field in dataclasses.fields(cls)}
+        values = {field.name: told[field.name] for field in dataclasses.fields(cls) if field.name in told}
         values["stages"] = tuple(StageForecast(**stage) for stage in told["stages"])
         return cls(**values)
 
@@ -215,6 +224,7 @@ def preflight(recipe: Recipe, bench: Bench, limits: Limits, rates: Rates, folder
         threads=torch.get_num_threads(),
         dtype=str(learner.dtype).removeprefix("torch."),
         peak_gflops=_peak(learner),
+        scaled_by=recipe.scaled_by,
     )
 
 
@@ -288,7 +298,7 @@ def _stage(
         steps = settings.planned_steps
     else:  # another machine's time cannot be probed from here
         seconds, steps = 0.0, 0
-    return StageForecast(plan.name, plan.kind, steps, seconds)
+    return StageForecast(plan.name, plan.kind, steps, seconds, dialled=getattr(settings, "steps", 0) > 1)
 
 
 def _evaluation(count: int, tasks: int, recipe: Recipe, generate: float, prompt: float) -> float:

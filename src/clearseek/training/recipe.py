@@ -138,6 +138,8 @@ class Recipe:
     evaluate: EvaluatePlan = EvaluatePlan()
     checkpoints: CheckpointPlan = CheckpointPlan()
     publish: PublishPlan = PublishPlan()
+    scaled_by: float = 1.0
+    """What the command line's `--scale` multiplied the stages' steps with; no part of what a recipe says."""
 
     @property
     def fingerprint(self) -> str:
@@ -216,6 +218,7 @@ def parse_recipe(given: Mapping[str, Any], source: Source, folder: Path, *, scal
         evaluate=fill(EvaluatePlan, _table(given, "evaluate", source), source, "evaluate"),
         checkpoints=fill(CheckpointPlan, _table(given, "checkpoints", source), source, "checkpoints"),
         publish=fill(PublishPlan, _table(given, "publish", source), source, "publish"),
+        scaled_by=1.0 if scale is None else scale,
     )
 
 

@@ -32,8 +32,8 @@ class GrpoSettings:
     """Peak learning rate. 0: 1e-5 in full, 5e-5 with LoRA."""
     warmup: int = 4
     """Steps in which the rate rises."""
-    decay: Decay = "constant"
-    """How it falls after that: `linear`, `cosine`, `constant`."""
+    decay: Decay = "linear"
+    """How it falls after that: `linear`, `cosine`, `constant`. It has to fall (docs/r1-135m.md)."""
     floor: float = 0.1
     """Share of the peak it falls to."""
     divide_by_std: bool = True
