@@ -52,6 +52,8 @@ def test_the_dial_goes_on_from_the_scale_that_was_given_and_leaves_alone_what_it
     tight = {"limit_seconds": 1260.0, "limit_why": "the budget of 21 minutes", "scaled_by": 0.1, "stages": stages}
     assert outlook(**tight).scale == pytest.approx(0.05)  # 660 + 300 are fixed, 600 of 0.1 may be 300
     assert "`--scale 0.05` makes it fit" in outlook(**tight).words()[-1]
+    just_over = outlook(**{**tight, "limit_seconds": 1558.0})  # 0.09967 would, 0.1 would not
+    assert "`--scale 0.099` makes it fit" in just_over.words()[-1]
     nothing_moves = outlook(**{**tight, "limit_seconds": 900.0})
     assert nothing_moves.scale == 0.0
     assert "fewer evaluations make room" in nothing_moves.words()[-1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import random
 import statistics
@@ -154,7 +155,7 @@ class Preflight:
             + ".",
         ]
         if self.scale is not None:
-            turn = f"`--scale {self.scale:.2g}` makes it fit" if self.scale > 0 else "fewer evaluations make room"
+            turn = f"`--scale {_down(self.scale):g}` makes it fit" if self.scale > 0 else "fewer evaluations make room"
             lines.append(
                 f"That is more than {self.limit_why}: {turn}; as it is, the run ends, in order, when it is used up."
             )
@@ -299,6 +300,12 @@ def _stage(
     else:  # another machine's time cannot be probed from here
         seconds, steps = 0.0, 0
     return StageForecast(plan.name, plan.kind, steps, seconds, dialled=getattr(settings, "steps", 0) > 1)
+
+
+def _down(number: float) -> float:
+    """Two significant digits, rounded down: what is said to fit has to fit."""
+    digits = 1 - math.floor(math.log10(number))
+    return math.floor(number * 10**digits + 1e-6) / 10**digits
 
 
 def _evaluation(count: int, tasks: int, recipe: Recipe, generate: float, prompt: float) -> float:
