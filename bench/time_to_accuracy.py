@@ -2,10 +2,10 @@
 
     python bench/time_to_accuracy.py MODEL.gguf --task leg_counting --steps 12 --out curve.json
 
-Both get the same problems in the same order, the same number and length of samples, temperature, learning rate,
-optimizer and reward (the task's verifier), and learn with every weight. Steps are taken in turns, TRL's first, so that
-a busy moment slows both. Accuracy on dev (greedy, by the same rollouts for both) is measured off the clock. Needs the
-extra `train` and TRL.
+Both get the same problems in the same order, the same number and length of samples, temperature, learning rate (it
+falls to nothing), optimizer and reward (the task's verifier), and learn with every weight. Steps are taken in turns,
+TRL's first, so that a busy moment slows both. Accuracy on dev (greedy, by the same rollouts for both) is measured off
+the clock. Needs the extra `train` and TRL.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
         max_new=given.max_new,
         lr=given.lr,
         warmup=0,
-        decay="constant",  # as `run_trl` says to TRL
+        decay="linear",
+        floor=0.0,
         length_constant=float(given.max_new),
         clip_high=0.2,
         min_groups=1,
@@ -125,7 +126,8 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
         "per_device_train_batch_size": rows,
         "gradient_accumulation_steps": given.prompts * given.samples // rows,
     }
-    how = {"learning_rate": given.lr, "loss_type": "dr_grpo", "seed": given.seed, **ADAM, **parts}
+    falls = {"learning_rate": given.lr, "lr_scheduler_type": "linear"}
+    how = {**falls, "loss_type": "dr_grpo", "seed": given.seed, **ADAM, **parts}
     run_trl(learner, tokenizer, prompts, shape, rewards, after, **how)
     return found()
 
