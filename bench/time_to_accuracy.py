@@ -42,7 +42,7 @@ from clearseek.training.stage import Workshop
 from clearseek.training.stages.grpo import GrpoSettings, GrpoStage
 
 ADAM = {"adam_beta1": 0.9, "adam_beta2": 0.99, "max_grad_norm": 1.0, "weight_decay": 0.0}
-MICRO_BATCH = 16  # rows that TRL puts through at once: 64 of 200 tokens took more than 24 GB
+MICRO_BATCH = 16  # rows that TRL puts through at once: 64 with up to 128 new tokens took more than 24 GB
 
 
 def compare(given: argparse.Namespace) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from clearseek.training.workbench import Bench, some
 
 PROBE_PROMPTS, PROBE_ROWS, PROBE_TOKENS = 4, 64, 12
 LEAST_SCALE = 0.001
+"""The least that `--scale` takes."""
 TEACH = 0.7
 """Share of sampled tokens that are taken to be trained on."""
 SPREAD = (0.6, 1.7)
