@@ -23,6 +23,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads sleep while they wait
 
+import torch
+
 from clearseek.errors import UserError
 from clearseek.hub.files import write_aside
 from clearseek.ledger.meter import Meter
@@ -127,7 +129,8 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
         "gradient_accumulation_steps": given.prompts * given.samples // rows,
     }
     falls = {"learning_rate": given.lr, "lr_scheduler_type": "linear"}
-    how = {**falls, "loss_type": "dr_grpo", "seed": given.seed, **ADAM, **parts}
+    casts = learner.dtype == torch.bfloat16  # both keep float32 weights: bfloat16 ones would not take so small steps
+    how = {**falls, "loss_type": "dr_grpo", "seed": given.seed, "bf16": casts, **ADAM, **parts}
     run_trl(learner, tokenizer, prompts, shape, rewards, after, **how)
     return found()
 
