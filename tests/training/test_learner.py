@@ -97,7 +97,7 @@ def by_hand(model: Any, temperature: float = 1.0) -> tuple[Any, Any]:
     return log_probs_A.detach(), dict(zip(learning, gradients, strict=True))
 
 
-def same(found: Any, wanted: Any, tolerance: float = 3e-5) -> bool:
+def same(found: Any, wanted: Any, tolerance: float = 1e-4) -> bool:
     return bool((found - wanted).abs().max() <= tolerance * wanted.abs().max().clamp_min(1.0))
 
 
@@ -141,7 +141,7 @@ def test_the_packed_path_is_the_model_gradients_too(kind: str, method: Any, toke
 @pytest.mark.parametrize("tied", [True, False])
 def test_embedding_and_output_matrix_learn_where_they_are_to(tied: bool) -> None:
     model = tiny("smollm2" if tied else "qwen2")
-    learner = open_learner(model, LearnerSettings(clip=0.0, train_embedding=True, micro_batch_tokens=16))
+    learner = open_learner(model, LearnerSettings(clip=0.0, train_embedding=True, micro_batch_tokens=16, dtype="float32"))
     _, wanted = by_hand(model)
     found = gradients_of(learner)
     for name, gradient in wanted.items():
@@ -174,8 +174,8 @@ def test_experts_are_balanced_by_a_bias_that_moves_after_each_step() -> None:
 
 def test_plain_and_packed_agree_on_whole_updates() -> None:
     models = tiny(), tiny()
-    packed = open_learner(models[0], LearnerSettings(micro_batch_tokens=24))
-    plain = open_learner(models[1], LearnerSettings(micro_batch_tokens=1000), plain=True)
+    packed = open_learner(models[0], LearnerSettings(micro_batch_tokens=24, dtype="float32"))
+    plain = open_learner(models[1], LearnerSettings(micro_batch_tokens=1000, dtype="float32"), plain=True)
     for _ in range(3):
         reports = [learner.update(GROUPS, weighted, 1e-2) for learner in (packed, plain)]
         assert reports[0].loss == pytest.approx(reports[1].loss, rel=1e-3, abs=1e-4)
