@@ -141,7 +141,9 @@ def test_the_packed_path_is_the_model_gradients_too(kind: str, method: Any, toke
 @pytest.mark.parametrize("tied", [True, False])
 def test_embedding_and_output_matrix_learn_where_they_are_to(tied: bool) -> None:
     model = tiny("smollm2" if tied else "qwen2")
-    learner = open_learner(model, LearnerSettings(clip=0.0, train_embedding=True, micro_batch_tokens=16, dtype="float32"))
+    learner = open_learner(
+        model, LearnerSettings(clip=0.0, train_embedding=True, micro_batch_tokens=16, dtype="float32")
+    )
     _, wanted = by_hand(model)
     found = gradients_of(learner)
     for name, gradient in wanted.items():
