@@ -67,4 +67,6 @@ def test_a_run_by_its_name_and_one_that_is_not_finished(
     assert "has no model yet" in capsys.readouterr().err
     (runs / "mine" / "model").symlink_to(weights)
     assert run(["eval", "mine", *line]) == 0
-    assert "mine, no-think" in capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
+    assert "mine, no-think" in out
+    assert "answered by torch, as in training" in out  # a run is not asked as it is served, and it says so

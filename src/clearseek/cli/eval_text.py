@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from clearseek.training.compare import Comparison
 from clearseek.training.evaluation import MEMBERSHIPS, Evaluation
-from clearseek.training.evaluation_page import ends, percent, points
+from clearseek.training.evaluation_page import ANSWERED_BY, ends, percent, points
 
 MEANS = {"trained": "mean, trained tasks", "unseen": "mean, never trained", "other": "mean"}
 
@@ -26,7 +26,7 @@ def show(evaluations: Sequence[Evaluation], comparison: Comparison | None, folde
         drawn = f"{how.samples} samples at temperature {how.temperature:g}" if how.temperature else "greedy"
         console.print(
             f"{how.model}, {how.arm}: {how.split}, {how.n} problems a task, seed {how.seed}, {drawn}; "
-            f"{first.tokens:,} tokens, {first.rate:.0f} tokens/s",
+            f"answered by {ANSWERED_BY.get(how.by, how.by)}; {first.tokens:,} tokens, {first.rate:.0f} tokens/s",
             markup=False,
         )
         console.print(_tasks(first))

@@ -10,6 +10,7 @@ from clearseek.training.compare import Comparison
 from clearseek.training.evaluation import MEMBERSHIPS, Evaluation, Row
 from clearseek.training.statistics import Interval
 
+ANSWERED_BY = {"llama.cpp": "llama.cpp, as served", "torch": "torch, as in training"}
 TITLES = {"trained": "Tasks it was trained on, unseen problems", "unseen": "Tasks never trained on", "other": "Tasks"}
 SHOWN = 2
 """Transcripts shown of each task, of right and of wrong ones."""
@@ -57,7 +58,7 @@ def _head(one: Evaluation) -> Html:
     facts = {
         "Model": how.model,
         "SHA-256 of its weights": how.digest or "not known here",
-        "Answered by": {"llama.cpp": "llama.cpp, as served", "torch": "torch, as in training"}.get(how.by, how.by),
+        "Answered by": ANSWERED_BY.get(how.by, how.by),
         "Asked": f"{how.n} problems a task from the split {how.split}, seed {how.seed}, {drawn}",
         "Thinking": _thinking(one),
         "Instructions": how.system or "none",
