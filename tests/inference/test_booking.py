@@ -141,7 +141,7 @@ async def test_side_by_side_the_parts_add_up_to_what_was_measured(made: Any) -> 
     booked = await entries(books)
     walls = [entry.quantities["wall"] for entry in booked]
     assert sum(wall.value or 0 for wall in walls) == pytest.approx(books._machine._wall.total)
-    assert books._machine._wall.total == pytest.approx(took, rel=0.1)
+    assert 20 * 0.01 * 0.95 <= books._machine._wall.total <= took, "the longest of them, and booking is not in it"
     assert one.metered.cpu is not None
     assert sum(entry.quantities["cpu"].value or 0 for entry in booked) == pytest.approx(one.metered.cpu.total)
     assert all(wall.basis is Basis.MODELLED and "FLOPs" in wall.how for wall in walls)
