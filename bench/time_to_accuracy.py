@@ -5,7 +5,7 @@
 Both get the same problems in the same order, the same number and length of samples, temperature, learning rate (it
 falls to nothing), optimizer and reward (the task's verifier), and learn with every weight. Steps are taken in turns,
 TRL's first, so that a busy moment slows both. Accuracy on dev (greedy, by the same rollouts for both) is measured off
-the clock. Needs the extra `train` and TRL.
+the clock, and what was gained since the beginning is paired problem by problem. Needs the extra `train` and TRL.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from clearseek.tasks.suites import load_suite
 from clearseek.tasks.task import Problem, Task
 from clearseek.training.answer_torch import TorchAnswerer
 from clearseek.training.chat_format import chat_format
+from clearseek.training.compare import compare as compare_answers
 from clearseek.training.evaluate import ask_of, evaluate
 from clearseek.training.evaluation import Conditions, Evaluation
 from clearseek.training.learner import LearnerSettings, open_learner
@@ -79,16 +80,21 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
     problems = [one for step in range(given.steps) for one in stage.problems(given.seed, settings.name, step, 0)]
     curves: dict[str, list[dict[str, float]]] = {"clearseek": [], "trl": []}
     spent = dict.fromkeys(curves, 0.0)
+    first: list[Evaluation] = []
     theirs_here = copy.deepcopy(learner.model)
 
     def look(arm: str, steps: int, model: Any) -> None:
         conditions = Conditions("learner", None, "torch", None, "dev", given.dev, 0, 1, 0.0, True, given.max_new)
         answers: Evaluation = evaluate(TorchAnswerer(model, chat, meter, dtype=learner.dtype), dev, conditions)
+        first.append(answers)
         mean = answers.tasks[0].accuracy
+        gain = compare_answers(first[0], answers).tasks[0].difference  # the same problems, before and now
         point = {"step": steps, "seconds": spent[arm], "accuracy": mean.value, "low": mean.low, "high": mean.high}
+        point |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
         curves[arm].append(point)
         print(
-            f"{arm:>10} after {steps:3} steps, {spent[arm]:7.1f} s: {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]",
+            f"{arm:>10} after {steps:3} steps, {spent[arm]:7.1f} s: {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}],"
+            f" {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]",
             flush=True,
         )
 
