@@ -80,15 +80,15 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
     problems = [one for step in range(given.steps) for one in stage.problems(given.seed, settings.name, step, 0)]
     curves: dict[str, list[dict[str, float]]] = {"clearseek": [], "trl": []}
     spent = dict.fromkeys(curves, 0.0)
-    first: list[Evaluation] = []
+    looks: list[Evaluation] = []
     theirs_here = copy.deepcopy(learner.model)
 
     def look(arm: str, steps: int, model: Any) -> None:
         conditions = Conditions("learner", None, "torch", None, "dev", given.dev, 0, 1, 0.0, True, given.max_new)
         answers: Evaluation = evaluate(TorchAnswerer(model, chat, meter, dtype=learner.dtype), dev, conditions)
-        first.append(answers)
+        looks.append(answers)
         mean = answers.tasks[0].accuracy
-        gain = compare_answers(first[0], answers).tasks[0].difference  # the same problems, before and now
+        gain = compare_answers(looks[0], answers).tasks[0].difference  # the same problems, before and now
         point = {"step": steps, "seconds": spent[arm], "accuracy": mean.value, "low": mean.low, "high": mean.high}
         point |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
         curves[arm].append(point)
