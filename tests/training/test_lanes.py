@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import strategies as st  # noqa: E402
 from clearseek.modeling.config import LlamaConfig  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.modeling.lora import add_lora, lora_parameters  # noqa: E402
+from clearseek.training import forward  # noqa: E402
 from clearseek.training.lanes import side_by_side  # noqa: E402
 from clearseek.training.learner import LearnerSettings, NotFinite, UpdateReport, open_learner  # noqa: E402
 from clearseek.training.losses import LossSum, Scored, sft_loss  # noqa: E402
@@ -104,11 +106,53 @@ def test_a_lane_without_numbers_changes_nothing(two_threads: None) -> None:
     assert torch.get_num_threads() == 2
 
 
-def test_every_weight_learns_in_one_lane(two_threads: None) -> None:
+def all_weights(kind: str = "llama", **how: Any) -> tuple[list[UpdateReport], dict[str, Any]]:
+    """Two updates of every weight, and what came of them."""
     torch.manual_seed(0)
-    learner = open_learner(Llama(CONFIG), LearnerSettings(dtype="float32"))
-    weights_A = torch.full((M,), 1.0 / M)
-    assert learner.update(GROUPS, lambda scores: sft_loss(scores, weights_A), 0.01).micro_batches == 1
+    config = replace(CONFIG, model_type=kind, attention_bias=kind == "qwen2", qk_norm=kind == "qwen3")
+    model = Llama(config)
+    for parameter in model.parameters():
+        parameter.data.normal_(0.0, 0.3)
+    learner = open_learner(model, LearnerSettings(**{"dtype": "float32", **how}))
+    weights_A = torch.linspace(0.1, 1.0, M) / M
+    reports = [learner.update(GROUPS, lambda scores: sft_loss(scores, weights_A), 0.001) for _ in range(2)]
+    return reports, learner.keep()
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("tokens", [8, 1024])
+def test_every_weight_learns_in_two_lanes(two_threads: None, kind: str, tokens: int) -> None:
+    split, weights = all_weights(kind, micro_batch_tokens=tokens)
+    assert split[0].micro_batches > 1
+    again, same = all_weights(kind, micro_batch_tokens=tokens)
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    assert [one.grad_norm for one in again] == [one.grad_norm for one in split]
+    torch.set_num_threads(1)
+    whole, alone = all_weights(kind)
+    assert whole[0].micro_batches == 1
+    for one, other in zip(split, whole, strict=True):
+        assert (one.loss, one.grad_norm) == pytest.approx((other.loss, other.grad_norm), rel=1e-4)
+    for name in weights:
+        torch.testing.assert_close(weights[name], alone[name], rtol=1e-3, atol=2e-4)
+
+
+def test_every_weight_in_two_lanes_with_bfloat16(two_threads: None) -> None:
+    split, _ = all_weights(dtype="bfloat16")
+    again, _ = all_weights(dtype="bfloat16")
+    torch.set_num_threads(1)
+    whole, _ = all_weights(dtype="bfloat16")
+    assert split[0].micro_batches == 2 * whole[0].micro_batches
+    assert [one.grad_norm for one in again] == [one.grad_norm for one in split]
+    assert split[0].grad_norm == pytest.approx(whole[0].grad_norm, rel=2e-2)
+
+
+def test_gradients_too_large_to_have_twice_learn_in_one_lane(
+    two_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert all_weights()[0][0].micro_batches == 2
+    assert all_weights(train_embedding=True)[0][0].micro_batches == 1
+    monkeypatch.setattr(forward, "LANE_BYTES", 1000)
+    assert all_weights()[0][0].micro_batches == 1
 
 
 @given(

@@ -25,6 +25,12 @@ from clearseek.training.learn_ops import learn_ops
 from clearseek.training.packing import Packed
 from clearseek.training.pointwise import Ops, TorchOps
 
+FULL_LANES = 2
+"""Lanes at most where every weight learns."""
+
+LANE_BYTES = 1 << 30
+"""What the second of them may keep in gradients."""
+
 HEAD_NORMS = TorchOps()
 """Norms of single heads (Qwen3) are few and narrow: torch does them."""
 
@@ -53,9 +59,12 @@ class Trainer(Protocol):
     def held(self) -> frozenset[int]:
         """The `id` of parameters whose `.grad` is overwritten by each step and must stay where it is."""
 
-    def lane(self) -> tuple[Trainer, Found] | None:
-        """Another that runs beside this one over the same weights, and where it keeps its gradients; None where that
-        cannot be."""
+    def lanes(self, wanted: int) -> list[tuple[Trainer, Found]]:
+        """This one, and others that run beside it over the same weights, each with where it keeps its gradients:
+        as many as wanted, or fewer. The first keeps its in `.grad`, and nothing apart."""
+
+    def gather(self, found: Found) -> None:
+        """Add to `.grad` what another kept apart, after all have done their backward passes."""
 
 
 @dataclass(slots=True)
@@ -106,6 +115,7 @@ class PackedTrainer:
         self.cast: dict[int, Tensor] = {}
         joints = [part for layer in self.layers for part in layer.parts() if isinstance(part, Joint)]
         self._held = frozenset(id(layer.weight) for joint in joints if joint.full for layer in joint.layers)
+        self._gradient_bytes = sum(4 * joint.grad_OI.numel() for joint in joints if joint.grad_OI is not None)
         self.found: Found | None = None
         self._run: tuple[Packed, Tensor, Tensor, list[_Kept], tuple[Tensor, Tensor], Tensor] | None = None
 
@@ -158,12 +168,26 @@ class PackedTrainer:
     def held(self) -> frozenset[int]:
         return self._held
 
-    def lane(self) -> tuple[Trainer, Found] | None:
-        if self._held or self.embed_VD.requires_grad or self.head_VD.requires_grad:
-            return None  # gradients as large as the model would have to be kept for each
-        other = copy.copy(self)
-        other.found, other._run = {}, None
-        return other, other.found
+    def lanes(self, wanted: int) -> list[tuple[Trainer, Found]]:
+        lanes: list[tuple[Trainer, Found]] = [(self, {})]
+        if self.embed_VD.requires_grad or self.head_VD.requires_grad:
+            return lanes
+        if self._held:  # each other one keeps gradients as large as the layers
+            wanted = min(wanted, FULL_LANES if self._gradient_bytes <= LANE_BYTES else 1)
+        for _ in range(wanted - 1):
+            other = copy.copy(self)
+            other.found, other._run = {}, None
+            lanes.append((other, other.found))
+        return lanes
+
+    def gather(self, found: Found) -> None:
+        for layer in self.layers:
+            for part in layer.parts():
+                if isinstance(part, Joint):
+                    part.gather(found)
+        for parameter in self.model.parameters():
+            if id(parameter) in found:
+                add_gradient(parameter, found[id(parameter)])
 
     def _forward(
         self, layer: _Layer, x_ND: Tensor, turns: tuple[Tensor, Tensor], packed: Packed, kept: list[_Kept] | None
@@ -216,7 +240,7 @@ class PackedTrainer:
     ) -> Tensor:
         dx_ND, dweight_D = self.ops.norm_backward(dy_ND, x_ND, rms_N1, vector.weight_D, base_ND, learns=vector.learns)
         if dweight_D is not None:
-            vector.add(dweight_D)
+            vector.add(dweight_D, self.found)
         return dx_ND
 
     def _qk_weight(self, layer: _Layer) -> Tensor:
@@ -243,7 +267,7 @@ class PackedTrainer:
                 learns=vector.learns,
             )
             if dweight_K is not None:
-                vector.add(dweight_K)
+                vector.add(dweight_K, self.found)
             found.append(d_NJK)
         return torch.cat(found, dim=1)
 
@@ -337,8 +361,11 @@ class PlainTrainer:
     def held(self) -> frozenset[int]:
         return frozenset()
 
-    def lane(self) -> tuple[Trainer, Found] | None:
-        return None
+    def lanes(self, wanted: int) -> list[tuple[Trainer, Found]]:
+        return [(self, {})]
+
+    def gather(self, found: Found) -> None:
+        raise NotImplementedError("It has no lanes beside it.")
 
     @property
     def casts(self) -> bool:

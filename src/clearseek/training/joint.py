@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from clearseek.modeling.lora import LoraLinear
 
 Found = dict[int, Tensor]
-"""Gradients that are kept apart, by the `id` of their parameter."""
+"""Gradients that are kept apart, by the `id` of their parameter or of the `Joint` they belong to."""
 
 
 class Joint:
@@ -83,14 +83,22 @@ class Joint:
         return dy_NO @ self.weight_OI
 
     def learn(self, dy_NO: Tensor, x_NI: Tensor, found: Found | None = None) -> None:
-        """Add the gradients of what learns, see `add_gradient`; those of whole matrices to `.grad` in any case."""
+        """Add the gradients of what learns, see `add_gradient`."""
         if self.grad_OI is not None:
-            if self.grad_OI.dtype == dy_NO.dtype:
-                torch.addmm(self.grad_OI, dy_NO.t(), x_NI, beta=0.0 if self.fresh else 1.0, out=self.grad_OI)
-            elif self.fresh:
-                self.grad_OI.copy_(dy_NO.t() @ x_NI)
+            into_OI, first = self.grad_OI, self.fresh
+            if found is None:
+                self.fresh = False
             else:
-                self.grad_OI += dy_NO.t() @ x_NI
+                first = id(self) not in found
+                if first:
+                    found[id(self)] = torch.empty_like(self.grad_OI)
+                into_OI = found[id(self)]
+            if into_OI.dtype == dy_NO.dtype:
+                torch.addmm(into_OI, dy_NO.t(), x_NI, beta=0.0 if first else 1.0, out=into_OI)
+            elif first:
+                into_OI.copy_(dy_NO.t() @ x_NI)
+            else:
+                into_OI += dy_NO.t() @ x_NI
         for lora, rows in self.adapted:
             part_NO = dy_NO[:, rows]
             low_RI = lora.lora_A.detach().to(x_NI.dtype)
@@ -101,7 +109,12 @@ class Joint:
             for layer, rows in zip(self.layers, self.rows, strict=True):
                 if layer.bias.requires_grad:
                     add_gradient(layer.bias, dy_NO[:, rows].float().sum(0), found)
-        self.fresh = False
+
+    def gather(self, found: Found) -> None:
+        """Add what was kept apart of the whole matrix's gradient, once its own has been written."""
+        if id(self) in found:
+            assert self.grad_OI is not None
+            self.grad_OI += found[id(self)]
 
 
 def add_gradient(parameter: Tensor, gradient: Tensor, found: Found | None = None) -> None:
@@ -129,6 +142,6 @@ class Vector:
     def refresh(self) -> None:
         self.weight_D = self.parameter.detach().to(self.dtype)
 
-    def add(self, gradient_D: Tensor) -> None:
+    def add(self, gradient_D: Tensor, found: Found | None = None) -> None:
         if self.learns:
-            add_gradient(self.parameter, gradient_D)
+            add_gradient(self.parameter, gradient_D, found)

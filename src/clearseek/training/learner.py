@@ -22,7 +22,7 @@ from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.lora import EVERY_LINEAR, add_lora, lora_layers, lora_parameters
 from clearseek.training.forward import Trainer, open_trainer
 from clearseek.training.head import add_head_gradient, score_head
-from clearseek.training.joint import Found, add_gradient
+from clearseek.training.joint import Found
 from clearseek.training.lanes import lanes_here, side_by_side
 from clearseek.training.losses import Loss, Scored
 from clearseek.training.memory import keep_memory
@@ -207,11 +207,8 @@ class Learner:
         except NotFinite:
             self._clear()
             raise
-        trainable = self.trainable().values()
         for _, found, _ in lanes[1:]:  # in their order, so that the sum is the same every time
-            for parameter in trainable:
-                if id(parameter) in found:
-                    add_gradient(parameter, found[id(parameter)])
+            self.trainer.gather(found)
         total = sum(one.loss for one in passes)
         tokens = sum(one.tokens for one in passes)
         parts: dict[str, float] = {}
@@ -230,12 +227,11 @@ class Learner:
 
     def _lanes(self, groups: Sequence[Group]) -> list[tuple[Trainer, Found, list[list[Piece]]]]:
         """Who computes what: trainers, where the gradients of all but the first are kept, and micro-batches."""
-        most, wanted = self.settings.micro_batch_tokens, lanes_here(self.device)
-        others = [self.trainer.lane() for _ in range(wanted - 1)]
-        if None in others or wanted == 1:
-            return [(self.trainer, {}, micro_batches(groups, most, shared=self.trainer.shared))]
-        every = [(self.trainer, {}), *(other for other in others if other is not None)]
-        return [(*lane, batches) for lane, batches in zip(every, lane_batches(groups, most, wanted), strict=False)]
+        most, lanes = self.settings.micro_batch_tokens, self.trainer.lanes(lanes_here(self.device))
+        if len(lanes) == 1:
+            return [(*lanes[0], micro_batches(groups, most, shared=self.trainer.shared))]
+        dealt = lane_batches(groups, most, len(lanes))
+        return [(*lane, batches) for lane, batches in zip(lanes, dealt, strict=False)]
 
     def _pass(
         self, trainer: Trainer, batches: Sequence[Sequence[Piece]], loss: Loss, temperature: float, every: int
