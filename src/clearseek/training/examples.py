@@ -24,7 +24,11 @@ from clearseek.training.traces import Trace, read_traces
 
 MAX_TRACES = 500_000
 GOLDEN = (5**0.5 - 1) / 2
-SOLUTIONS, IDENTITY = "solutions", "identity"
+SOLUTIONS, GLANCES, IDENTITY = "solutions", "glances", "identity"
+FROM_TASKS = (SOLUTIONS, GLANCES)
+
+AT_A_GLANCE = ("It is {}.", "At a glance: {}")
+"""A thought that only names the answer: what reinforcement learning is to find the worse way (docs/two-ways.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +104,16 @@ def draw_up_to(task: Task, count: int, seed: int, avoid: frozenset[str]) -> list
 
 
 def from_tasks(
-    tasks: Sequence[Task], weights: Sequence[float], count: int, avoid: frozenset[str], *seeds: int | str
+    tasks: Sequence[Task],
+    weights: Sequence[float],
+    count: int,
+    avoid: frozenset[str],
+    *seeds: int | str,
+    glances: bool = False,
 ) -> list[Trace]:
     """`count` worked solutions of problems drawn from the tasks' train split. Each was accepted by its task's verifier;
-    those that were not are left out, and others drawn. Raises UserError for a task whose solutions keep failing."""
+    those that were not are left out, and others drawn. With `glances` their thought only names the answer. Raises
+    UserError for a task whose solutions keep failing."""
     rng = random.Random(seed_of(*seeds, "tasks"))
     wanted: dict[int, int] = {}
     for number in rng.choices(range(len(tasks)), weights=list(weights), k=count):
@@ -119,14 +129,16 @@ def from_tasks(
         for attempt in range(4):
             problems = draw_up_to(task, need, seed_of(*seeds, task.name, attempt), avoid)
             for problem in itertools.islice(itertools.cycle(problems), need):
+                words = random.Random(seed_of(*seeds, problem.id))
                 try:
-                    solution = task.solve(problem, random.Random(seed_of(*seeds, problem.id)))
+                    solution = task.solve(problem, words)
                 except ValueError:
                     continue  # a problem of a kind its program was not written for
                 if task.check(problem, solution.answer).accuracy >= 1.0:
-                    found.append(
-                        Trace(problem.prompt, solution.thinking, solution.answer, task.name, problem.id, "solution")
-                    )
+                    thought, source = solution.thinking, "solution"
+                    if glances:
+                        thought, source = words.choice(AT_A_GLANCE).format(solution.answer), "glance"
+                    found.append(Trace(problem.prompt, thought, solution.answer, task.name, problem.id, source))
                     need -= 1
             if need <= 0:
                 break

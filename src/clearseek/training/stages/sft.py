@@ -12,6 +12,8 @@ import torch
 
 from clearseek.errors import UserError
 from clearseek.training.examples import (
+    FROM_TASKS,
+    GLANCES,
     SOLUTIONS,
     Example,
     counts_of,
@@ -43,8 +45,9 @@ class SftSettings:
     examples: int = 16
     """Examples of a step."""
     sources: tuple[str, ...] = (SOLUTIONS,)
-    """Where examples are from: `solutions` (of the run's tasks), `identity` (who the model is), or the name of a data
-    file that an earlier stage wrote, or the path of a .jsonl file."""
+    """Where examples are from: `solutions` (of the run's tasks), `glances` (the same, with a thought that only names
+    the answer), `identity` (who the model is), or the name of a data file that an earlier stage wrote, or the path of a
+    .jsonl file."""
     shares: tuple[float, ...] = ()
     """How much of each, in the order of `sources`; empty: alike."""
     thinking_off: float = 0.1
@@ -73,12 +76,13 @@ class SftSettings:
 
 def open_stage(settings: SftSettings, workshop: Workshop) -> SftStage:
     """Read the stage's files and work out its steps. Raises UserError for a source that is not there."""
-    traces = {name: load_source(name, workshop.folder) for name in settings.sources if name != SOLUTIONS}
-    if SOLUTIONS in settings.sources and not workshop.tasks:
+    traces = {name: load_source(name, workshop.folder) for name in settings.sources if name not in FROM_TASKS}
+    endless = any(name in FROM_TASKS for name in settings.sources)
+    if endless and not workshop.tasks:
         raise UserError(f"The stage {settings.name} is to learn from worked solutions, and the run has no tasks.")
     steps = settings.steps
     if not steps:
-        if SOLUTIONS in settings.sources:
+        if endless:
             raise UserError(
                 f"The stage {settings.name} learns from worked solutions, which never end: say its `steps`."
             )
@@ -99,7 +103,7 @@ class SftStage:
         self.lr = settings.lr or (1e-3 if lora else 3e-4)
         if settings.shares:
             self.shares: tuple[float, ...] = settings.shares
-        elif SOLUTIONS in settings.sources:
+        elif any(name in FROM_TASKS for name in settings.sources):
             self.shares = tuple(1.0 for _ in settings.sources)
         else:  # each file as often as it is long, so that epochs are epochs
             self.shares = tuple(float(len(traces[name])) for name in settings.sources)
@@ -145,14 +149,17 @@ class SftStage:
         for source, (start, count) in zip(
             settings.sources, counts_of(number, settings.examples, self.shares), strict=True
         ):
+            drawn = (workshop.tasks, workshop.weights, count, workshop.avoid, *seeds, number)
             if source == SOLUTIONS:
-                traces = from_tasks(workshop.tasks, workshop.weights, count, workshop.avoid, *seeds, number)
+                traces = from_tasks(*drawn)
+            elif source == GLANCES:
+                traces = from_tasks(*drawn, source, glances=True)
             else:
                 traces = from_file(self.traces[source], start, count, *seeds, source)
             rng = random.Random(seed_of(*seeds, number, source, "thinking"))
             for trace in traces:
                 thinking = rng.random() >= settings.thinking_off
-                example = encode(trace, workshop.chat, source, thinking=thinking or source != SOLUTIONS)
+                example = encode(trace, workshop.chat, source, thinking=thinking or source not in FROM_TASKS)
                 if len(example.group.prompt) + example.group.scored > settings.max_tokens:
                     dropped += 1
                 else:
