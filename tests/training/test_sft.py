@@ -12,8 +12,9 @@ from workbench import CLOSE, END, OPEN, SKIP, copying, tiny, workshop  # noqa: E
 
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
+from clearseek.tasks import load_task  # noqa: E402
 from clearseek.tasks.task import Score, Solution  # noqa: E402
-from clearseek.training.examples import counts_of, from_file  # noqa: E402
+from clearseek.training.examples import AT_A_GLANCE, counts_of, from_file, from_tasks  # noqa: E402
 from clearseek.training.learner import LearnerSettings, open_learner  # noqa: E402
 from clearseek.training.schedule import learning_rate  # noqa: E402
 from clearseek.training.stages.sft import SftSettings, open_stage  # noqa: E402
@@ -104,6 +105,29 @@ def test_thinking_off_is_another_prompt_and_the_answer_alone(tmp_path: Path) -> 
     assert len(off) > 16 < len(on)
     assert all(CLOSE in e.group.completions[0] for e in on)
     assert all(len(e.group.completions[0]) == 2 and e.group.completions[0][-1] == END for e in off)
+
+
+def test_a_glance_names_the_answer_and_works_nothing_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = load_task("products")
+    glances = from_tasks([task], [1.0], 30, frozenset(), 1, "x", glances=True)
+    assert {g.thinking for g in glances} <= {form.format(g.answer) for form in AT_A_GLANCE for g in glances}
+    assert all(g.answer in str(g.thinking) and len(str(g.thinking)) < 40 for g in glances)
+    assert {str(g.thinking).split()[0] for g in glances} == {form.split()[0] for form in AT_A_GLANCE}
+    worked = from_tasks([task], [1.0], 30, frozenset(), 1, "x")
+    assert [(w.prompt, w.answer) for w in worked] == [(g.prompt, g.answer) for g in glances]
+    assert min(len(str(w.thinking)) for w in worked) > 40
+
+    monkeypatch.setattr("clearseek.training.examples.AT_A_GLANCE", ("{}",))  # the tiny chat knows numbers alone
+    both = SftSettings(steps=3, examples=16, sources=("solutions", "glances"), thinking_off=0.0)
+    stage = open_stage(both, workshop(tmp_path, [copying()]))
+    examples, _ = stage.examples(1)
+    worked_out = [example for example in examples if example.source == "solutions"]
+    assert 7 <= len(worked_out) <= 9
+    assert examples == open_stage(both, workshop(tmp_path, [copying()])).examples(1)[0]
+    alone = SftSettings(steps=3, examples=len(worked_out), thinking_off=0.0)
+    assert open_stage(alone, workshop(tmp_path, [copying()])).examples(1)[0] == worked_out
+    with pytest.raises(UserError, match="never end"):
+        open_stage(SftSettings(sources=("glances",)), workshop(tmp_path, [copying()]))
 
 
 def test_epochs_of_files_make_steps(tmp_path: Path) -> None:
