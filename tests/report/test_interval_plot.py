@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from clearseek.report.interval_plot import Point, Series, Share, ShareRow, _apart, interval_plot, share_bars
+from clearseek.report.interval_plot import Point, Series, Share, ShareRow, interval_plot, share_bars
+from clearseek.report.svg import apart
 
 
 def drawn(markup: str) -> ElementTree.Element:
@@ -38,5 +39,5 @@ def test_points_stand_in_the_order_of_their_size_and_off_comes_first() -> None:
 
 
 def test_names_keep_their_distance() -> None:
-    assert _apart([10.0, 12.0, 40.0], 14.0) == [10.0, 24.0, 40.0]
-    assert _apart([12.0, 10.0], 14.0) == [24.0, 10.0]
+    assert apart([10.0, 12.0, 40.0], 14.0) == [10.0, 24.0, 40.0]
+    assert apart([12.0, 10.0], 14.0) == [24.0, 10.0]

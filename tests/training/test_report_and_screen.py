@@ -148,6 +148,12 @@ def test_curves_by_hand() -> None:
     assert curves("t", "d", [one, none]) == curves("t", "d", [one])
 
 
+def test_the_higher_curve_has_the_higher_label() -> None:
+    drawn = curves("t", "d", [Curve("low", [(0.0, 0.0), (9.0, 67.1)]), Curve("high", [(0.0, 0.0), (9.0, 70.2)])])
+    heights = {name: float(y) for y, name in re.findall(r'y="([\d.]+)"[^>]*>(low|high) ', drawn)}
+    assert heights["high"] + 13 <= heights["low"]
+
+
 def test_a_long_label_has_room() -> None:
     drawn = curves("t", "d", [Curve("second verifier", [(0.0, 0.5), (30.0, 0.688)])])
     found = re.search(r'<text[^>]* x="([\d.]+)"[^>]*>second verifier 0.688<', drawn)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clearseek.report.page import Html
-from clearseek.report.svg import WIDTH, drawing, words_at
+from clearseek.report.svg import WIDTH, apart, drawing, words_at
 
 HEIGHT = 220
 MAX_POINTS = 400
@@ -69,7 +69,7 @@ def curves(
         x = at_x(place)
         parts.append(f'<line class="h" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}" stroke-dasharray="3 3"/>')
         parts.append(words_at(x, top - 8, text, "s", "start"))
-    ends: list[float] = []
+    named = apart([at_y(thinned(curve.points)[-1][1]) + 4 for curve in drawn], 13)
     for number, curve in enumerate(drawn):
         if curve.band:
             over = [f"{at_x(x):.1f} {at_y(up):.1f}" for x, _, up in curve.band]
@@ -83,11 +83,7 @@ def curves(
         parts.append(f'<path d="{path}" fill="none" stroke="{stroke}" stroke-width="1.5"{dashed}/>')
         if curve.dots or len(shown) == 1:
             parts += [f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="3" fill="{stroke}"/>' for x, y in shown]
-        y = at_y(shown[-1][1]) + 4
-        while any(abs(y - other) < 13 for other in ends):
-            y += 13
-        ends.append(y)
-        parts.append(words_at(at_x(shown[-1][0]) + 6, y, said[number], "t", "start"))
+        parts.append(words_at(at_x(shown[-1][0]) + 6, named[number], said[number], "t", "start"))
     parts.append(words_at((left + right) / 2, bottom + 34, x_label, "s", "middle"))
     return drawing(title, description, HEIGHT, parts)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clearseek.report.page import Html
-from clearseek.report.svg import WIDTH, drawing, words_at
+from clearseek.report.svg import WIDTH, apart, drawing, words_at
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def interval_plot(title: str, description: str, series: Sequence[Series], *, x_l
         parts.append(words_at(left - 8, at + 4, f"{tick}%", "s", "end"))
     for number, (_, label) in enumerate(places):
         parts.append(words_at(left + 20 + step * number, bottom + 18, label, "s", "middle"))
-    names = _apart([y(one.points[-1].y) for one in series if one.points], 14.0)
+    names = apart([y(one.points[-1].y) for one in series if one.points], 14.0)
     for one, named in zip([one for one in series if one.points], names, strict=True):
         stroke = "var(--ink)" if one.strong else "var(--ink-3)"
         path = " ".join(f"{'L' if i else 'M'}{x(p):.1f} {y(p.y):.1f}" for i, p in enumerate(one.points))
@@ -121,12 +121,3 @@ def interval_plot(title: str, description: str, series: Sequence[Series], *, x_l
         parts.append(words_at(x(one.points[-1]) + 10, named + 4, one.label, "t" if one.strong else "s", "start"))
     parts.append(words_at((left + right) / 2, bottom + 38, x_label, "s", "middle"))
     return drawing(title, description, bottom + 48, parts)
-
-
-def _apart(places: Sequence[float], least: float) -> list[float]:
-    """The same places, moved down where two would be nearer than `least`."""
-    found = list(places)
-    last = float("-inf")
-    for index in sorted(range(len(places)), key=places.__getitem__):
-        found[index] = last = max(places[index], last + least)
-    return found

@@ -223,6 +223,15 @@ def _plain(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
 
 
+def apart(places: Sequence[float], least: float) -> list[float]:
+    """The same places, moved down where two would be nearer than `least`."""
+    found = list(places)
+    last = float("-inf")
+    for index in sorted(range(len(places)), key=places.__getitem__):
+        found[index] = last = max(places[index], last + least)
+    return found
+
+
 def words_at(x: float, y: float, text: str, kind: str, anchor: str, strong: bool = False) -> str:
     weight = ' font-weight="600"' if strong else ""
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{weight}>{html.escape(text)}</text>'
