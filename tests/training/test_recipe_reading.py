@@ -86,6 +86,8 @@ def test_what_is_left_out_is_derived_and_written_down(tmp_path: Path) -> None:
         (("steps = 10", "steps = "), r"is not valid TOML: .*line 7"),
         (("[[stage]]", 'seed = true\n[[stage]]'), r"line 5: `seed` must be a whole number"),
         (("steps = 10", 'steps = 1\nname = "setup"'), r"the name `setup` is taken"),
+        (("steps = 10", 'sources = ["glance"]'), r"line 7: no stage before .* `glance`; did you mean `glances`\?$"),
+        (("steps = 10", 'sources = ["sft"]'), r"line 7: no stage before this one writes `sft`; there are solutions, "),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line(change: tuple[str, str], said: str, tmp_path: Path) -> None:
@@ -133,6 +135,66 @@ def test_paths_are_meant_from_the_recipes_folder(tmp_path: Path) -> None:
     before = recipe.fingerprint
     (tmp_path / "own.py").write_text("def make(rng, index): return 1\n")
     assert read(text, tmp_path).fingerprint != before  # another task is another recipe
+
+
+OWN = """
+[[stage]]
+kind = "reject"
+name = "kept"
+general = 1
+general_file = "chat.jsonl"
+[[stage]]
+kind = "sft"
+name = "again"
+sources = ["kept", "own/mine.jsonl"]
+"""
+
+
+def test_a_stages_files_are_meant_from_there_too_and_count_by_what_is_in_them(tmp_path: Path) -> None:
+    mine = tmp_path / "own" / "mine.jsonl"
+    mine.parent.mkdir()
+    mine.write_text('{"prompt": "a", "thinking": null, "answer": "b"}\n')
+    recipe = read(GOOD + OWN, tmp_path)
+    assert recipe.stages[1].settings.general_file == str(tmp_path / "chat.jsonl")
+    assert recipe.stages[2].settings.sources == ("kept", str(mine))
+    moved = read((GOOD + OWN).replace("own/mine", "mine"), mine.parent)
+    assert moved.fingerprint != recipe.fingerprint  # the prompts are not there
+    (tmp_path / "chat.jsonl").write_text('{"prompt": "Hello"}\n')
+    (mine.parent / "chat.jsonl").write_text('{"prompt": "Hello"}\n')
+    here = recipe.fingerprint
+    assert here == moved.fingerprint
+    mine.write_text('{"prompt": "a", "thinking": null, "answer": "c"}\n')
+    assert recipe.fingerprint != here
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("steps = 10", 'steps = 1\nsources = ["mine.jsonl"]'), r"no file of worked examples at .*mine\.jsonl\.$"),
+        (("steps = 10", 'steps = 1\nsources = ["bad.jsonl"]'), r"bad\.jsonl, line 1, is no worked example"),
+        (("steps = 10", 'sources = ["solutions"]'), r"worked solutions, which never end: say its `steps`\.$"),
+        (("sft", "grpo"), ""),
+        (('"sft"', '"grpo"\ntasks = ["leg_countin"]'), r"task leg_countin; did you mean `leg_counting`\?$"),
+        (('"sft"', '"reject"\ngeneral = 1\ngeneral_file = "no"'), r"/no cannot be read: no such file"),
+        (('"sft"', '"distill"\nmodel = "nobody"'), r"nobody"),
+        (('suite = "r1"', '[[tasks]]\ngenerator = "base_conversion"'), r"has no worked solutions to learn from"),
+    ],
+)  # fmt: skip
+def test_what_a_later_stage_would_stop_at_is_said_at_once(
+    change: tuple[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("reasoning_gym")
+    from clearseek.training.stage_checks import check_stages
+    from clearseek.training.workbench import open_tasks
+
+    monkeypatch.setenv("CLEARSEEK_HOME", str(tmp_path / "home"))
+    (tmp_path / "bad.jsonl").write_text('{"prompt": 3}\n')
+    recipe = read(GOOD.replace(*change), tmp_path)
+    tasks = open_tasks(recipe)[0]
+    if not said:
+        return check_stages(recipe, tasks)
+    with pytest.raises(UserError, match=said):
+        check_stages(recipe, tasks)
 
 
 VALUES = st.recursive(

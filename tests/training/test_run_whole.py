@@ -381,3 +381,34 @@ def test_looking_ahead_writes_nothing(recipe_file: Path, tmp_path: Path) -> None
     assert [stage.steps for stage in seen.stages] == [5, 4, 4, 3]
     assert Preflight.from_json(json.loads(json.dumps(seen.as_json()))) == seen
     assert any("Forecast" in line for line in seen.words())
+
+
+def test_files_of_ones_own_are_carried_into_the_run(base: Path, tmp_path: Path) -> None:
+    """One is changed while the run is under way, both are gone afterwards, and the run replays all the same."""
+    lines = [{"prompt": f"{n}+1=", "thinking": "so", "answer": "1"} for n in range(8)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "a").mkdir()
+    outside = [tmp_path / "mine.jsonl", tmp_path / "a" / "mine.jsonl"]
+    outside[0].write_text(text)
+    outside[1].write_text(text.replace("so", "now"))
+    stage = '[[stage]]\nkind = "sft"\nname = "{}"\nsteps = 2\nexamples = 3\nsources = ["{}"]\n'
+    recipe = write_recipe_file(tmp_path, base, stage.format("one", "mine.jsonl") + stage.format("two", "a/mine.jsonl"))
+
+    class Meddling(Screen):
+        def tell(self, text: str) -> None:
+            if text.startswith("Stage one"):
+                outside[1].write_text(lines[0]["answer"])
+
+    done = train(read_recipe(recipe), tmp_path / "run", Meddling(quiet=True))
+    assert isinstance(done, Outcome)
+    assert done.ended == "completed"
+    for file in outside:
+        file.unlink()
+    carried = sorted(path.read_text() for path in (tmp_path / "run" / "files").iterdir())
+    assert carried == sorted([text, text.replace("so", "now")])
+    told = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
+    noted = sorted(one["name"][-10:] for one in told if one["description"].startswith("A file"))
+    assert noted == ["mine.jsonl"] * 2
+    assert verify(tmp_path / "run" / "receipt.json").ok
+    again = replay(tmp_path / "run", 2, 0, print)
+    assert again.ok

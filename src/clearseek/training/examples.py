@@ -20,6 +20,7 @@ from clearseek.tasks.task import Problem, Task
 from clearseek.training.chat_format import ChatFormat
 from clearseek.training.packing import Group
 from clearseek.training.stage import seed_of
+from clearseek.training.stage_files import is_file
 from clearseek.training.traces import Trace, read_traces
 
 MAX_TRACES = 500_000
@@ -50,7 +51,9 @@ def load_source(name: str, run: Path) -> list[Trace]:
     if name == IDENTITY:
         with resources.as_file(resources.files("clearseek") / "data" / "chat" / "identity.jsonl") as file:
             return list(read_traces(file))
-    file = Path(name) if name.endswith(".jsonl") else run / "data" / f"{name}.jsonl"
+    file = Path(name) if is_file(name) else run / "data" / f"{name}.jsonl"
+    if not file.is_file() and is_file(name):
+        raise UserError(f"There is no file of worked examples at {file}.")
     if not file.is_file():
         made = sorted(path.stem for path in (run / "data").glob("*.jsonl"))
         told = f" This run has {', '.join(made)}." if made else ""
@@ -92,6 +95,15 @@ def from_file(traces: Sequence[Trace], start: int, count: int, *seeds: int | str
     return found
 
 
+def check_solved(task: Task) -> None:
+    """Raises UserError for a task that nobody wrote solutions for."""
+    if task.solve is None:
+        raise UserError(
+            f"The task {task.name} has no worked solutions to learn from; leave it out of this run, or use `reject` or "
+            "`distill` to get some."
+        )
+
+
 def draw_up_to(task: Task, count: int, seed: int, avoid: frozenset[str]) -> list[Problem]:
     """Problems of the train split, no two alike: `count`, or all there are where that is fewer. Raises OutOfProblems
     where there is none."""
@@ -121,11 +133,8 @@ def from_tasks(
     found: list[Trace] = []
     for number, need in sorted(wanted.items()):
         task = tasks[number]
-        if task.solve is None:
-            raise UserError(
-                f"The task {task.name} has no worked solutions to learn from; leave it out of this stage, or use "
-                "`reject` or `distill` to get some."
-            )
+        check_solved(task)
+        assert task.solve is not None
         for attempt in range(4):
             problems = draw_up_to(task, need, seed_of(*seeds, task.name, attempt), avoid)
             for problem in itertools.islice(itertools.cycle(problems), need):

@@ -18,14 +18,16 @@ import importlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from clearseek.errors import UsageError, UserError
 from clearseek.tasks.load import TaskSpec
+from clearseek.training.examples import FROM_TASKS, IDENTITY
 from clearseek.training.learner import LearnerSettings
+from clearseek.training.stage_files import content_of, is_file, renamed
 from clearseek.training.start import find_start
 from clearseek.training.tables import Source, fill, nearest, plain, table_of, write_toml
 
@@ -35,6 +37,8 @@ KINDS = {
     "reject": ("clearseek.training.stages.reject", "RejectSettings"),
     "distill": ("clearseek.training.stages.distill", "DistillSettings"),
 }
+WRITERS = ("reject", "distill")
+"""Stages that write examples for supervised ones after them."""
 MAX_RECIPE = 1 << 20
 FILES = ("jsonl", "python")
 """Keys of a task's table that name a file."""
@@ -144,14 +148,14 @@ class Recipe:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what decides the weights: everything but the budget, the name, and what is kept or published."""
-        told = _tables(self)
+        stages = (dataclasses.replace(one, settings=renamed(one.settings, content_of)) for one in self.stages)
+        told = _tables(dataclasses.replace(self, stages=tuple(stages)))
         for key in ("name", "budget", "checkpoints", "publish"):
             told.pop(key, None)
         for task in told.get("tasks", ()):
             for key in FILES:
-                if task.get(key):  # what is in it, wherever it lies
-                    path = Path(task[key])
-                    task[key] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else task[key]
+                if task.get(key):
+                    task[key] = content_of(task[key])
         if self.adapter is not None:
             with contextlib.suppress(UserError):  # one that is not there is told where the run begins
                 start = find_start(self.adapter)
@@ -196,7 +200,7 @@ def parse_recipe(given: Mapping[str, Any], source: Source, folder: Path, *, scal
         raise UsageError(f"{source.where('architecture')}: [architecture] must be a table.")
     learner = _learner(given, source, seed, architecture is not None)
     factor = _scale(given, source) * (1.0 if scale is None else scale)
-    stages = _stages(given.get("stage"), source, factor)
+    stages = _stages(given.get("stage"), source, factor, folder)
     tasks = _tasks(given.get("tasks"), source, folder)
     suite = given.get("suite")
     if suite is not None and not isinstance(suite, str):
@@ -320,7 +324,7 @@ def _learner(given: Mapping[str, Any], source: Source, seed: int, nothing: bool)
     return fill(LearnerSettings, {**defaults, **table}, source, method)
 
 
-def _stages(given: Any, source: Source, scale: float) -> tuple[StagePlan, ...]:
+def _stages(given: Any, source: Source, scale: float, folder: Path) -> tuple[StagePlan, ...]:
     if not isinstance(given, list) or not given or not all(isinstance(table, dict) for table in given):
         raise UsageError(f"{source.name} has no stages: a recipe needs at least one [[stage]] table.")
     found: list[StagePlan] = []
@@ -355,11 +359,21 @@ def _stages(given: Any, source: Source, scale: float) -> tuple[StagePlan, ...]:
             raise
         except UserError as error:
             raise UsageError(f"{source.where('stage', index)}: {error}") from None
+        _check_sources(getattr(settings, "sources", ()), found, source.where("stage", index, "sources"))
+        settings = renamed(settings, lambda file: str(_beside(file, folder)))
         steps = getattr(settings, "steps", None)
         if isinstance(steps, int) and steps > 0 and scale != 1.0:
             settings = dataclasses.replace(settings, steps=max(1, round(steps * scale)))
         found.append(StagePlan(name, kind, settings, start))
     return tuple(found)
+
+
+def _check_sources(names: Sequence[str], before: Sequence[StagePlan], where: str) -> None:
+    """Raises UsageError for a source that is neither a file of yours nor written by a stage before."""
+    known = [*FROM_TASKS, IDENTITY, *(stage.name for stage in before if stage.kind in WRITERS)]
+    for name in names:
+        if not is_file(name) and name not in known:
+            raise UsageError(f"{where}: no stage before this one writes `{name}`; {nearest(name, known)}")
 
 
 def _tasks(given: Any, source: Source, folder: Path) -> tuple[TaskPlan, ...]:

@@ -17,6 +17,7 @@ from clearseek.training.preflight import Preflight, preflight
 from clearseek.training.recipe import Recipe
 from clearseek.training.runfolder import Outcome
 from clearseek.training.sitting import Run
+from clearseek.training.stage_checks import check_stages
 from clearseek.training.workbench import open_bench
 
 __all__ = ["Outcome", "train"]
@@ -58,4 +59,5 @@ def look_ahead(recipe: Recipe, folder: Path, screen: Screen, limits: Limits, rat
 
     with tempfile.TemporaryDirectory() as place:
         bench = open_bench(recipe, Path(place), Meter(lambda draft: None, machine=rates), screen.tell)
+        check_stages(recipe, bench.workshop.tasks)
         return preflight(recipe, bench, limits, rates, folder)

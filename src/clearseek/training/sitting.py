@@ -31,11 +31,12 @@ from clearseek.training.guard import Guard, Interrupted, WatchedLearner
 from clearseek.training.learner import NotFinite
 from clearseek.training.live import Screen, View
 from clearseek.training.preflight import Preflight, preflight
-from clearseek.training.recipe import KINDS, Recipe, StagePlan, write_recipe
+from clearseek.training.recipe import KINDS, Recipe, StagePlan
 from clearseek.training.run_evaluations import ask_learner, ask_served, keep, row_of
 from clearseek.training.runfolder import Lines, Notes, Outcome, Status
 from clearseek.training.stage import Stage, StageState, StepReport
-from clearseek.training.workbench import Bench, arithmetic, carried, data_notes, open_bench, starting_weights
+from clearseek.training.stage_checks import check_stages
+from clearseek.training.workbench import Bench, arithmetic, data_notes, open_bench, settled, starting_weights
 
 REPORT_SECONDS = 20.0
 """report.html is written again after so many seconds, and after every evaluation."""
@@ -119,8 +120,8 @@ class Run:
         from clearseek.receipts import gather
 
         with self.span("setup", "setup"), self.guard.interruptible():
-            resolved = write_recipe(carried(self.recipe, self.folder), _HEAD)
-            write_aside(self.folder / runfolder.RECIPE, resolved.encode())
+            check_stages(self.recipe, self.bench.workshop.tasks)
+            self.recipe = settled(self.recipe, self.folder)
             prices = {
                 name: getattr(self.rates, name).as_json()
                 for name in ("machine_usd_per_hour", "electricity_usd_per_kwh")
@@ -489,7 +490,3 @@ def snapshot(stage: Stage) -> StageState:
 
 def _bytes(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-_HEAD = """The resolved recipe of this run: every value written out, the derived ones too.
-`clearseek train` reads it as it reads any recipe."""

@@ -30,8 +30,10 @@ from clearseek.tasks.task import Problem, Task
 from clearseek.training import checkpoint
 from clearseek.training.chat_format import chat_format_of
 from clearseek.training.learner import Learner, open_learner
-from clearseek.training.recipe import FILES, Recipe, StagePlan
+from clearseek.training.recipe import FILES, Recipe, StagePlan, write_recipe
+from clearseek.training.runfolder import RECIPE
 from clearseek.training.stage import Workshop, seed_of
+from clearseek.training.stage_files import carry, files_of, renamed
 from clearseek.training.start import Start, begin_as, carry_start, find_start
 from clearseek.training.tables import nearest
 
@@ -40,6 +42,8 @@ SUITE_TEST = 200
 `clearseek eval` asks."""
 REFERENCES = 8
 """Reference answers of each task that its verifier must accept before anything is trained."""
+_HEAD = """The resolved recipe of this run: every value written out, the derived ones too.
+`clearseek train` reads it as it reads any recipe."""
 
 
 @dataclass(frozen=True)
@@ -211,12 +215,24 @@ def data_notes(recipe: Recipe, bench: Bench) -> list[dict[str, Any]]:
             **({"license": str(licence)} if licence else {}),
             "distribution": files,
         })  # fmt: skip
+    own = {name: plan.name for plan in reversed(recipe.stages) for name in files_of(plan.settings)}
+    for name, stage in own.items():
+        file = Path(name)
+        found.append({
+            "name": file.name,
+            "description": f"A file of one's own, read by the stage {stage}.",
+            "distribution": [_noted(file, file.read_bytes(), folder, "application/jsonl")],
+        })  # fmt: skip
     return found
 
 
 def _written(file: Path, content: Any, folder: Path, encoding: str) -> dict[str, Any]:
     data = json.dumps(_json(content), indent=1, sort_keys=True, ensure_ascii=False).encode()
     write_aside(file, data)
+    return _noted(file, data, folder, encoding)
+
+
+def _noted(file: Path, data: bytes, folder: Path, encoding: str) -> dict[str, Any]:
     return {
         "name": file.name,
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -257,8 +273,8 @@ def arithmetic(learner: Learner) -> dict[str, Any]:
 
 
 def carried(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with its tasks' files, and the adapter it begins from, copied into the run folder and named from
-    there: a run stands on its own."""
+    """The recipe with its tasks' and its stages' files, and the adapter it begins from, copied into the run folder and
+    named from there: a run stands on its own."""
     tasks = []
     start = find_start(recipe.adapter)
     adapter = carry_start(start, folder) if start is not None else None
@@ -267,11 +283,20 @@ def carried(recipe: Recipe, folder: Path) -> Recipe:
         for key in FILES:
             name = getattr(spec, key, None)
             if name and Path(name).is_file():
-                target = folder / "tasks" / Path(name).name
-                target.parent.mkdir(exist_ok=True)
-                if Path(name).resolve() != target.resolve():
-                    write_aside(target, Path(name).read_bytes())
-                changed: Any = {key: f"tasks/{target.name}"}
+                changed: Any = {key: carry(Path(name), folder, "tasks")}
                 spec = dataclasses.replace(spec, **changed)
         tasks.append(dataclasses.replace(plan, spec=spec))
-    return dataclasses.replace(recipe, tasks=tuple(tasks), adapter=adapter)
+    stages = _renamed(recipe.stages, lambda name: carry(Path(name), folder, "files"))
+    return dataclasses.replace(recipe, tasks=tuple(tasks), stages=stages, adapter=adapter)
+
+
+def settled(recipe: Recipe, folder: Path) -> Recipe:
+    """Write the resolved recipe into the run folder, with its files beside it; the recipe to go by from here on, whose
+    stages read those: what is changed outside the folder meanwhile does not count."""
+    own = carried(recipe, folder)
+    write_aside(folder / RECIPE, write_recipe(own, _HEAD).encode())
+    return dataclasses.replace(recipe, stages=_renamed(own.stages, lambda name: str(folder / name)))
+
+
+def _renamed(stages: tuple[StagePlan, ...], name_of: Callable[[str], str]) -> tuple[StagePlan, ...]:
+    return tuple(dataclasses.replace(plan, settings=renamed(plan.settings, name_of)) for plan in stages)

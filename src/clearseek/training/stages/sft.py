@@ -80,14 +80,17 @@ def open_stage(settings: SftSettings, workshop: Workshop) -> SftStage:
     endless = any(name in FROM_TASKS for name in settings.sources)
     if endless and not workshop.tasks:
         raise UserError(f"The stage {settings.name} is to learn from worked solutions, and the run has no tasks.")
+    check_steps(settings)
     steps = settings.steps
     if not steps:
-        if endless:
-            raise UserError(
-                f"The stage {settings.name} learns from worked solutions, which never end: say its `steps`."
-            )
         steps = max(1, round(settings.epochs * sum(map(len, traces.values())) / settings.examples))
     return SftStage(settings, workshop, traces, steps)
+
+
+def check_steps(settings: SftSettings) -> None:
+    """Raises UserError for a stage of which nobody can say when it ends."""
+    if not settings.steps and any(name in FROM_TASKS for name in settings.sources):
+        raise UserError(f"The stage {settings.name} learns from worked solutions, which never end: say its `steps`.")
 
 
 class SftStage:
