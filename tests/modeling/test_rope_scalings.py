@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from clearseek.modeling import first_calls  # noqa: E402
 from clearseek.modeling.config import RopeConfig, rope_from_hf  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.rope import (  # noqa: E402
@@ -93,3 +96,25 @@ def test_a_stretch_without_what_it_needs_is_told() -> None:
     rope = RopeConfig(kind="llama3", factor=4.0, original_max_positions=8192, high_freq_factor=1.0)
     with pytest.raises(ModelingError, match="high_freq_factor above"):
         inverse_frequencies(rope, 64)
+
+
+def test_torchs_functions_are_first_called_by_one_thread_on_one_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are made on the meta device, where nothing is computed: a first call there would be none."""
+    called: list[tuple[str, str, int]] = []
+
+    def watched(name: str, function: Any) -> Any:
+        def call(x: torch.Tensor) -> Any:
+            called.append((name, str(x.dtype), x.numel() if x.device.type == "cpu" else 0))
+            return function(x)
+
+        return call
+
+    for name in first_calls.NAMES:
+        monkeypatch.setattr(torch, name, watched(name, getattr(torch, name)))
+    first_calls.make_first_calls.cache_clear()
+    with torch.device("meta"):
+        Rope(RopeConfig(), 8)
+    assert set(called) == {(name, f"torch.{kind}", 1) for name in first_calls.NAMES for kind in ("float32", "float64")}
+    before = len(called)
+    Rope(RopeConfig(), 8)
+    assert len(called) == before

@@ -146,21 +146,6 @@ def test_every_weight_in_two_lanes_with_bfloat16(two_threads: None) -> None:
     assert split[0].grad_norm == pytest.approx(whole[0].grad_norm, rel=2e-2)
 
 
-def test_the_first_passes_in_lanes_are_done_for_nothing(two_threads: None) -> None:
-    learner = open_learner(tiny(), LearnerSettings(method="lora", rank=4, dtype="float32"))
-    weights_A = torch.full((M,), 1.0 / M)
-    scored: list[int] = []
-
-    def loss(scores: Scored) -> LossSum:
-        scored.append(len(scores.place_M))
-        return sft_loss(scores, weights_A)
-
-    learner.update(GROUPS, loss, 0.01)
-    assert sum(scored) == 2 * M
-    learner.update(GROUPS, loss, 0.01)
-    assert sum(scored) == 3 * M
-
-
 def test_gradients_too_large_to_have_twice_learn_in_one_lane(
     two_threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from clearseek.modeling.config import RopeConfig
 from clearseek.modeling.errors import ModelingError
+from clearseek.modeling.first_calls import make_first_calls
 
 
 def inverse_frequencies(rope: RopeConfig, head_dim: int) -> Tensor:
@@ -91,6 +92,7 @@ class Rope:
     computed, not learned."""
 
     def __init__(self, rope: RopeConfig, head_dim: int) -> None:
+        make_first_calls()  # angles are what lanes compute first, and at once
         self.frequencies_F = inverse_frequencies(rope, head_dim)
         self.scale = attention_factor(rope)
 

@@ -173,7 +173,6 @@ class Learner:
         )
         self.updates = 0
         """Optimizer steps done so far."""
-        self._warm = False
 
     @property
     def rollout_dtype(self) -> torch.dtype | None:
@@ -195,7 +194,6 @@ class Learner:
         if not math.isfinite(lr) or lr < 0:
             raise ModelingError(f"A learning rate is a number that is not negative; got {lr}.")
         check_groups(groups, self.model.config.vocab_size, self.model.config.max_positions)
-        self._warm_lanes(groups, loss, temperature)
         started = time.perf_counter()
         self.trainer.refresh()
         self._clear()
@@ -226,25 +224,6 @@ class Learner:
         self._clear()
         seconds = time.perf_counter() - started
         return UpdateReport(total, parts, norm, tokens, every, count, seconds)
-
-    def _warm_lanes(self, groups: Sequence[Group], loss: Loss, temperature: float) -> None:
-        """The first passes of a process in several lanes, for nothing.
-
-        They do not always give the bits that later ones give: on a CPU with AMX 7 of 24 replays of a run's first steps
-        differed, and none of 24 after this (a run's pre-flight does the same for its own). Why is not known.
-        """
-        if self._warm:
-            return
-        self._warm = True
-        self.trainer.refresh()
-        lanes = self._lanes(groups)
-        if len(lanes) > 1:
-            every = sum(group.scored for group in groups)
-            try:
-                side_by_side([partial(self._pass, lane, some, loss, temperature, every) for lane, _, some in lanes])
-            except NotFinite:
-                pass  # the update itself will say so
-            self._clear()
 
     def _lanes(self, groups: Sequence[Group]) -> list[tuple[Trainer, Found, list[list[Piece]]]]:
         """Who computes what: trainers, where the gradients of all but the first are kept, and micro-batches."""
