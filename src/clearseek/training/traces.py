@@ -39,7 +39,7 @@ def write_traces(file: Path, traces: Iterable[Trace]) -> int:
 
 
 def read_traces(file: Path) -> Iterator[Trace]:
-    """In the order of the file. UserError names the line that is no trace."""
+    """In the order of the file; `thinking` may be left out. UserError names the line that is no trace."""
     names = set(Trace.__dataclass_fields__)
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
@@ -47,10 +47,15 @@ def read_traces(file: Path) -> Iterator[Trace]:
                 if len(line) > MAX_LINE:
                     raise ValueError("longer than 1 MiB")
                 values = json.loads(line)
-                unknown = set(values) - names
-                if unknown:
-                    raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
-                trace = Trace(**values)
+                if not isinstance(values, dict):
+                    raise ValueError("it is not an object in braces")
+                for name in values:
+                    if name not in names:
+                        raise ValueError(f"it has a key `{name}`, where `prompt`, `thinking` and `answer` are known")
+                for name in ("prompt", "answer"):
+                    if name not in values:
+                        raise ValueError(f"it has no `{name}`")
+                trace = Trace(**{"thinking": None, **values})
                 thinking = trace.thinking
                 if not isinstance(trace.prompt, str) or not isinstance(trace.answer, str):
                     raise ValueError("`prompt` and `answer` are texts")
@@ -58,6 +63,8 @@ def read_traces(file: Path) -> Iterator[Trace]:
                     raise ValueError("`thinking` is a text or null")
                 if not isinstance(trace.cut, bool):
                     raise ValueError("`cut` is true or false")
-            except (ValueError, TypeError) as error:
+            except json.JSONDecodeError:
+                raise UserError(f"{file}, line {number}, is no worked example: it is not JSON.") from None
+            except ValueError as error:
                 raise UserError(f"{file}, line {number}, is no worked example: {error}.") from None
             yield trace
