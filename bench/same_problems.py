@@ -1,6 +1,6 @@
 """Whether reinforcement learning learns at all: the same problems in every step, and others beside them.
 
-    python bench/same_problems.py recipes/r1-reasoning.toml [--stage reasoning] [--problems 12] [--steps 6] [--lr 1e-4]
+    python bench/same_problems.py recipes/two-ways-reasoning.toml [--problems 12] [--steps 6] [--lr 1e-4]
 
 Problems of the stage's tasks are asked until enough of them have groups that are partly right. Half of those are asked
 in every step, with fresh samples, and learned from; the others are only asked, before and after, with the same seeds.
@@ -47,7 +47,7 @@ class SameProblems(GrpoStage):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--stage", default="reasoning")
+    parser.add_argument("--stage", default="reasoning", help="its name in the recipe")
     parser.add_argument("--problems", type=int, default=12)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--lr", type=float, default=1e-4)
