@@ -161,7 +161,7 @@ def test_some_everyday_answers_get_a_thought_and_a_stage_may_be_only_those(shop:
 def test_settings_that_make_no_sense_and_files_that_are_none_are_told(shop: Workshop, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least 1"):
         RejectSettings(samples=0)
-    with pytest.raises(UserError, match="asks for the task gone; the run has own"):
+    with pytest.raises(UserError, match="asks for the task gone; there are own"):
         open_stage(replace(SETTINGS, tasks=("gone",)), shop)
     (tmp_path / "p.jsonl").write_text('{"prompt": "Hi"}\n{"promt": "Hi"}\n')
     with pytest.raises(UserError, match="line 2, holds no `prompt`"):

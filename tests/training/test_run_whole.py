@@ -383,8 +383,9 @@ def test_looking_ahead_writes_nothing(recipe_file: Path, tmp_path: Path) -> None
     assert any("Forecast" in line for line in seen.words())
 
 
-def test_files_of_ones_own_are_carried_into_the_run(base: Path, tmp_path: Path) -> None:
-    """One is changed while the run is under way, both are gone afterwards, and the run replays all the same."""
+@pytest.mark.parametrize("cut", [False, True], ids=["at once", "in two sittings"])
+def test_files_of_ones_own_are_carried_into_the_run(base: Path, tmp_path: Path, cut: bool) -> None:
+    """One is changed while a sitting is under way, both are gone afterwards, and the run replays all the same."""
     lines = [{"prompt": f"{n}+1=", "thinking": "so", "answer": "1"} for n in range(8)]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / "a").mkdir()
@@ -394,14 +395,26 @@ def test_files_of_ones_own_are_carried_into_the_run(base: Path, tmp_path: Path) 
     stage = '[[stage]]\nkind = "sft"\nname = "{}"\nsteps = 2\nexamples = 3\nsources = ["{}"]\n'
     recipe = write_recipe_file(tmp_path, base, stage.format("one", "mine.jsonl") + stage.format("two", "a/mine.jsonl"))
 
+    class Crash(Exception):
+        pass
+
+    class Crashing(Screen):
+        def tell(self, text: str) -> None:
+            if text.startswith("Stage two"):
+                raise Crash
+
     class Meddling(Screen):
         def tell(self, text: str) -> None:
-            if text.startswith("Stage one"):
+            if text.startswith("Going on" if cut else "Stage one"):
                 outside[1].write_text(lines[0]["answer"])
 
-    done = train(read_recipe(recipe), tmp_path / "run", Meddling(quiet=True))
+    if cut:
+        with pytest.raises(Crash):
+            train(read_recipe(recipe), tmp_path / "run", Crashing(quiet=True))
+    done = train(read_recipe(recipe), tmp_path / "run", Meddling(quiet=True), resume=cut)
     assert isinstance(done, Outcome)
     assert done.ended == "completed"
+    assert outside[1].read_text() == "1"
     for file in outside:
         file.unlink()
     carried = sorted(path.read_text() for path in (tmp_path / "run" / "files").iterdir())

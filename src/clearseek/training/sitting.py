@@ -31,7 +31,7 @@ from clearseek.training.guard import Guard, Interrupted, WatchedLearner
 from clearseek.training.learner import NotFinite
 from clearseek.training.live import Screen, View
 from clearseek.training.preflight import Preflight, preflight
-from clearseek.training.recipe import KINDS, Recipe, StagePlan
+from clearseek.training.recipe import KINDS, Recipe, StagePlan, read_recipe
 from clearseek.training.run_evaluations import ask_learner, ask_served, keep, row_of
 from clearseek.training.runfolder import Lines, Notes, Outcome, Status
 from clearseek.training.stage import Stage, StageState, StepReport
@@ -147,7 +147,8 @@ class Run:
         self.save(milestone=True)
 
     def go_on(self) -> None:
-        """Put everything back to where the last whole checkpoint was."""
+        """Put everything back to where the last whole checkpoint was. Stages read the files that the run carries."""
+        self.recipe = replace(self.recipe, stages=read_recipe(self.folder).stages)
         found, said = checkpoint.load_latest(self.checkpoints)
         for sentence in said:
             self.screen.tell(sentence)

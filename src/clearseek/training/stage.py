@@ -15,12 +15,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
+from clearseek.errors import UserError
 from clearseek.ledger.meter import Meter
 from clearseek.tasks.task import Task
+from clearseek.training.tables import nearest
 
 if TYPE_CHECKING:
     from clearseek.training.chat_format import ChatFormat
     from clearseek.training.learner import Learner
+
+
+def check_asked(stage: str, wanted: Sequence[str], tasks: Sequence[Task]) -> None:
+    """Raises UserError, with the nearest name, for a task that a stage asks for and the run does not have."""
+    names = [task.name for task in tasks]
+    for name in wanted:
+        if name not in names:
+            raise UserError(f"The stage {stage} asks for the task {name}; {nearest(name, names)}")
 
 
 def seed_of(*parts: int | str) -> int:

@@ -6,26 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clearseek.errors import UserError
 from clearseek.hub.store import Store
 from clearseek.settings import home
 from clearseek.tasks.task import Task
 from clearseek.training.examples import FROM_TASKS, check_solved, load_source
 from clearseek.training.recipe import Recipe
+from clearseek.training.stage import check_asked
 from clearseek.training.stage_files import is_file
 from clearseek.training.stages.reject import read_prompts
 from clearseek.training.stages.sft import check_steps
-from clearseek.training.tables import nearest
 
 
 def check_stages(recipe: Recipe, tasks: Sequence[Task]) -> None:
     """Raises UserError for a stage that asks for a task, a file, a teacher or worked solutions that are not there."""
-    names = [task.name for task in tasks]
     for plan in recipe.stages:
         settings: Any = plan.settings
-        for name in getattr(settings, "tasks", ()):
-            if name not in names:
-                raise UserError(f"The stage {plan.name} asks for the task {name}; {nearest(name, names)}")
+        check_asked(plan.name, getattr(settings, "tasks", ()), tasks)
         if plan.kind == "sft":
             check_steps(settings)
         for source in getattr(settings, "sources", ()):

@@ -18,7 +18,7 @@ from clearseek.errors import UserError
 from clearseek.training.answer_engine import Books, RemoteAnswerer, ServedAnswerer
 from clearseek.training.evaluate import Answered, Answerer, Ask
 from clearseek.training.evaluation import Conditions
-from clearseek.training.stage import StageState, StepReport, Workshop, seed_of
+from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
 from clearseek.training.stages.reject import Pick, choose
 from clearseek.training.traces import Trace, write_traces
 from clearseek.training.workbench import some
@@ -70,9 +70,7 @@ class DistillSettings:
 
 def open_stage(settings: DistillSettings, workshop: Workshop) -> DistillStage:
     """Raises UserError for a task that the run does not have, or a teacher that is not there."""
-    names = [task.name for task in workshop.tasks]
-    if unknown := sorted(set(settings.tasks) - set(names)):
-        raise UserError(f"The stage {settings.name} asks for the task {unknown[0]}; the run has {', '.join(names)}.")
+    check_asked(settings.name, settings.tasks, workshop.tasks)
     return DistillStage(settings, workshop, _teacher(settings, workshop))
 
 

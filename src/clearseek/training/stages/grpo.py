@@ -36,7 +36,7 @@ from clearseek.training.rewards import Graded, RewardRule, grade, teaches
 from clearseek.training.rollout import rollout
 from clearseek.training.rows import Sample, Sampling
 from clearseek.training.schedule import learning_rate
-from clearseek.training.stage import StageState, StepReport, Workshop, seed_of
+from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
 from clearseek.training.stages.grpo_settings import GrpoSettings
 from clearseek.training.watch import AGAIN, START, warnings_of
 
@@ -48,14 +48,9 @@ SAMPLES = 4
 
 def open_stage(settings: GrpoSettings, workshop: Workshop) -> GrpoStage:
     """Raises UserError for a task the run does not have."""
-    names = [task.name for task in workshop.tasks]
-    unknown = sorted(set(settings.tasks) - set(names))
-    if unknown or not names:
-        raise UserError(
-            f"The stage {settings.name} asks for the task {unknown[0]}; the run has {', '.join(names)}."
-            if unknown
-            else f"The stage {settings.name} needs tasks to check answers with, and the run has none."
-        )
+    if not workshop.tasks:
+        raise UserError(f"The stage {settings.name} needs tasks to check answers with, and the run has none.")
+    check_asked(settings.name, settings.tasks, workshop.tasks)
     return GrpoStage(settings, workshop)
 
 

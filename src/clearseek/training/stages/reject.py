@@ -32,7 +32,7 @@ from clearseek.training.flops import rollout_flops, sizes_of
 from clearseek.training.packing import Group
 from clearseek.training.rollout import rollout
 from clearseek.training.rows import Sample, Sampling
-from clearseek.training.stage import StageState, StepReport, Workshop, seed_of
+from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
 from clearseek.training.traces import Trace
 from clearseek.training.workbench import some
 
@@ -107,9 +107,7 @@ class RejectSettings:
 
 def open_stage(settings: RejectSettings, workshop: Workshop) -> RejectStage:
     """Raises UserError for a task that the run does not have, or a file of prompts that is none."""
-    names = [task.name for task in workshop.tasks]
-    if unknown := sorted(set(settings.tasks) - set(names)):
-        raise UserError(f"The stage {settings.name} asks for the task {unknown[0]}; the run has {', '.join(names)}.")
+    check_asked(settings.name, settings.tasks, workshop.tasks)
     general = read_prompts(settings.general_file) if settings.general else []
     if settings.general > len(general):
         raise UserError(
