@@ -147,3 +147,44 @@ def test_settings_that_are_wrong_are_told_once(tmp_path: Path) -> None:
     done = clearseek("serve", home=tmp_path)
     assert done.returncode == 2
     assert "unknown key `prot`; did you mean `port`?" in done.stderr
+
+
+def test_an_argument_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+    command = [sys.executable.encode(), b"-m", b"clearseek.cli.main"]
+    for args in ([b"chat", b"caf\xe9?"], [b"chat", b"--system", b"\xff", b"hi"], [b"models", b"show", b"\xe9t\xe9"]):
+        done = subprocess.run(command + args, capture_output=True, env=environment(tmp_path), check=False)
+        said = done.stderr.decode()
+        assert done.returncode == 2
+        assert "is not UTF-8 text" in said
+        assert said.count("\n") == 1
+
+
+def test_a_file_whose_name_is_no_text_can_be_named(tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/m\xe9.gguf"
+    Path(os.fsdecode(odd)).write_bytes(b"")
+    command = [sys.executable.encode(), b"-m", b"clearseek.cli.main", b"models", b"show", odd]
+    done = subprocess.run(command, capture_output=True, env=environment(tmp_path), check=False)
+    assert b"it is empty" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    for args in (["audit"], ["audit", "--json"], ["models", "list"], ["doctor"], ["--help"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "clearseek.cli.main", *args],
+                stdout=full, stderr=subprocess.PIPE, text=True, env=environment(tmp_path), check=False,
+            )  # fmt: skip
+        assert done.returncode == 1, args
+        assert done.stderr == "The disk that is written to is full: make room there and try again.\n", args
+
+
+def test_signs_that_a_terminal_does_not_have_become_question_marks(tmp_path: Path) -> None:
+    env = environment(tmp_path) | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    claim = tmp_path / "claim.toml"
+    claim.write_text('title = "Kosten – 10 €"\ndate = "2026-01-01"\nscope = "final-run"\n', "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "clearseek.cli.main", "audit", str(claim)], capture_output=True, env=env, check=False
+    )
+    assert b"Traceback" not in done.stderr
+    assert b"UnicodeEncodeError" not in done.stderr

@@ -72,6 +72,7 @@ def test_import_list_show_export_verify_rm(tiny: Path, tmp_path: Path) -> None:
 def test_json_is_one_document_and_nothing_else(tiny: Path, tmp_path: Path) -> None:
     imported = document("import", tiny)
     assert imported["name"] == "tiny"
+    assert imported.pop("notes") == []
     listed = document("list")
     assert listed["installed"] == [imported]
     assert listed["pullable"][0]["name"] == default_model()

@@ -18,11 +18,15 @@ import aiohttp
 import numpy as np
 import psutil
 import pytest
+from hub.tiny_gguf import write_tiny
 
+from clearseek.hub.chat_template import ChatTemplate
 from clearseek.hub.store import Model
+from clearseek.inference.completion import Completion
 from clearseek.inference.engine import Delta, Event, Finished, Progress, Request, Sampling, Thinking, ToolCall
 from clearseek.inference.errors import BadRequest, ContextOverflow, EngineCrashed, EngineUnavailable
 from clearseek.inference.llamacpp import LlamaCppEngine
+from clearseek.inference.style import NATIVE
 
 pytestmark = pytest.mark.slow  # the real model
 
@@ -336,3 +340,48 @@ async def test_cancelling_one_leaves_the_others_as_they_would_have_been(engine: 
     await asyncio.sleep(0.3)
     doomed.cancel()
     assert [text(events) for events in await asyncio.gather(*together)] == alone
+
+
+MODE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if enable_thinking %}{{ '<|im_start|>system\\n' + 'Reasoning mode on. ' * 9 + '<|im_end|>\\n' }}{% endif %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}ENDING{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("ending", "on", "off"),
+    [
+        ("", "<think>\n", ""),
+        ("{% if thinking %}<think>{% else %}</think>{% endif %}", "<think>", "</think>"),
+        ("{% if thinking %}{{ '<think>\\n' }}{% endif %}", "<think>\n", ""),
+        ("{% if not thinking %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}", "<think>\n", "<think>\n\n</think>\n\n"),
+    ],
+)
+async def test_a_template_s_own_switch_decides_how_a_prompt_ends(
+    engine: LlamaCppEngine, ending: str, on: str, off: str
+) -> None:
+    engine.template = ChatTemplate(MODE.replace("ENDING", ending), control_tokens=engine.header.control_tokens)
+    engine.style = NATIVE
+    completion = Completion(await engine.start(), engine.plan.context)
+    for thinking, opening in ((Thinking(), on), (OFF, off)):
+        prompt, _, _ = await engine._prompt(completion, ask("hi", thinking=thinking))
+        assert "".join(prompt).endswith("<|im_start|>assistant\n" + opening)
+        assert ("Reasoning mode on" in "".join(prompt)) == thinking.enabled
+    few = end(await collect(engine, ask("hi", thinking=OFF, max_tokens=3))).usage.prompt_tokens
+    many = end(await collect(engine, ask("hi", thinking=Thinking(budget=3), max_tokens=6))).usage.prompt_tokens
+    assert few + 20 < many
+
+
+async def test_a_model_without_turn_markers_stops_where_the_next_turn_would_begin(engine: LlamaCppEngine) -> None:
+    engine.template = ChatTemplate(None, control_tokens=("<s>",))
+    assert engine.template.stops
+    events = await collect(engine, ask("What is the capital of France?", thinking=OFF, max_tokens=120))
+    assert "User:" not in text(events)
+    assert text(events).strip()
+
+
+async def test_a_template_that_cannot_run_is_told_when_its_model_is_opened(real_model: Model, tmp_path: Path) -> None:
+    file = write_tiny(tmp_path / "bad.gguf", template="{% for m in messages %}{{ m.content }")
+    with pytest.raises(EngineUnavailable, match="cannot be chatted with"):
+        LlamaCppEngine(replace(real_model, name="bad", path=file))

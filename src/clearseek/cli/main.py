@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
 import sys
 import traceback
@@ -11,7 +14,7 @@ import typer
 
 from clearseek import __version__
 from clearseek.cli import audit, bench, chat, doctor, eval, keys, ledger, models, receipt, serve, train
-from clearseek.errors import UserError
+from clearseek.errors import UsageError, UserError
 
 app = typer.Typer(
     name="clearseek",
@@ -62,7 +65,10 @@ def run(args: list[str]) -> int:
     own = args[: args.index("--")] if "--" in args else args
     debug = "--debug" in own or os.environ.get("CLEARSEEK_DEBUG", "") not in ("", "0")
     args = [arg for arg in own if arg != "--debug"] + args[len(own) :]
+    _say_what_can_be_said()
     try:
+        if (bad := _no_text(args)) is not None:
+            raise UsageError(f"`{bad}` is not UTF-8 text, nor the name of a file here; type it again.")
         code: Any = app(args, prog_name="clearseek", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -76,12 +82,39 @@ def run(args: list[str]) -> int:
     except SystemExit as exit_:  # rich leaves like this when the reader of a pipe has gone
         _drop_stdout()
         return exit_.code if isinstance(exit_.code, int) else 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return _fault(error, debug)
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        _drop_stdout()
+        where = f" ({error.filename})" if error.filename else ""
+        return _tell(f"The disk that is written to is full{where}: make room there and try again.", 1, debug)
     except Exception as error:
         # typer's own usage errors; told apart by shape, because typer moved their class between its versions
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _tell_usage(error)
-        hint = "" if debug else " This is a fault in ClearSeek: add --debug to see where."
-        return _tell(f"{type(error).__name__}: {error}".rstrip(".: ") + "." + hint, 1, debug)
+        return _fault(error, debug)
+
+
+def _say_what_can_be_said() -> None:
+    """A terminal that has no sign for a character shows `?` for it: an answer must not end there."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _no_text(args: list[str]) -> str | None:
+    """The first argument that is neither UTF-8 nor the path of something that is there, made fit to be shown."""
+    for arg in args:
+        values = [arg, arg.partition("=")[2]] if arg.startswith("--") else [arg]
+        if any("\udc80" <= sign <= "\udcff" for sign in arg) and not any(map(os.path.lexists, values)):
+            return os.fsencode(arg).decode("utf-8", "replace")
+    return None
+
+
+def _fault(error: Exception, debug: bool) -> int:
+    hint = "" if debug else " This is a fault in ClearSeek: add --debug to see where."
+    return _tell(f"{type(error).__name__}: {error}".rstrip(".: ") + "." + hint, 1, debug)
 
 
 def _tell(sentence: str, code: int, debug: bool) -> int:

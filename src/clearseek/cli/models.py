@@ -135,13 +135,19 @@ def import_model(
     as_json: Json = False,
 ) -> None:
     """Take a GGUF file of your own into the store (by hard link where the disk allows it, else by copy)."""
+    from clearseek.hub.gguf_file import read_header
+    from clearseek.hub.importable import check_importable
+
     store = _store()
     with progress_bar() as progress:
         model = store.import_file(file, name, progress=progress)
+    notes = check_importable(read_header(model.path), file)
     if as_json:
-        _print_json(_model_json(model))
+        _print_json({**_model_json(model), "notes": notes})
     else:
         _say(f"{model.name} is ready: {_size(model.bytes)}, {model.architecture}, {model.quant}")
+        for note in notes:
+            _say(note)
 
 
 @app.command()

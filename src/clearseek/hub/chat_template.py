@@ -8,14 +8,14 @@ untrusted, and whoever tokenises must read it as ordinary characters.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clearseek.hub.errors import BadTemplate
+from clearseek.hub.errors import BadTemplate, TemplateTooLong
+from clearseek.hub.template_dialect import MARK, Dialect, alternating, dialect_of, fold_system
 from clearseek.hub.template_sandbox import compile_template
 
 CHATML = (
@@ -24,7 +24,17 @@ CHATML = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-"""What a model without a template of its own gets."""
+"""What a model without a template of its own gets that has ChatML's turn markers."""
+PLAIN = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] + '\\n\\n' }}"
+    "{% elif message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + '\\n' }}"
+    "{% else %}{{ 'User: ' + message['content'] + '\\n' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+"""What one gets that has no turn markers either, as base models are: markers spelt out would be text to it."""
+PLAIN_STOPS = ("\nUser:", "\nAssistant:")
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
@@ -41,26 +51,35 @@ class ChatTemplate:
     """One model's template, compiled.
 
     `supports_tools`: it shows the tools it is given. `supports_system`: it shows a system message (where it does
-    not, `render` puts the system text in front of the first user message). `opens_thinking`: its generation prompt
-    already ends with `<think>`. `uses_thinking`: it knows of `<think>` at all.
+    not, `render` puts the system text in front of the first user message). `shows_question`: what a user says is in
+    the prompt. `opens_thinking`: its generation prompt already ends with `<think>`. `uses_thinking`: it knows of
+    `<think>` at all. `switches_thinking`: it renders otherwise when thinking is off. `stops`: texts at which an answer
+    is over, where no token says so.
     """
 
     def __init__(
         self, source: str | None, *, bos_token: str = "", eos_token: str = "", control_tokens: Sequence[str] = ()
     ) -> None:
         """Raises BadTemplate where the source is not a template that can run."""
-        self.source = CHATML if source is None else source
+        own = source if source is not None and source.strip() else None
+        marked = not control_tokens or "<|im_start|>" in control_tokens
+        self.source = own or (CHATML if marked else PLAIN)
+        self.stops = PLAIN_STOPS if self.source is PLAIN else ()
         self.bos_token, self.eos_token = bos_token, eos_token
         self._template = compile_template(self.source)
         self._dangerous = _Dangerous(control_tokens)
-        self._wants_argument_objects = bool(re.search(r"arguments\s*\|\s*tojson", self.source))
-        user = {"role": "user", "content": "q"}
-        prompt = self._run([user], None, True, None)
+        self._dialect = Dialect()
+        self._dialect = dialect_of(lambda messages: self._run(messages, None, True, None))
+        user = {"role": "user", "content": MARK + "q"}
+        prompt = self._rendered([user], None, True, None)
+        self.shows_question = user["content"] in prompt
         self.uses_thinking = THINK_OPEN in self.source
         self.opens_thinking = prompt.rstrip().endswith(THINK_OPEN)
-        self.supports_system = "probe7f3" in self._try([{"role": "system", "content": "probe7f3"}, user], None)
-        tool = {"type": "function", "function": {"name": "probe7f3", "description": "", "parameters": {}}}
-        self.supports_tools = "tools" in self.source and "probe7f3" in self._try([user], [tool])
+        user = {"role": "user", "content": "q"}
+        self.supports_system = MARK in self._try([{"role": "system", "content": MARK}, user], None)
+        tool = {"type": "function", "function": {"name": MARK, "description": "", "parameters": {}}}
+        self.supports_tools = "tools" in self.source and MARK in self._try([user], [tool])
+        self.switches_thinking = self._try([user], None, True) != self._try([user], None, False)
 
     def render(
         self,
@@ -76,24 +95,22 @@ class ChatTemplate:
         Ordinarily that is one trusted piece. With `continue_last` the last message is an assistant one that is to go
         on: the rendering is the prompt it was generated from, and then its own text: `reasoning_content` inside
         `<think>` (closed, unless `content` is empty: then thinking goes on), then `content`, and no end of turn.
-        `enable_thinking` is handed to templates that have such a switch; None leaves it out.
-        Raises BadTemplate where the template refuses these messages or runs out of bounds.
+        `enable_thinking` is handed to templates that have such a switch, by this name and by DeepSeek's, `thinking`;
+        None leaves it out. A template that refuses the messages as they are is given them in alternating turns.
+        Raises BadTemplate where it refuses those too, leaves out what was asked, or runs out of bounds.
         """
         turns = [dict(message) for message in messages]
         last = turns.pop() if continue_last and turns else None
         if last is not None and last.get("role") != "assistant":
             raise BadTemplate("Only a message of the assistant can be continued.")
         if not self.supports_system:
-            turns = _fold_system(turns)
-        if self._wants_argument_objects:
-            turns = [_argument_objects(turn) for turn in turns]
+            turns = fold_system(turns)
         marks = _Marks(self._dangerous)
-        text = self._run(
-            [marks.hide(turn) for turn in turns],
-            [marks.hide(tool) for tool in tools] if tools else None,
-            add_generation_prompt or last is not None,
-            enable_thinking,
-        )
+        hidden = [marks.hide(turn) for turn in turns]
+        shown = [marks.hide(tool) for tool in tools] if tools else None
+        text = self._rendered(hidden, shown, add_generation_prompt or last is not None, enable_thinking)
+        if self.shows_question:
+            _asked(hidden, text)
         if last is not None:
             text += self._answer_so_far(text, marks.hide(last))
         return marks.split(text)
@@ -106,11 +123,37 @@ class ChatTemplate:
         text = thinking if opened else f"{THINK_OPEN}\n{thinking}"
         return f"{text}\n{THINK_CLOSE}\n\n{content}" if content else str(text)
 
-    def _try(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:
+    def _try(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, enable_thinking: bool | None = None
+    ) -> str:
         try:
-            return self._run(messages, tools, True, None)
+            return self._rendered(messages, tools, True, enable_thinking)
+        except TemplateTooLong:
+            raise
         except BadTemplate:
             return ""
+
+    def _rendered(
+        self,
+        messages: list[dict[str, Any]],
+        tools: list[dict[str, Any]] | None,
+        add_generation_prompt: bool,
+        enable_thinking: bool | None,
+    ) -> str:
+        """The messages in the template's own dialect; in alternating turns where it refuses them as they are."""
+        try:
+            return self._run(self._dialect.say(messages), tools, add_generation_prompt, enable_thinking)
+        except TemplateTooLong:
+            raise
+        except BadTemplate:
+            again = alternating(messages)
+            if again == messages:
+                raise
+            try:
+                return self._run(self._dialect.say(again), tools, add_generation_prompt, enable_thinking)
+            except BadTemplate:
+                pass
+            raise
 
     def _run(
         self,
@@ -127,40 +170,17 @@ class ChatTemplate:
             "eos_token": self.eos_token,
         }
         if enable_thinking is not None:
-            variables["enable_thinking"] = enable_thinking
+            variables |= {"enable_thinking": enable_thinking, "thinking": enable_thinking}
         return self._template.render(variables)
 
 
-def _fold_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """System text in front of the first user message, for templates that have no system turn."""
-    system = [message["content"] for message in messages if message.get("role") == "system"]
-    rest = [message for message in messages if message.get("role") != "system"]
-    if not system:
-        return rest
-    for index, message in enumerate(rest):
-        if message.get("role") == "user":
-            rest[index] = {**message, "content": "\n\n".join([*system, message.get("content") or ""])}
-            return rest
-    return [{"role": "user", "content": "\n\n".join(system)}, *rest]
-
-
-def _argument_objects(message: dict[str, Any]) -> dict[str, Any]:
-    """Clients send the arguments of a tool call as JSON text; templates that write JSON themselves want the object."""
-    calls = message.get("tool_calls")
-    if not isinstance(calls, list | tuple):
-        return message
-    return {**message, "tool_calls": [_with_object(call) for call in calls]}
-
-
-def _with_object(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = call.get("function")
-    if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
-        return dict(call)
-    try:
-        arguments = json.loads(function["arguments"])
-    except (ValueError, RecursionError):
-        return dict(call)
-    return {**call, "function": {**function, "arguments": arguments}}
+def _asked(messages: Sequence[Mapping[str, Any]], text: str) -> None:
+    """Raises BadTemplate where the last question is not in the prompt: an answer to nothing is worse than none."""
+    question = next((message["content"] for message in reversed(messages) if message.get("role") == "user"), "")
+    words = question.split() if isinstance(question, str) else []
+    # Templates trim, and may take a switch such as `/no_think` out: one word of the question is enough.
+    if words and not any(word in text for word in words):
+        raise BadTemplate("The model's chat template leaves the question out of the prompt; choose another model.")
 
 
 class _Dangerous:

@@ -18,7 +18,14 @@ class BadModelFile(HubError):
 
 
 class BadTemplate(HubError):
-    """The chat template of a model cannot be rendered."""
+    """The chat template of a model cannot be rendered, or refuses a conversation."""
+
+    status = 400
+    """It is the conversation, or the model that was chosen for it, that has to change."""
+
+
+class TemplateTooLong(BadTemplate):
+    """The chat template of a model runs for too long or writes too much: it is not tried again."""
 
 
 class PullFailed(HubError):

@@ -233,6 +233,31 @@ def read_header(path: Path | str) -> Header:
         raise BadModelFile(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
+def what_it_is(start: bytes) -> str:
+    """In words, what a file that begins like this is instead of a GGUF, as far as its first 64 bytes tell."""
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, a few lines of text in place of the file; `git lfs pull` fetches the file"
+    if not start.strip(b"\0"):
+        return "it is empty" if not start else "it begins with zeros (a download that was never filled in?)"
+    text = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    for kind, beginnings in _OTHERS.items():
+        if text.startswith(beginnings) or start.startswith(beginnings):
+            return f"it is {kind}"
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 40:
+        return "it is safetensors; llama.cpp's `convert_hf_to_gguf.py` makes a GGUF of it"
+    return "it does not begin with `GGUF`"
+
+
+_OTHERS: dict[str, tuple[bytes, ...]] = {
+    "a web page (a link to a page, or one that wanted a log-in?)": (b"<!doctype", b"<html", b"<head", b"<?xml"),
+    "a zip archive, or weights that PyTorch saved": (b"PK\x03\x04", b"PK\x05\x06"),
+    "weights saved with pickle, which can run programs": (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+    "compressed; unpack it first": (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"7z\xbc\xaf", b"BZh"),
+    "in a form from before GGUF; fetch a newer file": (b"lmgg", b"fmgg", b"tjgg", b"algg", b"ggml", b"ggjt"),
+    "JSON text (an error message instead of the file?)": (b"{", b"["),
+}  # fmt: skip
+
+
 class _Reader:
     """A window that slides over the header; `base` is the file offset of its first byte."""
 
@@ -308,9 +333,12 @@ class _Reader:
         return value
 
     def header(self) -> Header:
-        if self.size < 24 or (magic := self.raw(4)) != b"GGUF":
-            hint = " (it looks like safetensors or another format)" if self.size >= 24 and magic[:1] != b"<" else ""
-            raise self.wrong(f"it does not begin with `GGUF`{hint}")
+        start = self.raw(min(self.size, 64))
+        if not start.startswith(b"GGUF"):
+            raise self.wrong(what_it_is(start))
+        if self.size < 24:
+            raise self.wrong(f"it ends after {self.size} bytes (a download cut short?)")
+        self.at = 4
         version = self.u32()
         if version not in (2, 3):
             swapped = int.from_bytes(version.to_bytes(4, "little"), "big") in (2, 3)

@@ -41,6 +41,7 @@ from clearseek.hub.files import (
     write_aside,
 )
 from clearseek.hub.gguf_file import Header, read_header
+from clearseek.hub.importable import check_importable
 from clearseek.hub.own import adapter_of, assembled, form_of
 from clearseek.hub.papers import lay_papers, papers_of
 
@@ -178,11 +179,12 @@ class Store:
 
         Without a name the file's own is used. `source`: what the record says of where it came from. `papers`: the
         folder of the run that made it, whose receipt and what that names (`papers_of`) are laid beside it. `replace`:
-        take the place of a model of that name and source. Raises BadModelFile for what is no GGUF, HubError for a bad
-        name or one that is taken.
+        take the place of a model of that name and source. Raises BadModelFile for what is no GGUF or no model to chat
+        with (see `check_importable`), HubError for a bad name or one that is taken.
         """
         path, tell = Path(path).expanduser().resolve(), progress or no_progress
         header = read_header(path)
+        check_importable(header, path)
         chosen = _plain_name(path.stem) if name is None else name.strip().lower()
         if not _NAME.match(chosen):
             raise HubError(f"`{name or path.stem}` cannot be a model's name; use a to z, 0 to 9, `.`, `_` and `-`.")
@@ -308,6 +310,10 @@ class Store:
     def _unknown(self, name: str, entry: Entry | None) -> UnknownModel:
         if entry is not None:
             return UnknownModel(f"{entry.name} is not on this machine; run `clearseek models pull {entry.name}`.")
+        if name.strip().lower().endswith(".gguf") or os.sep in name:
+            return UnknownModel(
+                f"There is no model `{name}`: a file has to be taken in first, with `clearseek models import FILE`."
+            )
         installed = [model.name for model in self.list()]
         pullable = {alias: e.name for e in self.entries for alias in (e.name, *e.aliases)}
         near = difflib.get_close_matches(name.strip().lower(), [*installed, *pullable], n=1, cutoff=0.5)

@@ -21,7 +21,7 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from clearseek.hub.errors import BadTemplate
+from clearseek.hub.errors import BadTemplate, TemplateTooLong
 
 MAX_TEXT = 64 << 20
 """Characters a rendering may write or build at once."""
@@ -31,6 +31,10 @@ MAX_SECONDS = 2.0
 
 _REMOVED_FILTERS = ("center", "wordwrap", "urlize", "xmlattr", "pprint", "random", "filesizeformat", "format")
 _DENIED_METHODS = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map", "translate"})
+
+
+class _OverBudget(SecurityError):
+    pass
 
 
 class _Budget(threading.local):
@@ -45,13 +49,13 @@ class _Budget(threading.local):
     def step(self) -> str:
         self.steps -= 1
         if self.steps < 0 or (not self.steps & 1023 and time.thread_time() > self.deadline):
-            raise SecurityError("it runs for too long")
+            raise _OverBudget("it runs for too long")
         return ""
 
     def write(self, length: int) -> None:
         self.text -= length
         if self.text < 0 or length > MAX_TEXT:
-            raise SecurityError("it writes too much text")
+            raise _OverBudget("it writes too much text")
 
 
 def _size(value: object) -> int:
@@ -172,6 +176,8 @@ class CompiledTemplate:
                 self._environment.budget.write(len(part))
                 parts.append(part)
             return "".join(parts)
+        except _OverBudget as error:
+            raise TemplateTooLong(f"The model's chat template was stopped: {error}.") from None
         except SecurityError as error:
             raise BadTemplate(f"The model's chat template was stopped: {error}.") from None
         except TemplateError as error:

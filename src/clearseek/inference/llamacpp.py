@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from clearseek.hub.chat_template import ChatTemplate, Piece
+from clearseek.hub.errors import BadTemplate
 from clearseek.hub.gguf_file import Header, kv_bytes_per_token, read_header
 from clearseek.hub.store import Model
 from clearseek.inference.completion import Completion, Stopped
@@ -57,10 +58,9 @@ def plan_for(model: Model, header: Header, *, context: int | None, slots: int | 
 
 
 def template_of(header: Header) -> ChatTemplate:
-    """The chat template in the file (ChatML where there is none)."""
-    source = header.metadata.get("tokenizer.chat_template")
+    """The chat template in the file, or what a model without one gets. Raises BadTemplate."""
     return ChatTemplate(
-        source if isinstance(source, str) else None,
+        header.chat_template,
         bos_token=header.bos_token,
         eos_token=header.eos_token,
         control_tokens=(*header.control_tokens, *header.user_tokens),
@@ -81,7 +81,10 @@ class LlamaCppEngine:
         self.model = model
         self.header = read_header(model.path)
         self.plan = plan_for(model, self.header, context=context, slots=slots, threads=threads)
-        self.template = template_of(self.header)
+        try:
+            self.template = template_of(self.header)
+        except BadTemplate as error:
+            raise EngineUnavailable(f"{model.name} cannot be chatted with. {error} Choose another model.") from None
         self.style: ThinkingStyle = style_of(model.thinking, model.parameters)
         self.restarts = 0
         self.loading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
@@ -186,7 +189,8 @@ class LlamaCppEngine:
             splitter = ThinkingSplitter(opened=True)
             new = ""
             stopped: Stopped | None = None
-            body = _sampling(request, self.style) | {"prompt": prompt, "n_predict": allowed, "stop": [CLOSE]}
+            body = _sampling(request, self.style) | {"prompt": prompt, "n_predict": allowed}
+            body["stop"] = [CLOSE, *self.template.stops]
             # A seed promises the same text; a prompt read in other batches rounds differently.
             body["cache_prompt"] = request.sampling.seed is None
             if allowed > 0:
@@ -237,7 +241,8 @@ class LlamaCppEngine:
         self, completion: Completion, request: Request, prompt: list[Any], spent: int, *, fresh: bool
     ) -> AsyncGenerator[Event, None]:
         """The answer itself, after whatever thinking there was."""
-        body = _sampling(request, self.style, answering=True) | {"prompt": prompt, "stop": list(request.stop)}
+        body = _sampling(request, self.style, answering=True) | {"prompt": prompt}
+        body["stop"] = [*request.stop, *self.template.stops]
         if request.max_tokens is not None:
             body["n_predict"] = max(1, request.max_tokens - spent)
         elif self.style.answer_limit is not None:
@@ -312,22 +317,26 @@ class LlamaCppEngine:
         if request.continue_last:
             last = messages.pop()
         tools = None if request.tool_choice == "none" or not request.tools else list(request.tools)
-        pieces = list(self.template.render(messages, tools=tools, enable_thinking=True))
-        # A template may open the thinking itself; we write the opening, or its opposite, in one place.
-        tail = pieces[-1].text.rstrip()
-        if pieces[-1].trusted and tail.endswith(OPEN):
-            pieces[-1] = Piece(tail.removesuffix(OPEN), trusted=True)
+        thought = (last.get("reasoning_content") or "").removeprefix(self.style.shown)
+        content = last.get("content") or ""
+        thinks = bool(thought) or (request.thinking.enabled and not content)
+        pieces = list(self.template.render(messages, tools=tools, enable_thinking=thinks))
+        opening = self.style.opening
+        # A template may open the thinking itself; we write the opening, or its opposite, in one place. One that has a
+        # switch for thinking says by itself what an answer without it looks like.
+        tail = pieces[-1].text
+        head, opened, space = tail.rpartition(OPEN)
+        if pieces[-1].trusted and opened and not space.strip():
+            pieces[-1] = Piece(head, trusted=True)
+            opening = f"{opened}{space}" if self.style.stop == CLOSE else opening
         parts: list[Any] = []
         for piece in pieces:
             parts += [piece.text] if piece.trusted else [*await completion.tokenize(piece.text)]
-        thought = (last.get("reasoning_content") or "").removeprefix(self.style.shown)
-        content = last.get("content") or ""
-        thinks = request.thinking.enabled or thought
-        if thought or (thinks and not content):
-            parts += [self.style.opening, *await self._pieces(completion, thought)]
+        if thinks:
+            parts += [opening, *await self._pieces(completion, thought)]
             if content:
                 parts.append(self.style.closing)
-        else:
+        elif not self.template.switches_thinking:
             parts.append(self.style.suppress)
         if content:
             parts += await self._pieces(completion, content)
