@@ -324,9 +324,12 @@ def test_the_balance_of_experts_weighs_the_same_in_however_many_micro_batches() 
             DeepseekV3(DEEPSEEK), LearnerSettings(clip=0.0, micro_batch_tokens=tokens, dtype="float32")
         )
         kept: dict[str, Any] = {}
-        learner.optimizer.step = lambda *_, **__: kept.update(  # type: ignore[method-assign]
-            {name: p.grad.clone() for name, p in learner.trainable().items() if p.grad is not None and ".mlp.gate." in name}
-        )
+
+        def step(*_: Any, **__: Any) -> None:
+            gates = {name: p.grad for name, p in learner.trainable().items() if ".mlp.gate." in name}
+            kept.update({name: gradient.clone() for name, gradient in gates.items() if gradient is not None})
+
+        learner.optimizer.step = step  # type: ignore[method-assign]
         return kept, learner.update(four, nothing, 0.0).micro_batches
 
     whole, one = routers(4096)
