@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from clearseek.hub.store import Model, Store
 from clearseek.settings import default_model
@@ -15,6 +16,9 @@ from clearseek.settings import default_model
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's threads sleep while they wait, and leave others the cores
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # run in the background: programs that tests interrupt inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("clearseek", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("clearseek")
 CACHE = Path(os.environ.get("CLEARSEEK_TEST_CACHE", Path(__file__).parent.parent / ".cache"))
 MODEL = "smollm2-135m-instruct"
 

@@ -60,7 +60,7 @@ def server(home: Path, place: Path) -> Iterator[str]:
             yield found.group()
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(120)
             process.stdout.close()
 
 

@@ -136,9 +136,9 @@ def test_every_relation_has_units_that_fit() -> None:
 def test_ten_thousand_draws_take_less_than_a_second_and_a_seed_repeats_them() -> None:
     claim = load_claim("gpt-4")
     examine(claim)
-    began = time.perf_counter()
+    began = time.process_time()
     one = examine(claim, seed=7, draws=10_000)
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
     assert one.verdict.shares == examine(claim, seed=7, draws=10_000).verdict.shares
     assert one.verdict.shares != examine(claim, seed=8, draws=10_000).verdict.shares
     assert sum(one.verdict.shares.values()) == pytest.approx(1.0)

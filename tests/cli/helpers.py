@@ -58,7 +58,7 @@ class OnTerminal:
     def type(self, text: str) -> None:
         os.write(self.fd, text.encode())
 
-    def wait_for(self, pattern: str, seconds: float = 60) -> str:
+    def wait_for(self, pattern: str, seconds: float = 300) -> str:
         """Read until the pattern comes after what was already waited for; returns what was written up to it."""
         deadline = time.monotonic() + seconds
         while True:
@@ -70,7 +70,7 @@ class OnTerminal:
             assert left > 0, f"no {pattern!r} in {new[-2000:]!r}"
             assert self._read(min(left, 0.5)) or left > 0
 
-    def end(self, seconds: float = 20) -> int:
+    def end(self, seconds: float = 120) -> int:
         """Wait for the program to leave; returns its exit code (128 + signal if a signal ended it)."""
         deadline = time.monotonic() + seconds
         while True:

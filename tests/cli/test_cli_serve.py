@@ -51,10 +51,10 @@ def test_it_says_where_it_is_and_leaves_on_sigterm(real_home: Path) -> None:
         line = server.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:\d+", line)
         assert found, line
-        with urllib.request.urlopen(f"{found.group()}/health", timeout=10) as response:
+        with urllib.request.urlopen(f"{found.group()}/health", timeout=120) as response:
             assert response.status == 200
         server.send_signal(signal.SIGTERM)
-        assert server.wait(10) in (0, -signal.SIGTERM)
+        assert server.wait(120) in (0, -signal.SIGTERM)
     finally:
         server.kill()
         server.communicate()

@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,10 +177,10 @@ def test_kill_in_a_write_loop_loses_nothing_that_was_said_to_be_kept(tmp_path: P
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         assert writer.stdout.readline() == "open\n"
-        time.sleep(moments.uniform(0.01, 0.4))
+        lines = [writer.stdout.readline() for _ in range(moments.randrange(1, 60))]  # somewhere among its writes
         os.kill(writer.pid, signal.SIGKILL)
-        said, _ = writer.communicate()
-        for line in said.splitlines():
+        rest, _ = writer.communicate()
+        for line in [*lines, *rest.splitlines()]:
             match line.split():
                 case ["conversation", last]:
                     conversations.add(last)

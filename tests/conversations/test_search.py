@@ -106,7 +106,7 @@ def test_hostile_queries_are_words(chats: ChatStore, sky: str, query: str) -> No
     assert chats.conversation("me", sky).messages
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 def test_no_query_breaks_it(chats: ChatStore, query: str) -> None:
     chats.page("me", query)

@@ -142,4 +142,4 @@ def new_page(browser: Browser) -> Iterator[Pages]:
 
 @pytest.fixture(autouse=True, scope="module")
 def patience() -> None:
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=120_000)

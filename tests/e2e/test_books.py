@@ -27,7 +27,7 @@ def ask(page: Page, question: str) -> None:
 
 
 def answered(page: Page) -> None:
-    expect(page.locator(".answer").last).to_have_attribute("data-status", "complete", timeout=150_000)
+    expect(page.locator(".answer").last).to_have_attribute("data-status", "complete", timeout=600_000)
 
 
 def booked(server: Server, answers: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
 
-LONG_WAIT = 150_000
+LONG_WAIT = 600_000
 
 
 def open_first_screen(new_page: Pages, server: Server, effort: str = "low") -> Page:

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def wait_until_kept(server: Server, conversation: str, thinking: str) -> None:
     """The store is written now and then, on a busy machine seldom; and a server that is asked tells what it has yet."""
     asked = "SELECT thinking FROM messages WHERE conversation_id = ? AND thinking IS NOT NULL"
-    with closing(sqlite3.connect(server.home / "chat.sqlite", timeout=30)) as store:
+    with closing(sqlite3.connect(server.home / "chat.sqlite", timeout=120)) as store:
         for _ in range(300):
             if any(kept.startswith(thinking) for (kept,) in store.execute(asked, (conversation,))):
                 return

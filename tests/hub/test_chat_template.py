@@ -225,7 +225,7 @@ def test_half_a_token_at_the_edge_of_a_message_cannot_become_whole() -> None:
     assert not any("<|im_end|>" in piece.text for piece in pieces if piece.trusted)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True)
 @given(
     st.lists(
         st.lists(

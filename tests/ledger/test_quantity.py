@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clearseek.errors import UsageError
@@ -39,7 +39,6 @@ def holds(result: Quantity, parts: tuple[Quantity, ...]) -> None:
 
 
 @given(quantities(), quantities("min"))
-@settings(deadline=None)  # a busy machine is no fault of the code
 def test_sums_and_differences(one: Quantity, other: Quantity) -> None:
     holds(one + other, (one, other))
     holds(one - other, (one, other))
@@ -47,7 +46,6 @@ def test_sums_and_differences(one: Quantity, other: Quantity) -> None:
 
 
 @given(quantities("W"), quantities("s"))
-@settings(deadline=None)  # a busy machine is no fault of the code
 def test_products_and_quotients(one: Quantity, other: Quantity) -> None:
     holds(one * other, (one, other))
     holds(one / other, (one, other))
@@ -56,7 +54,6 @@ def test_products_and_quotients(one: Quantity, other: Quantity) -> None:
 
 
 @given(quantities(), quantities(), st.floats(0, 1), st.floats(0, 1))
-@settings(deadline=None)  # a busy machine is no fault of the code
 def test_every_choice_within_the_intervals_lands_within_the_result(
     one: Quantity, other: Quantity, here: float, there: float
 ) -> None:
@@ -71,7 +68,6 @@ def test_every_choice_within_the_intervals_lands_within_the_result(
 
 
 @given(quantities(), st.sampled_from(["ms", "min", "h", "d"]))
-@settings(deadline=None)  # a busy machine is no fault of the code
 def test_another_unit_and_back(one: Quantity, unit: str) -> None:
     back = one.to(unit).to("s")
     assert back.basis is one.basis
@@ -80,7 +76,6 @@ def test_another_unit_and_back(one: Quantity, unit: str) -> None:
 
 
 @given(quantities())
-@settings(deadline=None)  # a busy machine is no fault of the code
 def test_json_and_back(one: Quantity) -> None:
     assert Quantity.from_json(one.as_json()) == one
 

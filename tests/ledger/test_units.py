@@ -38,7 +38,7 @@ def test_factors(source: str, target: str, factor: float) -> None:
 
 
 @given(NAMES, NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_product_divided_is_what_it_was(one: str, other: str) -> None:
     product, up = units.product(one, other)
     quotient, down = units.product(product, other, -1)

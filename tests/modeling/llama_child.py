@@ -67,4 +67,4 @@ def llama_cpp(model: Path, context: int = 2304, threads: int = 2) -> Iterator[Ll
             yield LlamaCpp(said["url"], settings["key"])
         finally:
             child.stdin.close()
-            child.wait(10)
+            child.wait(120)

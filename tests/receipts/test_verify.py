@@ -28,7 +28,7 @@ from clearseek.receipts.statement import CANNOT_PROVE, make_receipt, write_recei
 from clearseek.receipts.verify import glance
 
 Forge = Callable[..., Path]
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def failed_fields(verification: Verification) -> set[str]:

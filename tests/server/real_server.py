@@ -33,7 +33,7 @@ def clearseek_serve(home: Path, *options: str) -> Iterator[tuple[str, psutil.Pro
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(15)
+            process.wait(120)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

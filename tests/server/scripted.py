@@ -155,10 +155,10 @@ def serving(pool: Any, folder: Path, **settings: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
 
 
-def until(true: Callable[[], bool], seconds: float = 10.0) -> float:
+def until(true: Callable[[], bool], seconds: float = 60.0) -> float:
     """Waits until something is so; gives the seconds that it took."""
     began = time.monotonic()
     while not true():

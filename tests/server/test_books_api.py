@@ -72,7 +72,7 @@ def running(home: Path, **settings: Any) -> Iterator[httpx.Client]:
     """A server with real books around a scripted engine."""
     the_settings = Settings(**settings)
     pool = TinyPool(the_settings, Store(home / "models"), open_books(the_settings, KeyRing(keys_file())))
-    with serving(pool, home, **settings) as url, httpx.Client(base_url=url, timeout=20) as http:
+    with serving(pool, home, **settings) as url, httpx.Client(base_url=url, timeout=120) as http:
         yield http
 
 
@@ -324,5 +324,5 @@ def test_a_ledger_that_cannot_be_written_is_told_and_answers_go_on(home: Path) -
         assert http.get("/health").json()["ledger"] == "unwritten"
         assert "clearseek_unbooked_entries 1.0" in http.get("/metrics").text
         (home / "ledger.jsonl").rmdir()
-        until(lambda: http.get("/health").json()["ledger"] == "ok", 10)
+        until(lambda: http.get("/health").json()["ledger"] == "ok")
         assert books(http)["total"]["answers"] == 1

@@ -97,7 +97,7 @@ def test_whoever_hangs_up_is_booked_and_a_killed_server_leaves_a_whole_ledger(re
         again = ask(client, stream=True)
         next(again)
         os.kill(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(120)
     assert first.clearseek["spent"]["entry"]["hash"] == booked()[1]["hash"]
     found = check(ledger)
     assert (found.state, found.entries) == ("intact", 3), "only what was in flight is not there"

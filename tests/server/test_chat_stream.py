@@ -222,8 +222,8 @@ def test_a_client_that_reads_nothing_is_given_up(home: Path, monkeypatch: pytest
         serving(pool, home) as url,
         httpx.stream("POST", f"{url}/chat/completions", json={**ASK, "stream": True}),
     ):
-        until(lambda: pool.abandoned == 1, 5)
-        until(lambda: not pool.scheduler.running, 5)
+        until(lambda: pool.abandoned == 1)
+        until(lambda: not pool.scheduler.running)
 
 
 def test_models(http: httpx.Client) -> None:

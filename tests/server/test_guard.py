@@ -74,7 +74,7 @@ def test_two_hosts_or_none_are_refused(url: str) -> None:
         connection.close()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(max_size=40))
 def test_a_host_header_never_breaks_the_gate(text: str) -> None:
     name = host_name(text)
@@ -268,7 +268,7 @@ def test_looking_at_the_shape_of_hostile_json_is_quick(body: bytes) -> None:
     assert time.process_time() - began < 2
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.recursive(
         st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
@@ -339,4 +339,4 @@ def test_what_was_refused_costs_nothing_later(http: httpx.Client) -> None:
     """After a refusal in the middle of an upload the same connection serves the next request."""
     assert http.post("/chat/completions", content=b" " * 17 * 1024 * 1024).status_code == 413
     assert http.get("/health").status_code == 200
-    until(lambda: http.get("/health").status_code == 200, 1)
+    until(lambda: http.get("/health").status_code == 200)

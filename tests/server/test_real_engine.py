@@ -61,7 +61,7 @@ def assert_it_stops(url: str, engine: psutil.Process) -> None:
     STORY, would take several times as many.
     """
     before = cpu(engine)
-    until(lambda: gauge(url, "running") == 0 and gauge(url, "waiting") == 0, 5)
+    until(lambda: gauge(url, "running") == 0 and gauge(url, "waiting") == 0)
     until(lambda: _rests(engine), 30)
     assert cpu(engine) - before < 1.5 * (psutil.cpu_count() or 1)
 
@@ -85,7 +85,7 @@ def test_disconnect_stops_compute(server: tuple[str, psutil.Process], where: str
             until(lambda: gauge(url, "running") == 2)
             with asked(url, body):
                 until(lambda: gauge(url, "waiting") == 1)
-            until(lambda: gauge(url, "waiting") == 0, 5)
+            until(lambda: gauge(url, "waiting") == 0)
             assert gauge(url, "running") == 2, "the others go on"
     else:
         if where == "prefill":

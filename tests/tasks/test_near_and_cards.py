@@ -58,9 +58,9 @@ def test_thousands_of_one_template_take_seconds() -> None:
     test = problems(
         [f"Find the Greatest Common Divisor (GCD) of these numbers: {n}, {n * 9}." for n in range(400)], "test"
     )
-    started = time.monotonic()
+    started = time.process_time()
     report = scan(train, test)
-    assert time.monotonic() - started < 8
+    assert time.process_time() - started < 8
     assert report.same_but_for_numbers == 399  # honest about the template; 0, 0 is in both
     assert report.exact == 1
 

@@ -135,7 +135,7 @@ def test_a_score_that_throws_or_hangs_counts_as_nothing_and_stops_a_run_before_i
     assert score.accuracy == 0.0
     assert why in score.why
     assert "score() of eggs.py" in score.why
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 60
     assert task.make("train", 1).prompt  # the next question starts a new child
     with pytest.raises(UserError, match="rejects the reference answer"):
         check_references(task, 3)

@@ -291,3 +291,51 @@ def test_groups_that_do_not_fit_are_refused() -> None:
         learner.update([], weighted, 1e-3)
     with pytest.raises(ModelingError, match="learning rate"):
         learner.update(GROUPS, weighted, float("nan"))
+
+
+def test_a_long_gradient_is_cut_to_the_clip_and_a_short_one_left_as_it_is() -> None:
+    whole = gradients_of(open_learner(tiny(), LearnerSettings(clip=0.0, dtype="float32")))
+    norm = float(torch.cat([gradient.flatten() for gradient in whole.values()]).double().norm())
+    for clip, scale in ((norm / 4, 0.25), (norm * 4, 1.0), (norm * 0.999, 0.999), (norm * 1.001, 1.0)):
+        found = gradients_of(open_learner(tiny(), LearnerSettings(clip=clip, dtype="float32")))
+        for name, gradient in whole.items():
+            assert same(found[name], gradient * scale, 1e-5), (clip / norm, name)
+
+
+def test_the_reported_norm_is_that_before_clipping() -> None:
+    norms = [
+        open_learner(tiny(), LearnerSettings(clip=clip, dtype="float32")).update(GROUPS, weighted, 0.0).grad_norm
+        for clip in (0.0, 1e-3, 1e6)
+    ]
+    assert norms[0] > 1e-3
+    assert norms[1:] == [pytest.approx(norms[0])] * 2
+
+
+def test_the_balance_of_experts_weighs_the_same_in_however_many_micro_batches() -> None:
+    """Four times the same group has the same balance loss whole and in four parts; nothing else pulls here."""
+    four = [Group(GROUPS[2].prompt, ((7, 8, 9),))] * 4
+
+    def nothing(scored: Scored) -> LossSum:
+        return LossSum((scored.log_probs_M * 0.0).sum(), {})
+
+    def routers(tokens: int) -> tuple[dict[str, Any], int]:
+        torch.manual_seed(1)
+        learner = open_learner(
+            DeepseekV3(DEEPSEEK), LearnerSettings(clip=0.0, micro_batch_tokens=tokens, dtype="float32")
+        )
+        kept: dict[str, Any] = {}
+
+        def step(*_: Any, **__: Any) -> None:
+            gates = {name: p.grad for name, p in learner.trainable().items() if ".mlp.gate." in name}
+            kept.update({name: gradient.clone() for name, gradient in gates.items() if gradient is not None})
+
+        learner.optimizer.step = step  # type: ignore[method-assign]
+        return kept, learner.update(four, nothing, 0.0).micro_batches
+
+    whole, one = routers(4096)
+    parts, several = routers(10)
+    assert one < several
+    assert whole
+    assert any(float(gradient.abs().max()) > 0 for gradient in whole.values())
+    for name, gradient in whole.items():
+        assert float((parts[name] - gradient).abs().max()) <= 0.05 * float(gradient.abs().max()), name

@@ -175,7 +175,7 @@ def command(*args: str | Path) -> list[str]:
 def clearseek(home: Path, *args: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a command line in a process of its own."""
     return subprocess.run(
-        command(*args), capture_output=True, text=True, check=False, env=environment(home), timeout=150
+        command(*args), capture_output=True, text=True, check=False, env=environment(home), timeout=600
     )
 
 
