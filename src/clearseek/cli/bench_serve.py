@@ -46,6 +46,8 @@ def body(round_: int, level: int, user: int, turn: int, name: str) -> dict[str, 
         "stream": True,
         "stream_options": {"include_usage": True},
         "thinking": {"type": "disabled"},
+        # The same for a bare llama.cpp: it knows no `thinking`, and would think first, about another prompt.
+        "chat_template_kwargs": {"enable_thinking": False},
     }
 
 
@@ -152,6 +154,7 @@ def _met(report: dict[str, Any]) -> dict[str, bool]:
         bare = level["against"].get("bare")
         if bare:
             users = f"{level['users']} users"
+            met[f"{users}: the same prompts"] = bare["same_prompt_tokens"]
             met[f"{users}: throughput at least {WANTED_RATIO} of bare"] = bare["ratio"]["median"] >= WANTED_RATIO
             late = bare["first_token_later_ms"]["median"]
             met[f"{users}: first token within {WANTED_FIRST_TOKEN_MS:.0f} ms of bare"] = late <= WANTED_FIRST_TOKEN_MS

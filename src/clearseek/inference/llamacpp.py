@@ -393,6 +393,8 @@ def _sampling(request: Request, style: ThinkingStyle, *, answering: bool = False
         body |= {**style.sampling, **(style.answering if answering else {})}
     if asked.temperature is not None:
         body["temperature"] = asked.temperature
+        if asked.temperature == 0:
+            body["top_k"] = 1  # the likeliest, which is then all: else the whole vocabulary is weighed for nothing
     if asked.top_p is not None:
         body["top_p"] = asked.top_p
     if asked.seed is not None:
