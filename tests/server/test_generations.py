@@ -100,7 +100,7 @@ async def test_an_answer_is_heard_and_kept(talks: Generations, chats: ChatStore)
     kept = chats.message(ME, answer.id)
     assert (kept.thinking, kept.content, kept.status, kept.finish_reason) == (THOUGHT, WHOLE, "complete", "stop")
     assert kept.usage == {"prompt_tokens": 20, "cached_tokens": 5, "completion_tokens": 11, "reasoning_tokens": 3}
-    assert kept.timings == {"queue": 0.1, "prompt": 0.2, "decode": 0.5}
+    assert kept.timings == {"queue": 0.1, "prompt": 0.2, "decode": 0.5, "clock": "engine"}
     assert kept.model == "tiny"
     assert kept.model_digest == DIGEST
     assert kept.thinking_started_at <= kept.thinking_ended_at
