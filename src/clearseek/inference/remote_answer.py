@@ -75,8 +75,10 @@ class RemoteAnswer:
         if isinstance(why, str) and why.lower() not in _UNFINISHED:
             self.reason = _REASONS.get(why.lower(), "stop")
         delta = choice.get("delta")
+        if not delta:
+            delta = {"content": choice["text"]} if choice.get("text") else None
         if not delta and not self.begun:  # at the end of a stream, the whole message says again what was said
-            delta = choice.get("message") or {"content": choice.get("text")}
+            delta = choice.get("message")
         if not isinstance(delta, dict):
             return []
         out: list[Event] = []

@@ -9,6 +9,7 @@ without bound what never ends, and know the rules only.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -46,18 +47,19 @@ class Payloads:
         self._data_size = 0
         self._event = b""
 
-    def feed(self, chunk: bytes) -> list[dict[str, Any]]:
+    def feed(self, chunk: bytes) -> Iterator[dict[str, Any]]:
+        """To be read to its end, or until `done`. What comes before something bad is given before that is told."""
         if self._kind is None:
             chunk = self._head + chunk
             self._head = chunk if BOM.startswith(chunk) else b""
             chunk = b"" if self._head else chunk.removeprefix(BOM).lstrip(SPACE)
             if not chunk:
-                return []
+                return
             self._kind = {b"{": "document", b"[": "document", b"<": "page"}.get(chunk[:1], "events")
         if self._kind == "events":
-            return self._lines(chunk)
-        self._keep(chunk)
-        return []
+            yield from self._lines(chunk)
+        else:
+            self._keep(chunk)
 
     def finish(self) -> list[dict[str, Any]]:
         """The bytes are over. An event that was cut short is dropped, as the rules say."""
@@ -95,14 +97,13 @@ class Payloads:
                     raise _not_json(text) from None
         return out
 
-    def _lines(self, chunk: bytes) -> list[dict[str, Any]]:
+    def _lines(self, chunk: bytes) -> Iterator[dict[str, Any]]:
         if self._after_cr and chunk[:1] == b"\n":
             chunk = chunk[1:]
             self._after_cr = False
         if not chunk:
-            return []
+            return
         self._after_cr = chunk.endswith(b"\r")
-        out: list[dict[str, Any]] = []
         for piece in chunk.splitlines(keepends=True):
             line = piece.rstrip(b"\r\n")
             self._keep(line)
@@ -110,10 +111,9 @@ class Payloads:
                 break  # the last one goes on in the next chunk
             whole = b"".join(self._parts)
             self._parts, self._size = [], 0
-            out += self._line(whole)
+            yield from self._line(whole)
             if self.done:
                 break
-        return out
 
     def _line(self, line: bytes) -> list[dict[str, Any]]:
         if not line:
