@@ -83,15 +83,16 @@ class RemoteServer:
             if response.status not in (301, 302, 303, 307, 308):
                 return response
             response.close()
-            target = urljoin(url, response.headers.get("Location", ""))
+            target, there = response.headers.get("Location", ""), "no address"
             try:
-                near = _origin(target) == self.origin
+                target = urljoin(url, target)
+                origin = _origin(target)
+                there = f"{origin[0]}://{urlsplit(target).netloc.rpartition('@')[2]}"
             except ValueError:
-                near = False
-            if not near:
-                where = urlsplit(target.partition("?")[0])
+                origin = None
+            if origin != self.origin:
                 raise EngineUnavailable(
-                    f"The engine at {self.url} redirects to another server ({where.scheme}://{where.netloc}); "
+                    f"The engine at {self.url} redirects to another server ({plain(there, 100)}); "
                     "if you trust it, give its address as --engine-url."
                 )
             url = target
