@@ -173,6 +173,7 @@ def test_a_stopped_answer_is_timed_by_the_server_and_never_called_queued(running
     assert message["timings"]["clock"] == "server"
     assert message["timings"]["queue"] is None, "nobody saw it waiting"
     assert message["timings"]["prompt"] > 0
+    running.http.get(f"/api/generations/{answer['generation_id']}/events")  # until it is written down
     exported = running.http.get(f"/api/conversations/{id}/export", params={"format": "json"})
     again = running.http.post("/api/conversations/import", json=exported.json()).raise_for_status().json()
     assert message["timings"] in [one["timings"] for one in again["messages"]]
