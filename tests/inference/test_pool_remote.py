@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from remote_dialects import DIALECTS, chunk
+from remote_dialects import COUNTED, DIALECTS, chunk
 from scripted_upstream import Connection, Upstream, sends, silent
 from tiny_llama import write_tiny
 
@@ -279,19 +279,24 @@ async def test_the_ledger_does_not_call_pieces_counted(booked: Pool, upstream: U
     upstream.answers["small"] = sends(DIALECTS["usage-deepseek"].raw)
     for model in ("big", "small"):
         await told(booked, model)
+    upstream.answers["small"] = sends((chunk({"reasoning": "Hm."}) + chunk({}, "stop", usage=COUNTED)).encode())
+    await told(booked, "small")
     upstream.answers["small"] = silent
     assert booked._remote is not None
     booked._remote.deadlines = Deadlines(first=0.2)
     with pytest.raises(UpstreamTimeout):
         await told(booked, "small")
     await booked.close()
-    uncounted, counted, failed = [entry.quantities for entry in Book(tmp_path / "ledger.jsonl").read()]
+    uncounted, counted, together, failed = [entry.quantities for entry in Book(tmp_path / "ledger.jsonl").read()]
     assert uncounted["completion_tokens"].basis is Basis.MODELLED
     assert "pieces" in uncounted["completion_tokens"].how
     assert not uncounted["prompt_tokens"].known
     assert not uncounted["cached_tokens"].known
     assert counted["completion_tokens"].basis is Basis.MEASURED
     assert (counted["prompt_tokens"].value, counted["cached_tokens"].value) == (9, 4)
+    assert counted["reasoning_tokens"].value == 3
+    assert together["completion_tokens"].value == 7
+    assert not together["reasoning_tokens"].known, "thinking came, and was not counted apart"
     assert not failed["prompt_tokens"].known
     assert failed["wall"].value is not None
     assert failed["wall"].value >= 0.18

@@ -151,6 +151,13 @@ describe("the receipt", () => {
     );
     expect(rows({ queue: 0, prompt: 0, decode: 0 }).join()).not.toMatch(/0\.0 s/);
   });
+  it("does not call all tokens the answer where the thinking was not counted apart", () => {
+    const usage = { prompt_tokens: 9, cached_tokens: 0, completion_tokens: 100, reasoning_tokens: 0 };
+    const rows = (more: Partial<Message>) => receiptItems({ ...message, usage, ...more }).map(([what]) => what);
+    expect(rows({ thinking: "Hm." })).toContain("Thinking and answer");
+    expect(rows({ thinking: null })).toContain("Answer");
+    expect(rows({ thinking: "Hm.", usage: { ...usage, reasoning_tokens: 4 } })).toEqual(expect.arrayContaining(["Thinking", "Answer"]));
+  });
   it("has joules and money with what they rest on", () => {
     const line = receiptLine({ ...message, spent });
     expect(line).toContainEqual({ text: "94.4 J", basis: "modelled", how: "watts x use x time" });

@@ -341,7 +341,9 @@ class Books:
             )
         else:
             quantities["flops"] = unknown("FLOP", "the architecture of a remote model is not known here")
-        quantities |= _tokens(usage, complete=status == "complete", remote=engine.cpu is None)
+        quantities |= _tokens(
+            usage, complete=status == "complete", remote=engine.cpu is None, thought=answer.thought > 0
+        )
         self._running.discard(answer)
         answer.booked = True
         future = self._put(Draft("answer", None, {**answer.labels, "status": status}, quantities))
@@ -388,8 +390,11 @@ class Books:
             self.spending.refresh()
 
 
-def _tokens(usage: Usage, *, complete: bool, remote: bool) -> dict[str, Quantity]:
-    """Counts of tokens. A remote engine counts at the end only, and not always: what comes is pieces of text."""
+def _tokens(usage: Usage, *, complete: bool, remote: bool, thought: bool) -> dict[str, Quantity]:
+    """Counts of tokens. A remote engine counts at the end only, and not always: what comes is pieces of text.
+
+    `thought`: whether thinking came; then none counted means that it was not counted apart.
+    """
     named = {
         "prompt_tokens": usage.prompt_tokens,
         "cached_tokens": usage.cached_tokens,
@@ -402,6 +407,8 @@ def _tokens(usage: Usage, *, complete: bool, remote: bool) -> dict[str, Quantity
     else:
         told = {name: modelled(value, "token", _PIECES) for name, value in named.items()}
         told["cached_tokens"] = unknown("token", _NOT_SAID)
+    if remote and thought and usage.reasoning_tokens == 0:
+        told["reasoning_tokens"] = unknown("token", _NOT_SAID)
     if remote and usage.prompt_tokens == 0:
         told["prompt_tokens"] = unknown("token", _NOT_SAID)
     return told

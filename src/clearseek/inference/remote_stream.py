@@ -88,9 +88,7 @@ async def read_all(response: aiohttp.ClientResponse, most: int) -> bytes:
     return b"".join(parts)[:most]
 
 
-def broken(
-    error: aiohttp.ClientError | OSError, url: str, begun: bool
-) -> EngineUnavailable | EngineCrashed | UpstreamTimeout:
+def broken(error: aiohttp.ClientError | OSError, url: str, begun: bool) -> EngineUnavailable | EngineCrashed:
     """What a failure of the connection means; `begun`: whether anything of the answer had come."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return EngineUnavailable(f"The engine at {url} cannot be reached: {error.os_error}.")
@@ -98,4 +96,4 @@ def broken(
         return EngineUnavailable(f"The engine at {url} cannot be reached: it did not take the connection in time.")
     if begun:
         return EngineCrashed(f"The engine at {url} broke off in the middle of the answer.")
-    return EngineUnavailable(f"The engine at {url} closed the connection without an answer.")
+    return EngineCrashed(f"The engine at {url} closed the connection without an answer.")

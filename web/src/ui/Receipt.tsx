@@ -162,13 +162,14 @@ function phaseItems({ queue, prompt, decode, clock }: Timings, usage: Usage | nu
   return items;
 }
 
-export function receiptItems({ usage, timings, spent }: Message): [string, Part][] {
+export function receiptItems({ usage, timings, spent, thinking }: Message): [string, Part][] {
   const items: [string, Part][] = [];
   if (usage) {
     items.push(["Prompt", tokens(usage.prompt_tokens)]);
     items.push(["Reused from the cache", tokens(usage.cached_tokens)]);
     if (usage.reasoning_tokens > 0) items.push(["Thinking", tokens(usage.reasoning_tokens)]);
-    items.push(["Answer", tokens(usage.completion_tokens - usage.reasoning_tokens)]);
+    const together = thinking && usage.reasoning_tokens === 0; // an engine that does not count it apart
+    items.push([together ? "Thinking and answer" : "Answer", tokens(usage.completion_tokens - usage.reasoning_tokens)]);
   }
   if (timings) items.push(...phaseItems(timings, usage));
   if (spent) {
