@@ -93,7 +93,7 @@ class Upstream:
                 self.bodies.append(connection.body)
                 answer = self.answers.get(connection.body["model"]) or self.answers[None]
                 await answer(connection)
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # the other side went, as it may
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the other side went, as it may, or the test is over
         finally:
             writer.close()

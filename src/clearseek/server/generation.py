@@ -186,7 +186,7 @@ class Generation:
         # An engine that did not say how long the prompt is (a remote one) does not say what a piece of text counts.
         tokens = {name: value for name, value in asdict(usage).items() if name != "counted"}
         counted = _added(self._start.usage, tokens) if usage.prompt_tokens and usage.counted else None
-        return counted, _timed(self._start.timings, timings)
+        return counted, timed(self._start.timings, timings)
 
     def _wake(self) -> None:
         for wake in self._wakes:
@@ -253,14 +253,20 @@ def with_earlier(before: dict[str, Any] | None, spent: Spent | None) -> dict[str
     return told
 
 
-def _timed(before: dict[str, Any] | None, timings: Timings) -> dict[str, Any]:
-    """Seconds of all goes; unknown as soon as one is. By the engine's clock only if all of them are."""
+def timed(before: dict[str, Any] | None, timings: Timings) -> dict[str, Any]:
+    """Seconds of all goes; unknown as soon as one go is. By the engine's clock only if all of them are.
+
+    A phase that was not told apart is within another of the same go, so that the phases add up to the whole time.
+    """
     told = asdict(timings)
+    if before is None:
+        return told
+    if any(go.get("prompt") is None and go.get("decode") is None for go in (before, told)):
+        return asdict(Timings())
     for name in ("queue", "prompt", "decode"):
-        if before is not None and told[name] is not None:
-            earlier = before.get(name)
-            told[name] = None if earlier is None else told[name] + earlier
-    if before is not None and before.get("clock") == "server" and timings.clock is not None:
+        known = [go[name] for go in (before, told) if go.get(name) is not None]
+        told[name] = sum(known) if known else None
+    if before.get("clock") == "server":
         told["clock"] = "server"
     return told
 
