@@ -71,6 +71,9 @@ class ScriptedPool:
     async def models(self) -> list[Description]:
         return [Description("tiny", "llamacpp", DIGEST, 2048, 4, "prompted", False)]
 
+    async def describe(self, name: str) -> Description | None:
+        return next((one for one in await self.models() if one.model == name), None)
+
     async def resolve(self, name: str | None) -> str:
         if name not in (None, "tiny", "TINY"):
             raise UnknownModel(f"There is no model `{name}` here; did you mean `tiny`?")

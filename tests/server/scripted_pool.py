@@ -24,7 +24,7 @@ async def ordinary(request: Request) -> AsyncIterator[Event]:
     for text in ANSWER:
         yield Delta("answer", text)
     thought = len(THINKING) if request.thinking.enabled else 0
-    yield Finished("stop", Usage(20, 5, thought + len(ANSWER), thought), Timings(0.1, 0.2, 0.5))
+    yield Finished("stop", Usage(20, 5, thought + len(ANSWER), thought), Timings(0.1, 0.2, 0.5, "engine"))
 
 
 class ScriptedPool:
@@ -59,6 +59,9 @@ class ScriptedPool:
             Description(name, "llamacpp", DIGEST, 100, 1, "prompted", False, details if name == "tiny" else {})
             for name in self.models_here
         ]
+
+    async def describe(self, name: str) -> Description | None:
+        return next((one for one in await self.models() if one.model == name), None)
 
     async def resolve(self, name: str | None) -> str:
         if name is None:

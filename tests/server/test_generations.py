@@ -15,12 +15,12 @@ from scripted_pool import ANSWER, DIGEST, THINKING, ScriptedPool, ordinary
 from clearseek.conversations.errors import Conflict, DiskFull, NotFound
 from clearseek.conversations.records import Attachment, Message
 from clearseek.conversations.store import ChatStore
-from clearseek.inference.engine import Delta, Event, Finished, Progress, Request, Spent, Thinking, Usage
+from clearseek.inference.engine import Delta, Event, Finished, Progress, Request, Spent, Thinking, Timings, Usage
 from clearseek.inference.errors import ContextOverflow, EngineCrashed, UnknownModel
 from clearseek.ledger.quantity import Quantity, declared, measured, unknown
 from clearseek.server import generations as generations_module
 from clearseek.server.errors import ApiError
-from clearseek.server.generation import with_earlier
+from clearseek.server.generation import timed, with_earlier
 from clearseek.server.generations import Generations
 
 ME, OTHER = "local", "key-2"
@@ -100,7 +100,7 @@ async def test_an_answer_is_heard_and_kept(talks: Generations, chats: ChatStore)
     kept = chats.message(ME, answer.id)
     assert (kept.thinking, kept.content, kept.status, kept.finish_reason) == (THOUGHT, WHOLE, "complete", "stop")
     assert kept.usage == {"prompt_tokens": 20, "cached_tokens": 5, "completion_tokens": 11, "reasoning_tokens": 3}
-    assert kept.timings == {"queue": 0.1, "prompt": 0.2, "decode": 0.5}
+    assert kept.timings == {"queue": 0.1, "prompt": 0.2, "decode": 0.5, "clock": "engine"}
     assert kept.model == "tiny"
     assert kept.model_digest == DIGEST
     assert kept.thinking_started_at <= kept.thinking_ended_at
@@ -599,3 +599,16 @@ def test_what_a_continued_answer_took_is_the_sum_of_its_goes() -> None:
     assert third is not None
     assert third["money"]["value"] is None, "one part is unknown, so the whole is"
     assert with_earlier(both, None) == both, "a go that took nothing changes nothing"
+
+
+def test_the_times_of_several_goes() -> None:
+    engine, server = Timings(0.1, 0.2, 0.5, "engine"), Timings(None, 2.0, None, "server")
+    first = timed(None, engine)
+    assert timed(first, engine) == {"queue": 0.2, "prompt": 0.4, "decode": 1.0, "clock": "engine"}
+    whole = {"queue": 0.1, "prompt": 2.2, "decode": 0.5, "clock": "server"}
+    assert timed(first, server) == timed(timed(None, server), engine) == whole
+    assert timed(timed(None, server), server) == {"queue": None, "prompt": 4.0, "decode": None, "clock": "server"}
+    nobody = timed(None, Timings())
+    assert set(nobody.values()) == {None}
+    assert timed(first, Timings()) == timed(nobody, engine) == nobody
+    assert timed({"queue": 0.1, "prompt": 0.2, "decode": 0.5}, engine)["decode"] == 1.0, "of before there was a clock"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -150,6 +151,28 @@ def test_a_remote_engine_that_refuses_every_request_ends_it_at_once(dying: Dying
     with pytest.raises(BadRequest, match="max_tokens is too large"):
         evaluate(answerer, asked(), dataclasses.replace(HOW, by="remote"))
     assert len(dying.bodies) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("word", ["content_filter", "insufficient_system_resource"])
+def test_what_was_withheld_or_broken_off_is_no_answer(word: str) -> None:
+    """It says nothing of the model: told apart from wrong answers, or asked again."""
+    sys.path.append(str(Path(__file__).parent.parent / "inference"))
+    from remote_dialects import DIALECTS
+    from scripted_upstream import Upstream, sends
+
+    name = "finish-content_filter" if word == "content_filter" else "finish-insufficient"
+    with Upstream(sends(DIALECTS[name].raw)) as upstream:
+        answerer = RemoteAnswerer(upstream.url, None, "big", Books(lambda draft: None), at_once=1)
+        how = dataclasses.replace(HOW, by="remote", n=1)
+        if word == "content_filter":
+            found = evaluate(answerer, asked(1), how)
+            assert {(row.answer, row.why) for row in found.rows} == {
+                ("", "refused: the engine's filter withheld the answer")
+            }
+        else:
+            with pytest.raises(UserError, match="It was tried 3 times"):
+                evaluate(answerer, asked(1), how)
 
 
 def test_what_is_asked() -> None:

@@ -12,8 +12,9 @@ export function plural(n: number, one: string, many = `${one}s`): string {
   return `${count(n)} ${n === 1 ? one : many}`;
 }
 
-/** Seconds: one decimal below ten, minutes from one minute on. */
+/** Seconds: one decimal below ten, minutes from one minute on; never "0.0" for what took some time. */
 export function duration(seconds: number): string {
+  if (seconds > 0 && seconds < 0.05) return "<0.1 s";
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 59.5) return `${Math.round(seconds)} s`;
   const total = Math.round(seconds);

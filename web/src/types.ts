@@ -55,10 +55,12 @@ export interface Usage {
   reasoning_tokens: number;
 }
 
+/** Seconds; null where nobody measured. By the server's clock, `prompt` is until the answer began, `decode` the rest. */
 export interface Timings {
-  queue: number;
-  prompt: number;
-  decode: number;
+  queue: number | null;
+  prompt: number | null;
+  decode: number | null;
+  clock?: "engine" | "server" | null;
 }
 
 /** What an answer took, and the ledger's entry that says so. */

@@ -6,11 +6,11 @@ import { resetWords } from "../src/books/Budget";
 import { everyDay } from "../src/books/days";
 import type { Row } from "../src/books/shape";
 import { amount, type Quantity } from "../src/quantity";
-import { receiptLine } from "../src/ui/Receipt";
+import { receiptItems, receiptLine } from "../src/ui/Receipt";
 import type { Message, Spent } from "../src/types";
 
 describe("numbers for people", () => {
-  it.each([[0.04, "0.0 s"], [3.21, "3.2 s"], [9.96, "10 s"], [59.4, "59 s"], [59.6, "1 min 0 s"], [3725, "1 h 2 min"]])(
+  it.each([[0, "0.0 s"], [0.04, "<0.1 s"], [0.06, "0.1 s"], [3.21, "3.2 s"], [9.96, "10 s"], [59.4, "59 s"], [59.6, "1 min 0 s"], [3725, "1 h 2 min"]])(
     "%d seconds are %s",
     (seconds, words) => expect(format.duration(seconds)).toBe(words),
   );
@@ -130,6 +130,33 @@ describe("the receipt", () => {
     ]);
     expect(texts({ ...message, status: "stopped", usage: null, timings: null })[0]).toBe("stopped");
     expect(texts({ ...message, status: "interrupted" })[0]).toBe("interrupted");
+  });
+  it("never says that an answer took no time, and says whose clock it was", () => {
+    const line = (timings: Message["timings"], more: Partial<Message> = {}) =>
+      receiptLine({ ...message, spent, timings, ...more }).filter(({ text }) => text.endsWith(" s"));
+    const remote = { queue: 0, prompt: 3, decode: 32, clock: "server" } as const;
+    expect(line(remote)).toEqual([
+      { text: "35 s", basis: "measured", how: "from the question to the end, by the server's clock" },
+    ]);
+    expect(line({ ...remote, clock: "engine" })[0]?.how).toBe("waiting by the server's clock, reading and writing by the engine's");
+    expect(line({ queue: 1.2e-5, prompt: 0, decode: 0 })).toEqual([{ text: "5.0 s", basis: "measured", how: "clock" }]);
+    expect(line({ queue: null, prompt: null, decode: null, clock: null })).toEqual([{ text: "5.0 s", basis: "measured", how: "clock" }]);
+    expect(line({ queue: null, prompt: 13, decode: null, clock: "server" }, { status: "stopped" })[0]?.text).toBe("13 s");
+    const rows = (timings: Message["timings"]) => receiptItems({ ...message, timings }).map(([what, part]) => `${what}: ${part.text}`);
+    expect(rows(remote)).toEqual(expect.arrayContaining(["Until it began: 3.0 s", "From there to the end: 32 s"]));
+    expect(rows(remote).join()).not.toMatch(/Speed|Reading|Writing/);
+    expect(rows({ ...remote, decode: null }).join()).toMatch(/Until it came, all at once: 3.0 s/);
+    expect(rows({ queue: 0, prompt: 0.2, decode: 4, clock: "engine" })).toEqual(
+      expect.arrayContaining(["Reading the prompt: 0.2 s", "Writing: 4.0 s", "Speed: 25.0 tokens/s"]),
+    );
+    expect(rows({ queue: 0, prompt: 0, decode: 0 }).join()).not.toMatch(/0\.0 s/);
+  });
+  it("does not call all tokens the answer where the thinking was not counted apart", () => {
+    const usage = { prompt_tokens: 9, cached_tokens: 0, completion_tokens: 100, reasoning_tokens: 0 };
+    const rows = (more: Partial<Message>) => receiptItems({ ...message, usage, ...more }).map(([what]) => what);
+    expect(rows({ thinking: "Hm." })).toContain("Thinking and answer");
+    expect(rows({ thinking: null })).toContain("Answer");
+    expect(rows({ thinking: "Hm.", usage: { ...usage, reasoning_tokens: 4 } })).toEqual(expect.arrayContaining(["Thinking", "Answer"]));
   });
   it("has joules and money with what they rest on", () => {
     const line = receiptLine({ ...message, spent });

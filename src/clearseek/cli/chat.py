@@ -101,7 +101,7 @@ async def answer_once(pool: Pool, model: str, first: Request, question: str) -> 
 
     from rich.console import Console
 
-    from clearseek.cli.render import AnswerView, Wrapped, plain, quiet_line, spent_words
+    from clearseek.cli.render import BROKEN_OFF, AnswerView, Wrapped, plain, quiet_line, spent_words
     from clearseek.inference.engine import Delta, Finished
 
     request = replace(first, messages=(*first.messages, {"role": "user", "content": question}))
@@ -140,5 +140,8 @@ async def answer_once(pool: Pool, model: str, first: Request, question: str) -> 
         raise UserError(over or f"The model gave no answer: {why}.")
     if over or cut:
         print(f"({over or 'The answer was cut at the limit of tokens.'})", file=sys.stderr)
+    if end and end.reason in BROKEN_OFF:
+        print(f"(The answer was {BROKEN_OFF[end.reason]}.)", file=sys.stderr)
     if end and end.spent and sys.stderr.isatty():
-        Console(stderr=True).print(quiet_line(spent_words(end.usage.completion_tokens, end.spent)))
+        tokens = end.usage.completion_tokens if end.usage.counted else None
+        Console(stderr=True).print(quiet_line(spent_words(tokens, end.spent)))

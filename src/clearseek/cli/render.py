@@ -188,11 +188,21 @@ def cost_words(spent: Spent) -> list[str]:
     return [*parts, f"{' and '.join(missing)} unknown"] if missing else parts
 
 
-def spent_words(tokens: int, spent: Spent) -> list[str]:
-    """The quiet line under an answer that was asked for once."""
+BROKEN_OFF = {"aborted": "broken off by the engine", "content_filter": "withheld by the engine's filter"}
+"""How an answer is told that the engine did not finish, by its finish reason."""
+
+
+def seconds_words(seconds: float) -> str:
+    """Never "0.0 s" for what took some time."""
+    return "<0.1 s" if 0 < seconds < 0.05 else f"{seconds:.1f} s"
+
+
+def spent_words(tokens: int | None, spent: Spent) -> list[str]:
+    """The quiet line under an answer that was asked for once; `tokens` is None where nobody counted them."""
     wall = spent.quantities.get("wall")
-    seconds = [] if wall is None or wall.value is None else [f"{wall.value:.1f} s"]
-    return [f"{tokens:,} tokens", *seconds, *cost_words(spent)]
+    seconds = [] if wall is None or wall.value is None else [seconds_words(wall.value)]
+    counted = [] if tokens is None else [f"{tokens:,} tokens"]
+    return [*counted, *seconds, *cost_words(spent)]
 
 
 def dollars(usd: float) -> str:

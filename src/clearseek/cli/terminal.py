@@ -23,7 +23,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from rich.console import Console
 
 from clearseek.cli.files import write_new_text
-from clearseek.cli.render import AnswerView, cost_words, plain, quiet_line
+from clearseek.cli.render import BROKEN_OFF, AnswerView, cost_words, plain, quiet_line, seconds_words
 from clearseek.errors import UserError
 from clearseek.inference.engine import Delta, Finished, Progress, Queued, Request, Thinking
 from clearseek.inference.errors import ContextOverflow
@@ -215,11 +215,12 @@ def unechoed(terminal: int) -> Iterator[None]:
 
 def facts(end: Finished, thought: float, answered: bool) -> list[str]:
     """What the small print under an answer says. `thought` is in seconds."""
-    usage, seconds = end.usage, end.timings.decode
-    parts = [f"{usage.completion_tokens:,} tokens"]
-    if seconds > 0 and usage.completion_tokens:
-        parts.append(f"{usage.completion_tokens / seconds:.0f} tokens/s")
-    parts.append(f"{end.timings.prompt + seconds:.1f} s")
+    usage, timings = end.usage, end.timings
+    parts = [f"{usage.completion_tokens:,} tokens"] if usage.counted else []
+    if timings.clock == "engine" and timings.decode and usage.counted and usage.completion_tokens:
+        parts.append(f"{usage.completion_tokens / timings.decode:.0f} tokens/s")
+    if timings.total is not None:
+        parts.append(seconds_words(timings.total - (timings.queue or 0.0)))
     if end.spent:
         parts += cost_words(end.spent)
     if usage.reasoning_tokens and thought:
@@ -228,6 +229,8 @@ def facts(end: Finished, thought: float, answered: bool) -> list[str]:
         parts.append(f"{usage.cached_tokens:,} of {usage.prompt_tokens:,} prompt tokens cached")
     if end.reason == "length":
         parts.append("cut at the length limit" if answered else "the length limit came before the answer")
+    if end.reason in BROKEN_OFF:
+        parts.append(BROKEN_OFF[end.reason])
     return parts
 
 

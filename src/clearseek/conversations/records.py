@@ -41,7 +41,7 @@ class Message:
     generation_id: str | None = None
     dropped_turns: int = 0
     usage: dict[str, int] | None = None
-    timings: dict[str, float] | None = None
+    timings: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     spent: dict[str, Any] | None = None
     attachments: tuple[Attachment, ...] = ()

@@ -44,13 +44,13 @@ class ImportedMessage(BaseModel):
     thinking_ended_at: Time | None = None
     created_at: Time | None = None
     status: Literal["generating", "complete", "stopped", "interrupted", "failed"] = "complete"
-    finish_reason: Literal["stop", "length", "tool_calls", "aborted", "budget"] | None = None
+    finish_reason: Literal["stop", "length", "tool_calls", "content_filter", "aborted", "budget"] | None = None
     effort: Literal["low", "high", "max"] | None = None
     model: Short | None = None
     model_digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
     dropped_turns: Annotated[int, Field(ge=0, le=MAX_MESSAGES)] = 0
     usage: Annotated[dict[Short, Count], Field(max_length=8)] | None = None
-    timings: Annotated[dict[Short, Seconds], Field(max_length=8)] | None = None
+    timings: Annotated[dict[Short, Seconds | Literal["engine", "server"] | None], Field(max_length=8)] | None = None
     error: ImportedError | None = None
     attachments: Annotated[list[ImportedAttachment], Field(max_length=20)] = []
 

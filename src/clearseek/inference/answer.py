@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from clearseek.inference.budget import OverBudget, Scope
 from clearseek.inference.engine import Delta, Progress, Request, Timings, Usage
 from clearseek.inference.machine_share import Metered
+from clearseek.inference.stopwatch import phases
 
 _NOTHING_READ = Progress(0, 0, 0)
 
@@ -46,18 +47,17 @@ class Answer:
         return Usage(max(self.read.processed, self.read.cached), self.read.cached, self.written, self.thought)
 
     def timings(self) -> Timings:
+        """By our own clock, for the same reason."""
         now = time.monotonic()
-        wrote = self.clock.get("wrote", now)
-        began = self.clock.get("began", wrote)
-        return Timings(prompt=wrote - began, decode=self.clock.get("last", wrote) - wrote)
+        began = self.clock.get("began", now)
+        return phases(None, began, self.clock.get("wrote"), now)
 
     def wrote(self, delta: Delta) -> None:
         self.written += delta.tokens
         if delta.kind == "thinking":
             self.thought += delta.tokens
-        self.clock["last"] = now = time.monotonic()
         if "wrote" not in self.clock:
-            self.clock["wrote"] = now
+            self.clock["wrote"] = time.monotonic()
 
     def cut_by_budget(self, usage: Usage) -> bool:
         """Whether it was what is left of a budget, and no `max_tokens`, that ended it."""

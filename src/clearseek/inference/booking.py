@@ -32,7 +32,7 @@ from clearseek.ledger.book import Book
 from clearseek.ledger.entry import Draft, Entry
 from clearseek.ledger.instruments import Rapl
 from clearseek.ledger.prices import Rates
-from clearseek.ledger.quantity import Quantity, measured, unknown
+from clearseek.ledger.quantity import Quantity, measured, modelled, unknown
 
 log = logging.getLogger("clearseek.ledger")
 
@@ -334,7 +334,6 @@ class Books:
     def _book(self, answer: Answer, status: str, usage: Usage) -> None:
         assert answer.began is not None
         engine = answer.engine
-        counted = "counted by the engine" if status == "complete" else "counted as they came"
         quantities = self._machine.leave(answer, engine, time.monotonic() - answer.began)
         if engine.work is not None:
             quantities["flops"] = engine.work.answer(
@@ -342,14 +341,9 @@ class Books:
             )
         else:
             quantities["flops"] = unknown("FLOP", "the architecture of a remote model is not known here")
-        quantities |= {
-            "prompt_tokens": measured(usage.prompt_tokens, "token", counted),
-            "cached_tokens": measured(usage.cached_tokens, "token", counted),
-            "completion_tokens": measured(usage.completion_tokens, "token", counted),
-            "reasoning_tokens": measured(usage.reasoning_tokens, "token", counted),
-        }
-        if engine.cpu is None and usage.prompt_tokens == 0:
-            quantities["prompt_tokens"] = unknown("token", "the remote engine did not say")
+        quantities |= _tokens(
+            usage, complete=status == "complete", remote=engine.cpu is None, thought=answer.thought > 0
+        )
         self._running.discard(answer)
         answer.booked = True
         future = self._put(Draft("answer", None, {**answer.labels, "status": status}, quantities))
@@ -396,6 +390,32 @@ class Books:
             self.spending.refresh()
 
 
+def _tokens(usage: Usage, *, complete: bool, remote: bool, thought: bool) -> dict[str, Quantity]:
+    """Counts of tokens. A remote engine counts at the end only, and not always: what comes is pieces of text.
+
+    `thought`: whether thinking came; then none counted means that it was not counted apart.
+    """
+    named = {
+        "prompt_tokens": usage.prompt_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
+    if not remote or (complete and usage.counted):
+        counted = "counted by the engine" if complete else "counted as they came"
+        told = {name: measured(value, "token", counted) for name, value in named.items()}
+    else:
+        told = {name: modelled(value, "token", _PIECES) for name, value in named.items()}
+        told["cached_tokens"] = unknown("token", _NOT_SAID)
+    if remote and thought and usage.reasoning_tokens == 0:
+        told["reasoning_tokens"] = unknown("token", _NOT_SAID)
+    if remote and usage.prompt_tokens == 0:
+        told["prompt_tokens"] = unknown("token", _NOT_SAID)
+    return told
+
+
+_PIECES = "pieces of text that came, each taken for one token: the remote engine did not count"
+_NOT_SAID = "the remote engine did not say"
 UNLIMITED = 1 << 62
 
 

@@ -42,6 +42,7 @@ class Completion:
         self._used = 0
         self._prompt_ms = 0.0
         self._decode_ms = 0.0
+        self._timed = True
 
     @property
     def full(self) -> bool:
@@ -121,6 +122,7 @@ class Completion:
         if self._prompt_tokens is None:
             self._prompt_tokens = int(said.get("tokens_evaluated", 0))
             self._cached = int(timings.get("cache_n", 0))
+        self._timed = self._timed and bool(timings)
         self._prompt_ms += float(timings.get("prompt_ms", 0.0))
         self._decode_ms += float(timings.get("predicted_ms", 0.0))
         return Stopped(str(said.get("stop_type", "eos")))
@@ -128,7 +130,10 @@ class Completion:
     def finished(self, reason: FinishReason) -> Finished:
         """The last event of the answer, all completions together."""
         usage = Usage(self._prompt_tokens or 0, self._cached, self.generated, self.reasoning)
-        return Finished(reason, usage, Timings(prompt=self._prompt_ms / 1e3, decode=self._decode_ms / 1e3))
+        prompt, decode = self._prompt_ms / 1e3, self._decode_ms / 1e3
+        # one that did not say how long each of them took did not say how long all of them did
+        timings = Timings(prompt=prompt, decode=decode, clock="engine") if self._timed else Timings()
+        return Finished(reason, usage, timings)
 
 
 def joined(parts: list[Any]) -> list[Any] | str:

@@ -10,8 +10,10 @@ from clearseek.ledger.quantity import Quantity
 
 Effort = Literal["low", "high", "max"]
 Kind = Literal["thinking", "answer"]
-FinishReason = Literal["stop", "length", "tool_calls", "aborted", "budget"]
-"""`budget`: it was ended because the money of the day was used up."""
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "aborted", "budget"]
+"""`content_filter`: a remote engine withheld (the rest of) it. `aborted`: the engine broke it off and said so.
+`budget`: it was ended because the money of the day was used up."""
+Clock = Literal["engine", "server"]
 Source = Literal["page", "api", "terminal"]
 """Where a question came from."""
 
@@ -121,21 +123,37 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts. `cached_tokens` are prompt tokens really reused from the KV cache."""
+    """Token counts. `cached_tokens` are prompt tokens really reused from the KV cache.
+
+    `counted` is False where the engine did not count: then the numbers are of pieces that came, for budgets only.
+    """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
     reasoning_tokens: int = 0
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Seconds. `queue` waiting for a place, `prompt` reading the prompt, `decode` generating."""
+    """Seconds; None where nobody measured.
 
-    queue: float = 0.0
-    prompt: float = 0.0
-    decode: float = 0.0
+    `queue` is waiting for a place, by this server's clock. By the engine's clock (`clock` "engine"), `prompt` is
+    reading the prompt and `decode` generating. By this server's ("server"), `prompt` is from the answer's turn until
+    the first of it came, and `decode` from there to the end: of an answer that came all at once it is None.
+    """
+
+    queue: float | None = None
+    prompt: float | None = None
+    decode: float | None = None
+    clock: Clock | None = None
+
+    @property
+    def total(self) -> float | None:
+        """Seconds of all phases that were measured; None where none was."""
+        known = [phase for phase in (self.queue, self.prompt, self.decode) if phase is not None]
+        return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True)

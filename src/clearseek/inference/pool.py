@@ -13,21 +13,35 @@ from clearseek.hub.errors import UnknownModel as NotInstalled
 from clearseek.hub.store import Model, Store
 from clearseek.inference.answer import Answer
 from clearseek.inference.booking import Books
-from clearseek.inference.engine import Delta, Description, Engine, Event, Finished, Queued, Request, Source, Spent
-from clearseek.inference.errors import EngineUnavailable, UnknownModel
+from clearseek.inference.engine import (
+    Delta,
+    Description,
+    Engine,
+    Event,
+    Finished,
+    Queued,
+    Request,
+    Source,
+    Spent,
+    ToolCall,
+)
+from clearseek.inference.errors import UnknownModel
 from clearseek.inference.flops import per_token
 from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.machine import available_memory
 from clearseek.inference.machine_share import Metered
-from clearseek.inference.remote import RemoteEngine, RemoteServer
+from clearseek.inference.remote import RemoteEngine
+from clearseek.inference.remote_list import RemoteList
+from clearseek.inference.remote_server import RemoteServer
 from clearseek.inference.scheduler import Scheduler
 from clearseek.inference.shares import Shares
+from clearseek.inference.stopwatch import Stopwatch
 from clearseek.settings import Settings
 
 REMOTE_SLOTS = 64
 """A remote engine batches by itself; this only bounds what we hold open."""
-REMOTE_LIST_SECONDS = 30
-"""For how long the remote engine's list of models is believed."""
+REMOTE_PATIENCE = 2.0
+"""Seconds for which a list of all models waits for the remote engine's first one."""
 
 
 @dataclass(frozen=True)
@@ -66,41 +80,64 @@ class Pool:
         self._settings, self._store = settings, store
         self.books = books
         self._desks: dict[str, _Desk] = {}
-        self._opening = asyncio.Lock()
+        self._opening: dict[str, asyncio.Lock] = {}
         self._tasks: dict[str, asyncio.Task[object]] = {}
         self._abandoned = 0
         self._restarts_of_closed = 0
         self._tokens = {"prompt": 0, "cached": 0, "completion": 0, "reasoning": 0}
         self._remote: RemoteServer | None = None
-        self._remote_list: tuple[float, list[str]] = (-1e9, [])
+        self._remote_list: RemoteList | None = None
         if settings.engine_url is not None:
             key = settings.engine_key
             self._remote = RemoteServer(settings.engine_url, key.get_secret_value() if key else None)
+            self._remote_list = RemoteList(self._remote)
 
     async def models(self) -> list[Description]:
-        """What can answer now, the default model first."""
+        """What can answer now, the default model first. A remote model of the same name as one here is left out.
+
+        Raises EngineUnavailable where there is only a remote engine and it cannot be asked.
+        """
         described = [await self._describe(model) for model in self._store.list()]
-        described += [await RemoteEngine(self._server(), name).describe() for name in await self._remote_models()]
+        if self._remote_list is not None:
+            here = {one.model.lower() for one in described}
+            for name in await (self._remote_list.first(REMOTE_PATIENCE) if here else self._remote_list.fresh()):
+                entry = self._store.entry(name.lower())
+                if name.lower() not in here and (entry is None or entry.name not in here):
+                    described.append(await self._remote_engine(name).describe())
         default = self._settings.model.lower()
         return sorted(described, key=lambda one: one.model.lower() != default)
+
+    async def describe(self, name: str) -> Description | None:
+        """One model by its canonical name, without waiting for a remote engine; None for one that is gone."""
+        try:
+            return await self._describe(self._store.find(name))
+        except NotInstalled:
+            known = self._remote_list is not None and name in self._remote_list.known
+            return await self._remote_engine(name).describe() if known else None
 
     async def resolve(self, name: str | None) -> str:
         """The canonical name (None: the default model, or the remote engine's first where that is not installed).
 
-        Raises UnknownModel, with the nearest name.
+        What is installed here comes first, and never waits for a remote engine. Raises UnknownModel, with the nearest
+        name, and EngineUnavailable where it may be the remote engine's and that cannot be asked.
         """
         wanted = name or self._settings.model
-        remote = await self._remote_models()
-        if wanted in remote:
-            return wanted
+        if self._remote_list is not None:
+            self._remote_list.look()
         try:
             return self._store.find(wanted).name
         except NotInstalled as error:
-            if name is None and remote:
-                return remote[0]
-            near = difflib.get_close_matches(wanted, remote, n=1)
-            message = f"There is no model `{wanted}` here; did you mean `{near[0]}`?" if near else str(error)
-            raise UnknownModel(message) from None
+            not_here = str(error)
+        remote: list[str] = []
+        if self._remote_list is not None:
+            known = self._remote_list.known
+            remote = known if wanted in known else await self._remote_list.fresh()
+        if wanted in remote:
+            return wanted
+        if name is None and remote:
+            return remote[0]
+        near = difflib.get_close_matches(wanted, remote, n=1)
+        raise UnknownModel(f"There is no model `{wanted}` here; did you mean `{near[0]}`?" if near else not_here)
 
     async def generate(
         self,
@@ -129,15 +166,19 @@ class Pool:
                 yield Queued(position)
             desk.used = time.monotonic()
             made = await self._events(desk, request, request_id, answer, place.leave)
+            watch = Stopwatch(place.waited)
             async with contextlib.aclosing(made) as events:
                 async for event in events:
                     if type(event) is Delta:
+                        watch.wrote()
                         yield event
                         continue
-                    if isinstance(event, Finished):
+                    if isinstance(event, ToolCall):
+                        watch.wrote()
+                    elif isinstance(event, Finished):
                         finished = True
                         self._count(event)
-                        event = replace(event, timings=replace(event.timings, queue=place.waited))
+                        event = replace(event, timings=watch.checked(event.timings))
                     yield event
         except BaseException as failure:
             error = failure
@@ -199,6 +240,8 @@ class Pool:
         """Ends every child process and connection."""
         for desk in self._desks.values():
             await desk.engine.close()
+        if self._remote_list is not None:
+            await self._remote_list.close()
         if self._remote is not None:
             await self._remote.close()
         if self.books is not None:
@@ -206,28 +249,16 @@ class Pool:
 
     def _count(self, event: Finished) -> None:
         usage = event.usage
+        if not usage.counted:
+            return
         self._tokens["prompt"] += usage.prompt_tokens
         self._tokens["cached"] += usage.cached_tokens
         self._tokens["completion"] += usage.completion_tokens
         self._tokens["reasoning"] += usage.reasoning_tokens
 
-    def _server(self) -> RemoteServer:
+    def _remote_engine(self, name: str) -> RemoteEngine:
         assert self._remote is not None
-        return self._remote
-
-    async def _remote_models(self) -> list[str]:
-        """The remote engine's models; an engine that is away has none (asking one of them says why)."""
-        if self._remote is None:
-            return []
-        asked, names = self._remote_list
-        if time.monotonic() - asked > REMOTE_LIST_SECONDS:
-            try:
-                names = await self._remote.models()
-            except EngineUnavailable:
-                if not self._store.list():
-                    raise
-            self._remote_list = (time.monotonic(), names)
-        return names
+        return RemoteEngine(self._remote, name)
 
     async def _describe(self, model: Model) -> Description:
         desk = self._desks.get(model.name)
@@ -247,7 +278,7 @@ class Pool:
         )
 
     async def _desk(self, name: str) -> _Desk:
-        async with self._opening:
+        async with self._opening.setdefault(name, asyncio.Lock()):
             desk = self._desks.get(name)
             if desk is None:
                 desk = await self._open(name)
@@ -256,10 +287,13 @@ class Pool:
 
     async def _open(self, name: str) -> _Desk:
         settings = self._settings
-        if name in await self._remote_models():
-            remote = RemoteEngine(self._server(), name)
+        try:
+            model = self._store.find(name)
+        except NotInstalled:
+            if self._remote_list is None or name not in self._remote_list.known:
+                raise
+            remote = self._remote_engine(name)
             return _Desk(remote, Scheduler(REMOTE_SLOTS, settings.queue), local=False, metered=Metered(name, None))
-        model = self._store.find(name)
         await self._make_room(model)
         # Reading the header of a large vocabulary takes tenths of a second: not on the event loop.
         engine = await asyncio.to_thread(

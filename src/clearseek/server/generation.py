@@ -24,6 +24,7 @@ from clearseek.inference.engine import (
     Timings,
     Usage,
 )
+from clearseek.inference.stopwatch import phases
 from clearseek.ledger.quantity import Quantity
 from clearseek.server.live import KEEP_ALIVE_COMMENT, sse, woken
 
@@ -102,6 +103,7 @@ class Generation:
                 self._progress = {"state": "queued", "position": position}
             case Progress(total, cached, processed) if "wrote" not in self._clock:
                 self._clock.setdefault("read", now)
+                self._clock.setdefault("told", now)
                 self._read = event
                 self._progress = {"state": "reading", "total": total, "cached": cached, "processed": processed}
             case Delta():
@@ -176,11 +178,15 @@ class Generation:
         else:
             thought = self._tokens["thinking"]
             usage = Usage(self._read.total, self._read.cached, thought + self._tokens["answer"], thought)
-            wrote = clock.get("wrote", time.monotonic())
-            timings = Timings(clock["read"] - clock["begun"], wrote - clock["read"], clock.get("last", wrote) - wrote)
+            # Where the engine does not tell that it reads (a remote one), nobody knows how long it let others go first.
+            told = "told" in clock
+            began = clock["read"] if told else clock["begun"]
+            queue = clock["read"] - clock["begun"] if told else None
+            timings = phases(queue, began, clock.get("wrote"), clock.get("last", time.monotonic()))
         # An engine that did not say how long the prompt is (a remote one) does not say what a piece of text counts.
-        counted = _added(self._start.usage, asdict(usage)) if usage.prompt_tokens else None
-        return counted, _added(self._start.timings, asdict(timings))
+        tokens = {name: value for name, value in asdict(usage).items() if name != "counted"}
+        counted = _added(self._start.usage, tokens) if usage.prompt_tokens and usage.counted else None
+        return counted, timed(self._start.timings, timings)
 
     def _wake(self) -> None:
         for wake in self._wakes:
@@ -244,6 +250,24 @@ def with_earlier(before: dict[str, Any] | None, spent: Spent | None) -> dict[str
     for name in SPENT_TOLD:
         if before is not None and before.get(name) is not None and name in told:
             told[name] = (Quantity.from_json(before[name]) + spent.quantities[name]).as_json()
+    return told
+
+
+def timed(before: dict[str, Any] | None, timings: Timings) -> dict[str, Any]:
+    """Seconds of all goes; unknown as soon as one go is. By the engine's clock only if all of them are.
+
+    A phase that was not told apart is within another of the same go, so that the phases add up to the whole time.
+    """
+    told = asdict(timings)
+    if before is None:
+        return told
+    if any(go.get("prompt") is None and go.get("decode") is None for go in (before, told)):
+        return asdict(Timings())
+    for name in ("queue", "prompt", "decode"):
+        known = [go[name] for go in (before, told) if go.get(name) is not None]
+        told[name] = sum(known) if known else None
+    if before.get("clock") == "server":
+        told["clock"] = "server"
     return told
 
 

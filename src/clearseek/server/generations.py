@@ -250,7 +250,8 @@ class Generations:
 
     async def _digest(self, model: str | None) -> str | None:
         try:
-            return next((d.digest for d in await self._pool.models() if d.model == model), None)
+            described = None if model is None else await self._pool.describe(model)
+            return None if described is None else described.digest
         except Exception as error:  # an answer without its digest is still an answer
             log.warning("no digest for %s: %s", model, error)
             return None

@@ -192,7 +192,22 @@ async def _one(engine: Engine, ask: Ask, how: Conditions, closes_at: int | None)
             elif isinstance(event, Finished):
                 end = event
     assert end is not None
+    if end.reason in ("aborted", "budget"):  # it is not whole, and says nothing of the model
+        raise EngineCrashed("The engine broke the answer off.")
     usage = end.usage
+    if end.reason == "content_filter":
+        why = "the engine's filter withheld the answer"
+        return Answered(
+            "",
+            "",
+            "stop",
+            False,
+            usage.prompt_tokens,
+            usage.reasoning_tokens,
+            usage.completion_tokens,
+            time.perf_counter() - started,
+            refused=why,
+        )
     closed = how.thinking and closes_at is not None and usage.reasoning_tokens >= closes_at
     finish: Finish = "length" if end.reason == "length" else "budget" if closed else "stop"
     thinking, answer = said["thinking"].strip(), said["answer"].strip()

@@ -45,7 +45,7 @@ class Answered:
     """Written in all, the thinking's among them."""
     seconds: float
     refused: str | None = None
-    """Why it was not asked at all: the problem is longer than the model's context."""
+    """Why there is no answer to judge: the problem is longer than the model's context, or a filter withheld it."""
 
 
 class Answerer(Protocol):

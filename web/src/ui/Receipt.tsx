@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { count, duration, plural, rate } from "../format";
 import { amount, type Basis, type Quantity } from "../quantity";
 import { onLink } from "../router";
-import type { Message, Spent } from "../types";
+import type { Message, Spent, Timings, Usage } from "../types";
 import { later } from "./later";
 import { Mark } from "./Mark";
 
@@ -96,6 +96,7 @@ export function endWords(message: Message): string | null {
   if (message.status === "interrupted") return "interrupted";
   if (message.finish_reason === "length") return "cut at the length limit";
   if (message.finish_reason === "aborted") return "broken off by the engine";
+  if (message.finish_reason === "content_filter") return "withheld by the engine's filter";
   return null;
 }
 
@@ -106,7 +107,8 @@ export function receiptLine(message: Message): Part[] {
   if (end) parts.push({ text: end });
   if (message.dropped_turns > 0) parts.push({ text: `left out the ${plural(message.dropped_turns, "oldest turn")}` });
   if (usage) parts.push(tokens(usage.completion_tokens));
-  if (timings) parts.push(seconds(timings.queue + timings.prompt + timings.decode, "from the question to the end, by the server's clock"));
+  const whole = timings && elapsed(timings);
+  if (whole) parts.push(whole);
   else if (spent) parts.push(told(spent.wall));
   if (spent) parts.push(...costs(spent));
   if (message.model) parts.push({ text: message.model });
@@ -137,21 +139,39 @@ function seconds(number: number, how = ""): Part {
   return { text: duration(number), basis: "measured", how };
 }
 
-function receiptItems({ usage, timings, spent }: Message): [string, Part][] {
+/** From the question to the end; null where the phases were not measured (an older receipt says 0 then). */
+function elapsed({ queue, prompt, decode, clock }: Timings): Part | null {
+  const phases = (prompt ?? 0) + (decode ?? 0);
+  if (phases <= 0) return null;
+  const how = clock === "server"
+    ? "from the question to the end, by the server's clock"
+    : "waiting by the server's clock, reading and writing by the engine's";
+  return seconds((queue ?? 0) + phases, how);
+}
+
+/** By its own clock the server sees when an answer begins and ends, and not how long the engine read and wrote. */
+function phaseItems({ queue, prompt, decode, clock }: Timings, usage: Usage | null): [string, Part][] {
+  const items: [string, Part][] = [];
+  const server = clock === "server";
+  if (queue !== null && queue >= 0.05) items.push(["Waiting", seconds(queue)]);
+  const first = server ? (decode === null ? "Until it came, all at once" : "Until it began") : "Reading the prompt";
+  if (prompt) items.push([first, seconds(prompt, server ? "by the server's clock" : "")]);
+  if (decode) items.push([server ? "From there to the end" : "Writing", seconds(decode, server ? "by the server's clock" : "")]);
+  const speed = !server && usage && decode && rate(usage.completion_tokens, decode);
+  if (speed) items.push(["Speed", { text: speed, basis: "measured" }]);
+  return items;
+}
+
+export function receiptItems({ usage, timings, spent, thinking }: Message): [string, Part][] {
   const items: [string, Part][] = [];
   if (usage) {
     items.push(["Prompt", tokens(usage.prompt_tokens)]);
     items.push(["Reused from the cache", tokens(usage.cached_tokens)]);
     if (usage.reasoning_tokens > 0) items.push(["Thinking", tokens(usage.reasoning_tokens)]);
-    items.push(["Answer", tokens(usage.completion_tokens - usage.reasoning_tokens)]);
+    const together = thinking && usage.reasoning_tokens === 0; // an engine that does not count it apart
+    items.push([together ? "Thinking and answer" : "Answer", tokens(usage.completion_tokens - usage.reasoning_tokens)]);
   }
-  if (timings) {
-    if (timings.queue >= 0.05) items.push(["Waiting", seconds(timings.queue)]);
-    items.push(["Reading the prompt", seconds(timings.prompt)]);
-    items.push(["Writing", seconds(timings.decode)]);
-    const speed = usage && rate(usage.completion_tokens, timings.decode);
-    if (speed) items.push(["Speed", { text: speed, basis: "measured" }]);
-  }
+  if (timings) items.push(...phaseItems(timings, usage));
   if (spent) {
     items.push(["The machine's time", told(spent.wall)]);
     items.push(["Processor time", told(spent.cpu)]);

@@ -6,7 +6,7 @@ one JSON string and a constant tail.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
@@ -34,7 +34,10 @@ class Stamp:
         return f"clearseek-{self.version}-{(self.digest or 'remote')[:12]}"
 
 
-def usage_json(usage: Usage) -> dict[str, Any]:
+def usage_json(usage: Usage) -> dict[str, Any] | None:
+    """None where the engine did not count: what is not known is not told as a number."""
+    if not usage.counted:
+        return None
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -48,9 +51,8 @@ def usage_json(usage: Usage) -> dict[str, Any]:
 
 def extension(stamp: Stamp, finished: Finished) -> dict[str, Any]:
     """The `clearseek` key: seconds by phase, which weights answered, what it took, and the budget that cut it."""
-    timings = finished.timings
     told: dict[str, Any] = {
-        "timings": {"queue": timings.queue, "prompt": timings.prompt, "decode": timings.decode},
+        "timings": asdict(finished.timings),
         "model_digest": stamp.digest,
         "receipt_digest": stamp.receipt,
         "spent": None if finished.spent is None else finished.spent.as_json(),
@@ -60,7 +62,7 @@ def extension(stamp: Stamp, finished: Finished) -> dict[str, Any]:
 
 def finish_reason(finished: Finished) -> str:
     """The DeepSeek API's word for why an answer ended."""
-    return "insufficient_system_resource" if finished.reason == "budget" else finished.reason
+    return "insufficient_system_resource" if finished.reason in ("budget", "aborted") else finished.reason
 
 
 def logprob_json(entry: TokenLogprob) -> dict[str, Any]:

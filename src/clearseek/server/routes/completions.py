@@ -22,7 +22,7 @@ router = APIRouter()
 async def _stamp(services: Services, model: str | None, prefix: str) -> Stamp:
     """Raises UnknownModel before anything is queued."""
     name = await services.pool.resolve(model)
-    described = next((one for one in await services.pool.models() if one.model == name), None)
+    described = await services.pool.describe(name)
     local = described is not None and described.kind == "llamacpp"
     receipt = await asyncio.to_thread(_receipt, services, name) if local else None
     digest = described.digest if described else None

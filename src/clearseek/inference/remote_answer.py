@@ -1,0 +1,200 @@
+"""One answer of a remote engine, put together from payloads of any dialect. Pure.
+
+Understood are the chunks of OpenAI's API as OpenAI, vLLM, SGLang, llama.cpp, Ollama, LM Studio, Gemini, Mistral,
+DeepSeek, OpenRouter, Groq, Azure and others send them, and whole answers in place of chunks. What is of no known shape
+is passed over; nothing that a server sends raises anything but an EngineError.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from clearseek.inference.engine import Delta, Event, Finished, FinishReason, Kind, TokenLogprob, Usage
+from clearseek.inference.errors import EngineCrashed
+from clearseek.inference.remote_calls import Calls
+from clearseek.inference.remote_refusal import failure
+from clearseek.inference.remote_text import Halves, parts_of, text_of, thinking_of
+from clearseek.inference.thinking import ThinkingSplitter
+
+_REASONS: dict[str, FinishReason] = {
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length", "token_limit"), "length"),
+    "model_context_window_exceeded": "length",
+    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
+    **dict.fromkeys(("content_filter", "content_filtered", "safety", "recitation", "sensitive"), "content_filter"),
+    **dict.fromkeys(("refusal", "blocklist", "prohibited_content", "spii", "guardrail_intervened"), "content_filter"),
+    **dict.fromkeys(("insufficient_system_resource", "error", "abort", "aborted", "cancelled"), "aborted"),
+    **dict.fromkeys(("canceled", "network_error", "timeout", "repetition_truncation"), "aborted"),
+}
+"""Words for why an answer ended, in small letters. Any other (`stop`, `eos_token`, `end_turn`) is an end of its own."""
+_UNFINISHED = ("", "none", "null", "finish_reason_unspecified")
+MAX_COUNT = 1 << 53
+
+
+class RemoteAnswer:
+    """Feed payloads to `take`, which gives events; `finish` gives the last ones."""
+
+    def __init__(self) -> None:
+        self.reason: FinishReason | None = None
+        self._splitter = ThinkingSplitter()
+        self._halves: dict[Kind, Halves] = {"thinking": Halves(), "answer": Halves()}
+        self._usage: Usage | None = None
+        self._pieces: dict[Kind, int] = {"thinking": 0, "answer": 0}
+        self._calls = Calls()
+        self._choice: Any = None
+        self._begun = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything came that is part of an answer."""
+        return self._begun or bool(self._calls)
+
+    def take(self, said: dict[str, Any]) -> list[Event]:
+        """The events of one payload. Raises the EngineError that it tells, if it tells one."""
+        if (error := failure(said)) is not None:
+            raise error
+        out: list[Event] = []
+        groq = said.get("x_groq")
+        self._count(said.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None))
+        choices = said.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
+            number = choice.get("index") or 0
+            if self._choice is None:
+                self._choice = number
+            if number == self._choice:  # one answer was asked for
+                out += self._take(choice)
+        return out
+
+    def _take(self, choice: dict[str, Any]) -> list[Event]:
+        if choice.get("error") and (error := failure(choice)) is not None:
+            raise error
+        self._count(choice.get("usage"))
+        why = choice.get("finish_reason")
+        if isinstance(why, str) and why.lower() not in _UNFINISHED:
+            self.reason = _REASONS.get(why.lower(), "stop")
+        delta = choice.get("delta")
+        if not delta:
+            delta = {"content": choice["text"]} if choice.get("text") else None
+        if not delta and not self.begun:  # at the end of a stream, the whole message says again what was said
+            delta = choice.get("message")
+        if not isinstance(delta, dict):
+            return []
+        out: list[Event] = []
+        logprobs = _logprobs(choice.get("logprobs"))
+        for thinks, text in [(True, thinking_of(delta)), *parts_of(delta.get("content")), *_refused(delta)]:
+            if text:
+                pieces = self._thought(text) if thinks else self._content(text)
+                if not pieces and logprobs:
+                    pieces = [("thinking" if thinks else "answer", "")]
+                for kind, piece in pieces:
+                    out.append(Delta(kind, piece, 1, logprobs))
+                    logprobs = ()
+        for name in ("tool_calls", "function_call"):
+            if delta.get(name):
+                self._calls.take(delta[name])
+        return out
+
+    def _thought(self, text: str) -> list[tuple[Kind, str]]:
+        """The server splits by itself: what looks like a tag in its content is text from here on."""
+        self._begun = True
+        self._pieces["thinking"] += 1
+        held = [(kind, piece) for kind, piece in self._splitter.finish() if piece.strip()]
+        self._splitter = ThinkingSplitter(expect=False)
+        text = self._halves["thinking"].feed(text)
+        return [*held, ("thinking", text)] if text else held
+
+    def _content(self, text: str) -> list[tuple[Kind, str]]:
+        """The one place where a remote engine's text is split into thinking and answer."""
+        self._begun = True
+        pieces = self._splitter.feed(self._halves["answer"].feed(text))
+        for kind in {kind for kind, _ in pieces} or {"answer"}:
+            self._pieces[kind] += 1
+        return pieces
+
+    def _count(self, said: Any) -> None:
+        if isinstance(said, dict) and (usage := _usage(said)) is not None:
+            self._usage = usage
+
+    def finish(self, *, done: bool = False) -> list[Event]:
+        """The last events. `done`: the server said that it is over, if not why.
+
+        Raises EngineCrashed where the answer is not whole.
+        """
+        if self.reason is None and not (done and self.begun):
+            raise EngineCrashed("The remote engine ended the stream without finishing the answer.")
+        pieces: list[tuple[Kind, str]] = [("thinking", self._halves["thinking"].finish())]
+        pieces += self._splitter.feed(self._halves["answer"].finish()) + self._splitter.finish()
+        out: list[Event] = [Delta(kind, text, 0) for kind, text in pieces if text]
+        calls = self._calls.finish()
+        out += calls
+        reason = self.reason or "stop"
+        if calls and reason == "stop":  # clients look there to see whether to call
+            reason = "tool_calls"
+        elif reason == "tool_calls" and not calls:
+            reason = "stop"
+        out.append(Finished(reason, self._usage or self._uncounted()))
+        return out
+
+    def _uncounted(self) -> Usage:
+        thought = self._pieces["thinking"]
+        return Usage(completion_tokens=thought + self._pieces["answer"], reasoning_tokens=thought, counted=False)
+
+
+def _refused(delta: dict[str, Any]) -> list[tuple[bool, str]]:
+    """What the model says instead of an answer, where it says it apart."""
+    return [(False, text_of(delta.get("refusal")))]
+
+
+def _usage(said: dict[str, Any]) -> Usage | None:
+    """OpenAI's form, DeepSeek's hits, Moonshot's cached tokens, Anthropic's names; None where nothing is counted."""
+    prompt, written = (
+        _number(said, "prompt_tokens", "input_tokens"),
+        _number(said, "completion_tokens", "output_tokens"),
+    )
+    total = _number(said, "total_tokens")
+    if not prompt and not written:
+        return None
+    if total > prompt + written:  # Gemini and xAI do not count the thinking as completion
+        written = total - prompt
+    read = said.get("prompt_tokens_details") or said.get("input_tokens_details") or {}
+    wrote = said.get("completion_tokens_details") or said.get("output_tokens_details") or {}
+    cached = (
+        _number(said, "prompt_cache_hit_tokens") or _number(read, "cached_tokens") or _number(said, "cached_tokens")
+    )
+    thought = _number(wrote, "reasoning_tokens") or _number(said, "reasoning_tokens")
+    return Usage(prompt, min(cached, prompt), written, min(thought, written))
+
+
+def _number(said: Any, *names: str) -> int:
+    """The first of these that is a count; 0 where none is."""
+    if isinstance(said, dict):
+        for name in names:
+            value = said.get(name)
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < MAX_COUNT:
+                return int(value)
+    return 0
+
+
+def _logprobs(said: Any) -> tuple[TokenLogprob, ...]:
+    if not isinstance(said, dict):
+        return ()
+    entries = [one for name in ("reasoning_content", "content") for one in _objects(said.get(name))]
+    return tuple(
+        TokenLogprob(*_token(one), top=tuple(_token(other) for other in _objects(one.get("top_logprobs"))))
+        for one in entries
+    )
+
+
+def _objects(said: Any) -> list[dict[str, Any]]:
+    return [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+
+
+def _token(said: dict[str, Any]) -> tuple[str, float, tuple[int, ...]]:
+    token = Halves().feed(text_of(said.get("token")))
+    value, raw = said.get("logprob"), said.get("bytes")
+    number = float(value) if isinstance(value, (int, float)) and -MAX_COUNT < value <= 0 else -math.inf
+    if not isinstance(raw, list) or not all(isinstance(one, int) and 0 <= one < 256 for one in raw):
+        raw = list(token.encode())
+    return token, number, tuple(raw)
