@@ -8,7 +8,7 @@ from clearseek.errors import UserError
 from clearseek.tasks.verifiers.bounds import Options, Verdict, Verifier
 from clearseek.tasks.verifiers.code import code
 from clearseek.tasks.verifiers.countdown import countdown
-from clearseek.tasks.verifiers.outside import math_verifier
+from clearseek.tasks.verifiers.mathematics import math_verifier
 from clearseek.tasks.verifiers.plain import choice, exact, integer, listed, numeric
 
 _PLAIN: dict[str, Verifier] = {
