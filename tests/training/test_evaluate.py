@@ -14,9 +14,10 @@ import pytest
 from sums import HOW, Says, asked
 
 from clearseek.errors import UserError
+from clearseek.tasks import TaskSpec, load_task
 from clearseek.training.compare import compare, comparison_json
-from clearseek.training.evaluate import Answered, Ask, evaluate, scored
-from clearseek.training.evaluation import Evaluation, _ends_in, as_json, from_json, results_of
+from clearseek.training.evaluate import Answered, Ask, ask_of, evaluate, scored
+from clearseek.training.evaluation import Evaluation, _ends_in, as_json, from_json, results_of, summarise
 from clearseek.training.evaluation_page import html_page
 from clearseek.training.statistics import wilson
 from clearseek.training.transcripts import Transcripts
@@ -54,6 +55,34 @@ def test_several_samples_give_pass_at_k_and_a_bootstrap_over_problems() -> None:
     assert task.pass_at[2] == pytest.approx((0 + 1 / 2 + 5 / 6) / 3)
     assert task.pass_at[4] == pytest.approx(2 / 3)
     assert len({ask.seed for ask in answerer.seen}) == 36
+
+
+def test_an_answer_that_was_cut_off_is_none_whatever_stands_there() -> None:
+    ask = asked(1).asks(1, 0)[0]
+    whole = Answered("thought", ask.problem.answer, "stop", True, 3, 1, 5, 0.1)
+    assert scored(ask, whole).accuracy == 1.0
+    cut = scored(ask, dataclasses.replace(whole, finish="length", well_formed=False))
+    assert (cut.accuracy, cut.second) == (0.0, None)
+    assert cut.why.startswith("cut off")
+    assert summarise(HOW, [("easy", "trained")], [cut], 1.0).of("easy").loosely == 0.0
+    assert scored(ask, dataclasses.replace(whole, finish="budget")).accuracy == 1.0  # its thinking was closed for it
+
+
+def test_a_scorer_that_goes_wrong_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "def make(rng, index):\n    return {'prompt': str(rng.random()), 'answer': '7'}\n"
+        "def score(problem, answer):\n    return {'7': 1.0}[answer]\n"
+    )
+    task = load_task(TaskSpec(python=str(tmp_path / "own.py")))
+    ours = ask_of([(task, "other")], "test", 6, 0)
+    found = evaluate(Says(lambda ask: ask.problem.index % 2 == 0), ours, HOW)
+    wrong = sum(row.accuracy < 1.0 for row in found.rows)
+    assert 0 < wrong < 6
+    (note,) = found.notes
+    assert note.startswith(
+        f"{wrong} of 6 answers of the task own could not be scored: score() of own.py raised KeyError"
+    )
+    assert "could not be scored" in html_page([found], None)
 
 
 def test_what_was_interrupted_goes_on_and_ends_the_same(tmp_path: Path) -> None:

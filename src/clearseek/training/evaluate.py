@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from clearseek.errors import UserError
-from clearseek.tasks.task import Problem, Task
+from clearseek.tasks.task import CUT_OFF, Problem, Score, Task
 from clearseek.training.evaluation import Conditions, Evaluation, Finish, Membership, Row, summarise
 from clearseek.training.statistics import seed_of
 
@@ -129,13 +129,14 @@ def evaluate(
 
 
 def scored(ask: Ask, answered: Answered) -> Row:
-    """The transcript of one answer, judged by its task on what stands after the thinking."""
+    """The transcript of one answer, judged by its task on what stands after the thinking; cut off, it is none."""
     problem = ask.problem
     if answered.refused is not None:
-        accuracy, why, second = 0.0, f"refused: {answered.refused}", None
+        score = Score(0.0, f"refused: {answered.refused}")
+    elif answered.finish == "length":  # what was written would have gone on
+        score = Score(0.0, CUT_OFF)
     else:
         score = ask.task.check(problem, answered.answer)
-        accuracy, why, second = score.accuracy, score.why, score.second
     return Row(
         problem=problem.id,
         digest=problem.digest,
@@ -145,15 +146,16 @@ def scored(ask: Ask, answered: Answered) -> Row:
         thinking=answered.thinking,
         answer=answered.answer,
         reference=problem.answer,
-        accuracy=accuracy,
-        why=why,
-        second=second,
+        accuracy=score.accuracy,
+        why=score.why,
+        second=score.second,
         finish=answered.finish,
         well_formed=answered.well_formed,
         prompt_tokens=answered.prompt_tokens,
         thinking_tokens=answered.thinking_tokens,
         tokens=answered.tokens,
         seconds=round(answered.seconds, 4),
+        fault=score.fault,
     )
 
 

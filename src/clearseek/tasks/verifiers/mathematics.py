@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from clearseek.tasks.children import Child, ChildDied, ChildTooSlow
+from clearseek.tasks.children import Child, ChildDied, ChildTooSlow, Patience
 from clearseek.tasks.verifiers.bounds import RIGHT, WRONG, Options, Refusal, Verdict, Verifier, refused, tidy
 from clearseek.tasks.verifiers.mathform import (
     MARKS,
@@ -20,7 +20,7 @@ from clearseek.tasks.verifiers.mathform import (
 from clearseek.tasks.verifiers.mathread import MAX_MATH, Node, read
 from clearseek.tasks.verifiers.mathtokens import NotUnderstood, tokens_of
 from clearseek.tasks.verifiers.numerals import undressed, unworked_fraction
-from clearseek.tasks.verifiers.outside import said
+from clearseek.tasks.verifiers.outside import SILENT, said
 
 MATH_SECONDS = 3.0
 _WORK = frozenset({"add", "mul", "div", "pow", "call"})
@@ -28,7 +28,7 @@ _WORK = frozenset({"add", "mul", "div", "pow", "call"})
 
 def math_verifier(seconds: float = MATH_SECONDS) -> Verifier:
     """A verifier with a child of its own, started when it is first needed."""
-    child = Child(["-m", "clearseek.tasks.worker", "math"])
+    child, patience = Child(["-m", "clearseek.tasks.worker", "math"]), Patience(seconds)
 
     def math(reference: str, answer: str, options: Options) -> Verdict:
         """Equal as mathematics, to every digit given: `1/2`, `0.5` and `\\frac{1}{2}` are. One expression, worked out
@@ -62,11 +62,11 @@ def math_verifier(seconds: float = MATH_SECONDS) -> Verifier:
             "absolute": str(Fraction(options.get("absolute", 0))),
         }
         try:
-            return said(child.ask(question, seconds))
+            return said(patience.ask(child, question))
         except ChildTooSlow:
             return 0.0, "too slow"
         except ChildDied as error:
-            return 0.0, f"the verifier could not say: {error}"
+            return 0.0, f"{SILENT} {error}"
 
     return math
 

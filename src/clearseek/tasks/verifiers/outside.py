@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from clearseek.tasks.children import Child, ChildDied, ChildTooSlow
+from clearseek.tasks.children import Child, ChildDied, ChildTooSlow, Patience
 from clearseek.tasks.verifiers.bounds import RIGHT, WRONG, Options, Refusal, Verdict, Verifier, tidy
 
 SCORER_SECONDS = 5.0
+SILENT = "the verifier could not say:"
 
 
 def scorer(generator: str, config: dict[str, Any], seconds: float = SCORER_SECONDS) -> Verifier:
     """The generator's own scorer, for problems that several answers solve; `options["seed"]` says which problem."""
-    child = Child(["-m", "clearseek.tasks.worker", "generator"])
+    child, patience = Child(["-m", "clearseek.tasks.worker", "generator"]), Patience(seconds)
 
     def own(reference: str, answer: str, options: Options) -> Verdict:
         try:
@@ -23,11 +24,11 @@ def scorer(generator: str, config: dict[str, Any], seconds: float = SCORER_SECON
             return RIGHT
         question = {"do": "score", "generator": generator, "config": config, "seed": options["seed"], "answer": text}
         try:
-            reply = child.ask(question, seconds)
+            reply = patience.ask(child, question)
         except ChildTooSlow:
             return 0.0, "too slow"
         except ChildDied as error:
-            return 0.0, f"the verifier could not say: {error}"
+            return 0.0, f"{SILENT} {error}"
         return said(reply)
 
     return own
@@ -36,7 +37,7 @@ def scorer(generator: str, config: dict[str, Any], seconds: float = SCORER_SECON
 def said(reply: dict[str, Any]) -> Verdict:
     """A verdict from a child's reply."""
     if "error" in reply:
-        return 0.0, f"the verifier could not say: {reply['error']}"
+        return 0.0, f"{SILENT} {reply['error']}"
     if reply.get("why"):
         return 0.0, str(reply["why"])
     accuracy = reply.get("accuracy", 0.0)
