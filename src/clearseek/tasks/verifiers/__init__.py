@@ -7,7 +7,7 @@ import difflib
 from clearseek.errors import UserError
 from clearseek.tasks.task import Score
 from clearseek.tasks.verifiers.bounds import Options, Verdict, Verifier
-from clearseek.tasks.verifiers.code import code
+from clearseek.tasks.verifiers.code import code, missing_wall
 from clearseek.tasks.verifiers.countdown import countdown
 from clearseek.tasks.verifiers.mathematics import math_verifier
 from clearseek.tasks.verifiers.outside import SILENT
@@ -41,6 +41,8 @@ def verifier(name: str) -> Verifier:
         return math_verifier()
     if name == "generator":
         raise UserError("The verifier `generator` is a generator's own scorer: name a `generator` too.")
+    if name == "code" and (why := missing_wall()):
+        raise UserError(why)
     return _PLAIN[name]
 
 
