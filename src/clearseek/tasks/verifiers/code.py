@@ -22,13 +22,14 @@ from typing import IO
 
 from clearseek.tasks import jail
 from clearseek.tasks.verifiers.bounds import NOTHING, RIGHT, Options, Verdict, refused
+from clearseek.tasks.verifiers.outside import SILENT
 
 MAX_PROGRAM = 20_000
 MAX_OUTPUT = 1 << 20
 MAX_TESTS = 50
 MEMORY = 512 << 20
 MAX_TOLD = 400
-_FENCE = re.compile(r"^(?P<in>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<of>[^\n`]*)$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*+(?P<fence>`{3,}+|~{3,}+)(?P<of>[^\n`]*+)$", re.MULTILINE)
 _PYTHON = frozenset({"", "python", "py", "python3", "py3", "python 3", "{.python}"})
 NO_WALL = (
     "The verifier `code` runs programs that a model wrote, and this system lets no wall be built around them (it needs "
@@ -59,6 +60,8 @@ def code(reference: str, answer: str, options: Options) -> Verdict:
     seconds = float(options.get("seconds", 5.0))
     for number, test in enumerate(list(tests)[:MAX_TESTS], 1):
         output, trouble = run(program, str(test.get("input", "")), seconds)
+        if trouble == NO_WALL and missing_wall():
+            return 0.0, f"{SILENT} {trouble}"
         if trouble:
             return 0.0, f"test {number}: {trouble}"
         if _lines(output) != _lines(str(test.get("output", ""))):
@@ -143,7 +146,7 @@ def _run(source: Path, folder: Path, stdin: str, seconds: float, errors: IO[byte
         return "", "more than 1 MB of output"
     if time.monotonic() - started >= seconds or process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
         return "", "too slow"
-    if process.returncode == jail.NO_WALL:
+    if process.returncode == jail.NO_WALL and not output:
         return "", NO_WALL
     if process.returncode in (128 + signal.SIGXCPU, 128 + signal.SIGKILL):
         return "", "too slow, or too large"
