@@ -7,8 +7,10 @@ Nothing here imports torch, so that `clearseek eval` of a served model works wit
 from __future__ import annotations
 
 import time
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from clearseek.errors import UserError
@@ -85,6 +87,62 @@ def ask_of(tasks: Sequence[tuple[Task, Membership]], split: str, n: int, seed: i
             notes.append(f"{task.name} has only {len(found)} different problems in {split}: all of them were asked.")
         problems[task.name] = found
     return Asked(tuple(tasks), problems, tuple(notes))
+
+
+TRAINED_LOOK = 3000
+"""Problems of a task's train split that are looked at to see whether those asked are among them."""
+
+
+def may_be_known(asked: Asked, split: str, kept: frozenset[str]) -> list[str]:
+    """A sentence for each task of one's own of which a model may have been trained on what it is asked now.
+
+    A file of problems puts each question into one split. A program may make the same question for several, and a run
+    keeps out those that it was itself evaluated on: `kept`, their digests.
+    """
+    from clearseek.tasks.splits import OutOfProblems, draw
+
+    found = []
+    for task, membership in asked.tasks:
+        if membership != "other" or split == "train" or "sizes" in task.card:
+            continue
+        try:
+            trained = draw(task, "train", TRAINED_LOOK, 1)
+        except OutOfProblems as short:
+            trained = draw(task, "train", short.found, 1)
+        digests = {problem.digest for problem in trained} - kept
+        problems = asked.problems[task.name]
+        known = sum(problem.digest in digests for problem in problems)
+        if known:
+            but = " and were not kept out of this run" if kept else ""
+            found.append(
+                f"{known} of the {len(problems)} {split} problems of {task.name} are problems of its train split as "
+                f"well{but}: a model that was trained on it may know them by heart. A run's own test asks only what it "
+                "kept out."
+            )
+    return found
+
+
+def kept_out_of(folder: Path) -> frozenset[str]:
+    """Digests of the problems that the run in this folder was evaluated on and never trained on; empty where the folder
+    is no run's, or its tasks cannot be read any more."""
+    from clearseek.tasks.load import load_task, spec_of
+    from clearseek.tasks.splits import draw
+
+    found: set[str] = set()
+    try:
+        recipe = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))  # a resolved one; reading it needs no torch
+        for table in recipe.get("tasks", []):
+            own = {key: value for key, value in table.items() if key != "weight"}
+            for key in ("python", "jsonl"):
+                if own.get(key):
+                    own[key] = str(folder / own[key])
+            task = load_task(spec_of(own))
+            for split in ("dev", "test"):
+                count = int(recipe.get("evaluate", {}).get(split, 0))
+                found |= {problem.digest for problem in draw(task, split, count, 0)}  # type: ignore[arg-type]
+    except (UserError, OSError, ValueError, TypeError, AttributeError):
+        return frozenset()
+    return frozenset(found)
 
 
 def evaluate(
