@@ -286,7 +286,9 @@ def _matched(ours: Sequence[Node], theirs: Sequence[Node], room: Fraction) -> bo
 
 def _named(side: Node) -> bool:
     """Whether a side only names what the other is: `x`, `f(x)`."""
-    return side.kind == "symbol" or (side.kind == "mul" and [part.kind for part in side.parts] == ["symbol", "symbol"])
+    if side.kind == "mul" and [part.kind for part in side.parts] == ["symbol", "symbol"]:
+        return side.parts[0].value in tuple("fghFGHPQ")
+    return side.kind == "symbol"
 
 
 def _relations(ours: Node, theirs: Node, room: Fraction) -> bool:
