@@ -20,6 +20,7 @@ from clearseek.tasks.task import Score
 from clearseek.training.answer_engine import Books, RemoteAnswerer, ServedAnswerer
 from clearseek.training.evaluate import Answered, Answerer, Ask
 from clearseek.training.evaluation import Conditions
+from clearseek.training.examples import ends_of
 from clearseek.training.faults import Scored, faults_of
 from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
 from clearseek.training.stages.reject import Pick, choose
@@ -190,7 +191,8 @@ class DistillStage:
         if score.accuracy < 1.0 or (score.second is not None and score.second < 1.0):
             return None
         thinking, answer = answered.thinking.strip(), answered.answer.strip()
-        if tag_in(thinking) or tag_in(answer):
+        ends = ends_of(self.workshop.chat)
+        if tag_in(thinking, ends) or tag_in(answer, ends):
             return None  # a tag of the teacher's would be learned as text
         return Trace(ask.problem.prompt, thinking, answer, ask.task.name, ask.problem.id, self.settings.model)
 

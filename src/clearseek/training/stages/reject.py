@@ -25,9 +25,11 @@ from torch import Tensor
 
 from clearseek.errors import UserError
 from clearseek.hub.chat_template import THINK_CLOSE, THINK_OPEN
+from clearseek.tasks.lines import tag_in
 from clearseek.tasks.task import Problem, Task
 from clearseek.training import checkpoint
 from clearseek.training.chat_format import ChatFormat
+from clearseek.training.examples import ends_of
 from clearseek.training.faults import Scored, faults_of
 from clearseek.training.flops import rollout_flops, sizes_of
 from clearseek.training.packing import Group
@@ -240,6 +242,9 @@ class RejectStage:
         scored.append((task.name, score.fault, score.why))
         if score.accuracy < 1.0 or (score.second is not None and score.second < 1.0):
             return None
+        ends = ends_of(self.workshop.chat)
+        if tag_in(written.thinking, ends) or tag_in(written.answer, ends):
+            return None  # a tag as text would be learned as text
         source = f"reject:{self.settings.name}"
         return Trace(problem.prompt, written.thinking, written.answer, task.name, problem.id, source)
 
@@ -260,7 +265,7 @@ class RejectStage:
         for prompt, group in zip(prompts, groups, strict=True):
             answer, ended = everyday_answer(chat, group[0].ids)
             cut += not ended
-            if answer and not goes_round(answer):
+            if answer and not goes_round(answer) and not tag_in(answer, ends_of(chat)):
                 kept.append(Trace(prompt, self.thought(prompt), answer, source="base", cut=not ended))
         self.write(kept)
         numbers = {
