@@ -22,7 +22,7 @@ HONEST = (
     ("choice", "B", "(b)", {"choices": ["A", "B"]}),
     ("list", "['37', '41']", "['37','41']", {}),
     ("countdown", "", "(3*7) - 5", {"numbers": [3, 5, 7], "target": 16}),
-    ("math", "1/2", r"\frac{%d}{2}", {}),
+    ("math", r"\frac{\sqrt{3}}{2}", r"\frac{%d\sqrt{3}}{2}", {}),
     ("code", "9", "print(9)  # %d", {}),
 )
 

@@ -14,8 +14,11 @@ import pytest
 
 from clearseek.errors import UserError
 from clearseek.tasks import Task, TaskSpec, load_task
+from clearseek.tasks.children import ChildTooSlow, Patience
+from clearseek.tasks.lines import tag_in
 from clearseek.tasks.references import check_references
 from clearseek.tasks.splits import OutOfProblems, draw
+from clearseek.tasks.task import Score
 
 TEN_LINES = """\
 def make(rng, index):
@@ -99,6 +102,8 @@ def test_a_file_that_does_not_work_is_told_at_once(tmp_path: Path, text: str, se
         ("return {'prompt': ' ', 'answer': 'x'}", "without the text `prompt`"),
         ("return {'prompt': 'x' * 2000000, 'answer': 'x'}", "larger than 1 MB"),
         ("return {'prompt': object(), 'answer': 'x'}", "TypeError"),
+        ("return {'prompt': 'x' + chr(0xd83d), 'answer': 'x'}", "half a character"),
+        ("return {'prompt': 'x', 'answer': 'x', 'more': [chr(0xdc00)]}", "half a character"),
         ("raise KeyError('dozens')", "KeyError: 'dozens'"),
         ("import os; os._exit(1)", "it ended"),
         ("while True: pass", "took longer than 1 s"),
@@ -139,6 +144,94 @@ def test_a_score_that_throws_or_hangs_counts_as_nothing_and_stops_a_run_before_i
     assert task.make("train", 1).prompt  # the next question starts a new child
     with pytest.raises(UserError, match="rejects the reference answer"):
         check_references(task, 3)
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ("return {problem['answer']: 1.0}[answer]", "score() of eggs.py raised KeyError"),
+        (
+            "import os; return 1.0 if answer == problem['answer'] else os._exit(3)",
+            "score() of eggs.py ended its process",
+        ),
+        ("return 1.0 if answer == problem['answer'] else None", "score() of eggs.py raised TypeError"),
+        ("return 1.0 if answer == problem['answer'] else 7", "score() of eggs.py raised ValueError"),
+    ],
+)
+def test_a_score_that_goes_wrong_on_wrong_answers_is_a_fault_with_a_name(tmp_path: Path, body: str, fault: str) -> None:
+    task = own(tmp_path, TEN_LINES.replace('return float(answer == problem["answer"])', body))
+    problem = task.make("train", 0)
+    assert task.check(problem, problem.answer) == Score(1.0, "right")
+    assert {task.check(problem, wrong).fault for wrong in ("x", "y")} == {fault}
+    assert task.check(problem, "<think>").fault == ""  # an answer that was refused is no fault of the scorer's
+
+
+class Instant:
+    """A child that answers at once, or hangs."""
+
+    hangs = False
+
+    def start(self) -> None: ...
+
+    def ask(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
+        if self.hangs:
+            raise ChildTooSlow
+        return {}
+
+
+def test_a_scorer_that_hung_three_times_is_given_less_time_and_one_that_answers_never() -> None:
+    child, patience = Instant(), Patience(600.0)
+    for _ in range(50):
+        patience.ask(child, {})  # type: ignore[arg-type]
+    assert patience.seconds == 600.0
+    child.hangs = True
+    for _ in range(3):
+        assert patience.seconds == 600.0
+        with pytest.raises(ChildTooSlow):
+            patience.ask(child, {})  # type: ignore[arg-type]
+    assert 0.5 <= patience.seconds < 600.0  # twenty times its slowest answer
+    never = Patience(600.0)
+    for _ in range(9):  # nothing is known of how long an honest answer takes
+        with pytest.raises(ChildTooSlow):
+            never.ask(child, {})  # type: ignore[arg-type]
+    assert never.seconds == 600.0
+
+
+def test_a_score_that_hangs_on_wrong_answers_is_a_fault_too(tmp_path: Path) -> None:
+    body = 'while answer != problem["answer"]: pass\n    return 1.0'
+    task = own(tmp_path, TEN_LINES.replace('return float(answer == problem["answer"])', body), seconds=1.0)
+    problem = task.make("train", 0)
+    assert task.check(problem, "wrong").fault == "score() of eggs.py took longer than 1 s"
+    assert task.check(problem, problem.answer).accuracy == 1.0
+
+
+TAGGED = (
+    "<think>so</think>",
+    "so </think>",
+    "<THINK>",
+    "< think >",
+    "<think a=b>",
+    "</thinking>",
+    "so <|im_end|>",
+)
+
+
+@pytest.mark.parametrize("tag", [*TAGGED, "<\uff5cend\u2581of\u2581sentence\uff5c>", "<|eot_id|>", "<end_of_turn>"])
+def test_a_worked_solution_with_a_tag_is_refused_with_what_to_do(tmp_path: Path, tag: str) -> None:
+    row = {"prompt": "2?", "answer": "2", "thinking": f"It is {tag} two.", "split": "train"}
+    with pytest.raises(UserError, match=r"line 1 is no problem: its `thinking` holds .* leave the tags out"):
+        lines(tmp_path, [row])
+    with pytest.raises(UserError, match=r"its `answer` holds"):
+        lines(tmp_path, [{**row, "thinking": "It is two.", "answer": f"{tag}2"}])
+    task = own(tmp_path, TEN_LINES.replace("x 12", f"x 12 {tag}".replace("'", '"')))
+    with pytest.raises(UserError, match=r"solve\(\) of eggs.py wrote for eggs/train/\d+ what cannot be learned"):
+        check_references(task, 3)
+    lines(tmp_path, [{"prompt": f"What does {tag} mean?", "answer": tag, "split": "train"}])  # nothing to be learned
+
+
+@pytest.mark.parametrize("text", ["a < b and b > c", "I think <b>so</b>", "<thinker>", "x <| y |> z", "1<2|3>2", "<s>"])
+def test_what_only_looks_like_a_tag_is_none(text: str) -> None:
+    assert tag_in(text) == ""
 
 
 def test_a_verifier_that_rejects_its_own_answers_is_caught_with_the_problem_shown(tmp_path: Path) -> None:
@@ -221,6 +314,11 @@ def test_jsonl_of_several_tasks_is_chosen_by_name(tmp_path: Path) -> None:
     [
         ("{", "line 2 is no problem"),
         ("[]", "it is not an object"),
+        ('{"prompt": "x", "answer": "1", "answer": "2"}', "it has the key `answer` twice"),
+        ('{"prompt": "x", "answer": "1", "data": {"a": 1, "a": 2}}', "it has the key `a` twice"),
+        ('{"prompt": "Q \\ud83d?", "answer": "1"}', r"it holds \\ud83d, which is half a character"),
+        ('{"prompt": "x", "answer": "1", "data": {"a": ["\\udc00"]}}', "which is half a character"),
+        ('{"prompt": "x", "answer": NaN}', "NaN is no number"),
         ('{"prompt": "x"}', "it has no `answer`"),
         ('{"prompt": 5, "answer": "x"}', "`prompt` is not a text"),
         ('{"prompt": "x", "answer": "x", "verifer": "exact"}', "did you mean `verifier`"),
@@ -239,6 +337,24 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence) as told:
         load_task(TaskSpec(jsonl=str(file)))
     assert "line 2" in str(told.value)
+
+
+def test_expression_is_said_of_a_task_or_of_a_line_and_the_question_is_known_to_the_verifier(tmp_path: Path) -> None:
+    row = {"prompt": "Write 945 as a product.", "answer": "945", "verifier": "math", "split": "train"}
+    plain = lines(tmp_path, [row])
+    assert plain.check(plain.make("train", 0), "35*27").why.startswith("refused: not worked out")
+    for task in (lines(tmp_path, [{**row, "expression": True}]), lines(tmp_path, [row], expression=True)):
+        assert task.check(task.make("train", 0), "35*27").accuracy == 1.0
+        assert task.check(task.make("train", 0), "35*28").accuracy == 0.0
+    asked = lines(tmp_path, [{**row, "prompt": "What is 3/8 as a decimal?", "answer": "0.375", "verifier": "numeric"}])
+    assert asked.check(asked.make("train", 0), "3/8").why == "refused: the division of the question, not worked out"
+    assert asked.check(asked.make("train", 0), "0.375").accuracy == 1.0
+    echo = own(
+        tmp_path,
+        "def make(rng, n):\n    return {'prompt': f'Expand (x+{n})^2.', 'answer': f'x^2+{2*n}x+{n**2}'}\n",
+        verifier="math",
+    )
+    assert echo.check(echo.make("train", 3), "(x+3)^2").why == "refused: the question again"
 
 
 def test_a_verifier_that_breaks_scores_nothing_and_says_why(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import pytest
 from sums import HOW, Says, asked
 
 from clearseek.errors import UserError
+from clearseek.tasks import TaskSpec, load_task
 from clearseek.training.compare import compare, comparison_json
-from clearseek.training.evaluate import Answered, Ask, evaluate, scored
-from clearseek.training.evaluation import Evaluation, _ends_in, as_json, from_json, results_of
+from clearseek.training.evaluate import Answered, Ask, ask_of, evaluate, kept_out_of, may_be_known, scored
+from clearseek.training.evaluation import Evaluation, _ends_in, as_json, from_json, results_of, summarise
 from clearseek.training.evaluation_page import html_page
 from clearseek.training.statistics import wilson
 from clearseek.training.transcripts import Transcripts
@@ -54,6 +55,65 @@ def test_several_samples_give_pass_at_k_and_a_bootstrap_over_problems() -> None:
     assert task.pass_at[2] == pytest.approx((0 + 1 / 2 + 5 / 6) / 3)
     assert task.pass_at[4] == pytest.approx(2 / 3)
     assert len({ask.seed for ask in answerer.seen}) == 36
+
+
+def test_an_answer_that_was_cut_off_is_none_whatever_stands_there() -> None:
+    ask = asked(1).asks(1, 0)[0]
+    whole = Answered("thought", ask.problem.answer, "stop", True, 3, 1, 5, 0.1)
+    assert scored(ask, whole).accuracy == 1.0
+    cut = scored(ask, dataclasses.replace(whole, finish="length", well_formed=False))
+    assert (cut.accuracy, cut.second) == (0.0, None)
+    assert cut.why.startswith("cut off")
+    assert summarise(HOW, [("easy", "trained")], [cut], 1.0).of("easy").loosely == 0.0
+    assert scored(ask, dataclasses.replace(whole, finish="budget")).accuracy == 1.0  # its thinking was closed for it
+
+
+def test_a_scorer_that_goes_wrong_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "def make(rng, index):\n    return {'prompt': str(rng.random()), 'answer': '7'}\n"
+        "def score(problem, answer):\n    return {'7': 1.0}[answer]\n"
+    )
+    task = load_task(TaskSpec(python=str(tmp_path / "own.py")))
+    ours = ask_of([(task, "other")], "test", 6, 0)
+    found = evaluate(Says(lambda ask: ask.problem.index % 2 == 0), ours, HOW)
+    wrong = sum(row.accuracy < 1.0 for row in found.rows)
+    assert 0 < wrong < 6
+    (note,) = found.notes
+    assert note.startswith(
+        f"{wrong} of 6 answers of the task own could not be scored: score() of own.py raised KeyError"
+    )
+    assert "could not be scored" in html_page([found], None)
+
+
+SMALL_TASK = (
+    "def make(rng, index):\n    n = rng.randrange(400)\n    return {'prompt': f'What is {n}?', 'answer': str(n)}\n"
+    "def score(problem, answer):\n    return float(answer == problem['answer'])\n"
+)
+
+
+def test_problems_that_may_have_been_trained_on_are_told_and_those_a_run_kept_out_are_not(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "tasks").mkdir(parents=True)
+    for file in (tmp_path / "small.py", run / "tasks" / "small.py"):
+        file.write_text(SMALL_TASK)
+    (run / "recipe.toml").write_text(
+        '[evaluate]\ndev = 5\ntest = 30\n[[tasks]]\nname = "small"\npython = "tasks/small.py"\nweight = 1.0\n'
+    )
+    task = load_task(TaskSpec(name="small", python=str(tmp_path / "small.py")))
+    kept = kept_out_of(run)
+    assert 30 <= len(kept) <= 35
+    assert may_be_known(ask_of([(task, "other")], "test", 30, 0), "test", kept) == []
+    (told,) = may_be_known(ask_of([(task, "other")], "test", 150, 5), "test", kept)
+    assert re.match(
+        r"1[0-4][0-9] of the 150 test problems of small are problems of its train split as well and were", told
+    )
+    (told,) = may_be_known(ask_of([(task, "other")], "test", 30, 0), "test", frozenset())
+    assert told.startswith("30 of the 30 test problems")
+    assert may_be_known(ask_of([(task, "other")], "train", 30, 0), "train", frozenset()) == []
+    assert kept_out_of(tmp_path) == frozenset()
+    wide = tmp_path / "wide.py"
+    wide.write_text(SMALL_TASK.replace("400", "10**12"))
+    assert may_be_known(ask_of([(load_task(TaskSpec(python=str(wide))), "other")], "test", 30, 0), "test", kept) == []
 
 
 def test_what_was_interrupted_goes_on_and_ends_the_same(tmp_path: Path) -> None:

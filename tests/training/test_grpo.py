@@ -110,7 +110,7 @@ def judged(accuracy: Any) -> Task:
 def test_rewards_that_are_all_equal_teach_nothing_and_change_nothing(started: dict[str, Any], tmp_path: Path) -> None:
     for accuracy, words in ((0.0, "no sample was right"), (1.0, "too easy")):
         task = judged(lambda problem, answer, accuracy=accuracy: Score(accuracy, "fixed"))
-        stage = stage_of(started, tmp_path, [task], format_reward=0.0)
+        stage = stage_of(started, tmp_path, [task], format_reward=0.0, max_new=48)  # no sample is cut off
         before = {name: tensor.clone() for name, tensor in stage.workshop.learner.state().items()}
         report = stage.step(0)
         assert report.numbers["skipped"] == 1.0
@@ -147,7 +147,7 @@ def test_the_control_arm_is_rewarded_by_a_coin_and_still_measures(started: dict[
 
 def test_the_second_verifier_is_watched_and_never_learned_from(started: dict[str, Any], tmp_path: Path) -> None:
     task = judged(lambda problem, answer: Score(1.0, "lax", 0.0))
-    report = stage_of(started, tmp_path, [task]).step(0)
+    report = stage_of(started, tmp_path, [task], max_new=48).step(0)  # no sample is cut off
     assert report.numbers["second_verifier"] == 0.0
     assert report.numbers["accuracy"] == 1.0
     assert any("please the verifier" in warning for warning in report.warnings)
@@ -177,14 +177,34 @@ def test_rewards_are_kept_apart() -> None:
         Sample(0, 1, 1, (4, CLOSE, 5, END), (0.0,) * 4, "stop_id"),
         Sample(0, 2, 1, (4, 4, 4, 4, 4, 4, 4, 4), (0.0,) * 8, "length"),
         Sample(0, 3, 1, (4, 4, 4, 4, 4, CLOSE, 4, END), (0.0,) * 8, "stop_id"),
+        Sample(0, 4, 1, (4, 4, 4, 4, 4, 4, CLOSE, 4), (0.0,) * 8, "length"),  # the right number, and no end
     ]
     rule = RewardRule(format=0.1, length=0.5, max_new=8, length_margin=4)
     found = grade(copying(), problem, samples, Numbers(), rule)  # type: ignore[arg-type]
-    assert [one.accuracy for one in found] == [1.0, 0.0, 0.0, 1.0]
-    assert [one.form for one in found] == [1.0, 1.0, 0.0, 1.0]
-    assert [one.length for one in found] == [0.0, 0.0, -1.0, -1.0]
-    assert [one.reward for one in found] == pytest.approx([1.1, 0.1, -0.5, 0.6])
-    assert [one.truncated for one in found] == [False, False, True, False]
+    assert [one.accuracy for one in found] == [1.0, 0.0, 0.0, 1.0, 0.0]
+    assert [one.form for one in found] == [1.0, 1.0, 0.0, 1.0, 0.0]
+    assert [one.length for one in found] == [0.0, 0.0, -1.0, -1.0, -1.0]
+    assert [one.reward for one in found] == pytest.approx([1.1, 0.1, -0.5, 0.6, -0.5])
+    assert [one.truncated for one in found] == [False, False, True, False, True]
+    assert found[4].written.answer == "4"
+    assert found[4].why.startswith("cut off")
+
+
+def test_a_scorer_that_goes_wrong_is_told_by_name_with_its_count_and_once(
+    started: dict[str, Any], tmp_path: Path
+) -> None:
+    wrong = Score(0.0, "score() of it.py failed: KeyError: '7'", fault="score() of it.py raised KeyError")
+    task = judged(lambda problem, answer: Score(1.0, "right") if answer == problem.answer else wrong)
+    stage = stage_of(started, tmp_path, [task])
+    report = stage.step(0)
+    (told,) = [warning for warning in report.warnings if "could not be scored" in warning]
+    failed = round(report.numbers["not_scored"] * 32)
+    assert 0 < failed < 32
+    assert told.startswith(
+        f"{failed} of 32 answers of the task judged could not be scored: score() of it.py raised KeyError"
+    )
+    assert "(last: score() of it.py failed: KeyError: '7')" in told
+    assert not [warning for warning in stage.step(1).warnings if "could not be scored" in warning]
 
 
 def test_the_curriculum_asks_more_often_for_what_teaches() -> None:

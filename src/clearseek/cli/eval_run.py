@@ -18,7 +18,7 @@ from clearseek.errors import UsageError, UserError
 from clearseek.hub.files import disk_errors_told, write_aside
 from clearseek.settings import home, load_settings
 from clearseek.training.compare import Comparison, compare, comparison_json
-from clearseek.training.evaluate import Answerer, Asked, ask_of, evaluate
+from clearseek.training.evaluate import Answerer, Asked, ask_of, evaluate, kept_out_of, may_be_known
 from clearseek.training.evaluation import Conditions, Evaluation, Membership, as_json, from_json
 from clearseek.training.evaluation_page import html_page
 from clearseek.training.transcripts import Transcripts
@@ -72,6 +72,8 @@ def run(wanted: Wanted) -> None:
     members = tasks_of(wanted.suite, wanted.tasks)
     who = resolve(wanted.model, settings, url=wanted.engine_url, at_once=wanted.at_once)
     asked = ask_of(members, wanted.split, wanted.n, wanted.seed)
+    held: frozenset[str] = frozenset().union(*(kept_out_of(run) for run in _runs(wanted.model)))
+    asked = dataclasses.replace(asked, notes=(*asked.notes, *may_be_known(asked, wanted.split, held)))
     arms = conditions_of(wanted, who)
     folder = wanted.out or home() / "evaluations" / _folder_name(who, arms, asked)
     answerer: Answerer | None = None
@@ -85,6 +87,12 @@ def run(wanted: Wanted) -> None:
         with disk_errors_told("Keeping the evaluation", folder):
             write_aside(folder / f"{how.arm}.json", _pretty(as_json(found[-1])))
     _conclude(wanted, found, None if other is None else compare(other, found[0]), folder)
+
+
+def _runs(model: str) -> list[Path]:
+    """The folder of the run that a model is from, where it is named by it: a run's name, or a folder or file in one."""
+    places = [Path(model), *Path(model).absolute().parents[:2], home() / "runs" / Path(model).name]
+    return [place for place in places if (place / "recipe.toml").is_file()]
 
 
 def _conclude(wanted: Wanted, found: list[Evaluation], comparison: Comparison | None, folder: Path | None) -> None:

@@ -61,6 +61,12 @@ class Child:
                 self._end()
                 raise
 
+    def start(self) -> None:
+        """So that it is there. Raises ChildTooSlow or ChildDied."""
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+
     def close(self) -> None:
         with self._lock:
             self._end()
@@ -114,6 +120,39 @@ class Child:
         if self._process is not None:
             _kill(self._process)
             self._process = None
+
+
+class Patience:
+    """How long a scorer may take for one answer: `seconds`, until it has hung `HANGS` times; from then on twenty times
+    what its slowest answer took, and at least half a second. A scorer that hangs on every wrong answer must not cost
+    its whole limit each time, and one that never hangs is never cut shorter than its limit."""
+
+    HANGS = 3
+    AT_LEAST = 0.5
+    TIMES = 20.0
+
+    def __init__(self, seconds: float) -> None:
+        self.limit = seconds
+        self._slowest = self._hangs = 0.0
+        self._answered = False
+
+    @property
+    def seconds(self) -> float:
+        if self._hangs < self.HANGS or not self._answered:
+            return self.limit
+        return min(self.limit, max(self.AT_LEAST, self.TIMES * self._slowest))
+
+    def ask(self, child: Child, message: dict[str, Any]) -> dict[str, Any]:
+        """As `Child.ask`; the time a child takes to start does not count."""
+        child.start()
+        began = time.monotonic()
+        try:
+            reply = child.ask(message, self.seconds)
+        except ChildTooSlow:
+            self._hangs += 1
+            raise
+        self._slowest, self._answered = max(self._slowest, time.monotonic() - began), True
+        return reply
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -12,7 +12,7 @@ from clearseek.tasks.load import TaskSpec
 from clearseek.tasks.seconds import SECONDS, second_says
 from clearseek.tasks.solutions import solver_of
 from clearseek.tasks.task import SPLITS, Problem, Score, Split, Task
-from clearseek.tasks.verifiers import verdict, verifier
+from clearseek.tasks.verifiers import score, verdict, verifier
 from clearseek.tasks.verifiers.outside import scorer
 from clearseek.tasks.verifiers.plain import exact
 
@@ -84,14 +84,14 @@ def generated_task(spec: TaskSpec) -> Task:
         )
 
     def check(problem: Problem, answer: str) -> Score:
-        given = {**problem.data, **options}
+        given = {**problem.data, **options, "prompt": problem.prompt}
         if checks is not None:
-            accuracy, why = verdict(checks, problem.answer, answer, given)
+            found = verdict(checks, problem.answer, answer, given)
         elif generators.strict_answer(problem.answer):
-            accuracy, why = exact(problem.answer, answer, {"ignore_case": True})
+            found = exact(problem.answer, answer, {"ignore_case": True})
         else:
-            accuracy, why = own(problem.answer, answer, given)
-        return Score(accuracy, why, second_says(second, problem, answer))
+            found = own(problem.answer, answer, given)
+        return score(found, second_says(second, problem, answer))
 
     card = {
         "generator": f"reasoning-gym {spec.generator}",

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from clearseek.errors import UserError
+from clearseek.tasks.lines import check_untagged, read_object
 from clearseek.tasks.load import TaskSpec
 from clearseek.tasks.task import SPLITS, Problem, Score, Solution, Split, Task
-from clearseek.tasks.verifiers import Verifier, check_name, verdict, verifier
+from clearseek.tasks.verifiers import Verifier, check_name, score, verdict, verifier
 
 MAX_FILE = 512 << 20
 MAX_LINE = 1 << 20
-_KEYS = ("prompt", "answer", "verifier", "task", "split", "thinking", "choices", "tests", "numbers", "target", "data")
+_KEYS = ("prompt", "answer", "verifier", "task", "split", "thinking", "choices", "tests", "numbers", "target", "data",
+         "expression")  # fmt: skip
+_OPTIONS = ("choices", "tests", "numbers", "target", "expression")
 _TEXTS = ("prompt", "answer", "verifier", "task", "split", "thinking")
 
 
@@ -64,8 +67,8 @@ def jsonl_task(spec: TaskSpec, file: Path) -> Task:
             raise UserError(f"{name} has {len(problems[split])} problems in {split}, and no number {index}.") from None
 
     def check(problem: Problem, answer: str) -> Score:
-        options = {**spec.options, **problem.data}
-        return Score(*verdict(checks[str(problem.data["verifier"])], problem.answer, answer, options))
+        options = {**spec.options, **problem.data, "prompt": problem.prompt}
+        return score(verdict(checks[str(problem.data["verifier"])], problem.answer, answer, options))
 
     def solve(problem: Problem, rng: random.Random) -> Solution:
         if "thinking" not in problem.data:
@@ -89,9 +92,7 @@ def _read(line: bytes, where: str) -> Mapping[str, Any]:
     try:
         if len(line) > MAX_LINE:
             raise ValueError("it is longer than 1 MiB")
-        values = json.loads(line)
-        if not isinstance(values, dict):
-            raise ValueError("it is not an object")
+        values = read_object(line)
         if isinstance(values.get("answer"), int | float) and not isinstance(values["answer"], bool):
             values["answer"] = json.dumps(values["answer"])
         for key in values:
@@ -108,11 +109,15 @@ def _read(line: bytes, where: str) -> Mapping[str, Any]:
             raise ValueError("its `prompt` is empty")
         if values.get("split", "train") not in SPLITS:
             raise ValueError("`split` is train, dev or test")
+        if "thinking" in values:
+            check_untagged(values["thinking"], values["answer"])
         if not isinstance(values.get("data", {}), dict):
             raise ValueError("`data` is not an object")
         for key in ("choices", "numbers"):
             if not isinstance(values.get(key, []), list):
                 raise ValueError(f"`{key}` is not a list")
+        if not isinstance(values.get("expression", False), bool):
+            raise ValueError("`expression` is true or false")
         tests = values.get("tests", [])
         if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
             raise ValueError("`tests` is a list of objects with `input` and `output`")
@@ -124,7 +129,7 @@ def _read(line: bytes, where: str) -> Mapping[str, Any]:
 def _problem(
     name: str, values: Mapping[str, Any], verifies: str, spec: TaskSpec, problems: Mapping[str, list[Problem]]
 ) -> Problem:
-    data = {key: values[key] for key in ("thinking", "choices", "tests", "numbers", "target") if key in values}
+    data = {key: values[key] for key in (*_OPTIONS, "thinking") if key in values}
     data = {**values.get("data", {}), **data, "verifier": verifies}
     prompt = f"{values['prompt']}\n{spec.suffix}" if spec.suffix else values["prompt"]
     draft = Problem(name, "train", 0, prompt, values["answer"], data)

@@ -43,6 +43,8 @@ class TaskSpec:
     """A hidden second verifier, never trained on."""
     tolerance: float = 0.0
     """How far off a number may be (verifier `numeric`)."""
+    expression: bool = False
+    """Whether an answer that leaves arithmetic to do (`35*27` for 945) is one (verifiers `math`, `numeric`)."""
     ignore_case: bool = False
     """Whether `Yes` is `yes` (verifier `exact`)."""
     choices: tuple[str, ...] = ()
@@ -79,6 +81,8 @@ class TaskSpec:
         found: dict[str, Any] = {"seconds": self.seconds}
         if self.tolerance:
             found["absolute"] = self.tolerance
+        if self.expression:
+            found["expression"] = True
         if self.ignore_case:
             found["ignore_case"] = True
         if self.choices:

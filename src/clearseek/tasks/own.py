@@ -12,10 +12,11 @@ from typing import Any
 
 from clearseek.errors import UserError
 from clearseek.hub.files import hash_file
-from clearseek.tasks.children import Child, ChildDied, ChildTooSlow
+from clearseek.tasks.children import Child, ChildDied, ChildTooSlow, Patience
+from clearseek.tasks.lines import check_untagged, check_whole
 from clearseek.tasks.load import TaskSpec
 from clearseek.tasks.task import SPLITS, Problem, Score, Solution, Split, Task
-from clearseek.tasks.verifiers import verdict, verifier
+from clearseek.tasks.verifiers import score, verdict, verifier
 from clearseek.tasks.verifiers.bounds import Refusal, tidy
 
 MAX_ANSWER = 20_000
@@ -33,6 +34,7 @@ def own_task(spec: TaskSpec, file: Path) -> Task:
         raise UserError(f"{file} has no function `score(problem, answer)`; write one, or name a `verifier`.")
     checks = verifier(spec.verifier) if spec.verifier else None
     options = spec.options
+    patience, scorer = Patience(spec.seconds), f"score() of {file.name}"
 
     def make(split: Split, index: int) -> Problem:
         seed = f"{name}/{spec.seed}/{split}/{index}"
@@ -44,25 +46,32 @@ def own_task(spec: TaskSpec, file: Path) -> Task:
         for key in ("prompt", "answer"):
             if not isinstance(made.get(key), str) or (key == "prompt" and not made[key].strip()):
                 raise UserError(f"{place} returned a problem without the text `{key}`.")
+        try:
+            check_whole(made)
+        except ValueError as error:
+            raise UserError(f"{place} returned a problem that cannot be used: {error}.") from None
         prompt = f"{made['prompt']}\n{spec.suffix}" if spec.suffix else made["prompt"]
         return Problem(name, split, index, prompt, made["answer"], {**made, "index": index})
 
     def check(problem: Problem, answer: str) -> Score:
         if checks is not None:
-            return Score(*verdict(checks, problem.answer, answer, {**problem.data, **options}))
+            return score(verdict(checks, problem.answer, answer, {**problem.data, **options, "prompt": problem.prompt}))
         try:
             text = tidy(answer, MAX_ANSWER)
         except Refusal as refusal:
             return Score(*refusal.verdict)
         question = {"do": "score", "problem": dict(problem.data), "answer": text}
         try:
-            reply = child.ask(question, spec.seconds)
+            limit = patience.seconds
+            reply = patience.ask(child, question)
         except ChildTooSlow:
-            return Score(0.0, f"score() of {file.name} took longer than {spec.seconds:g} s")
+            slow = f"{scorer} took longer than {limit:g} s"
+            return Score(0.0, slow, fault=slow)
         except ChildDied as error:
-            return Score(0.0, f"score() of {file.name} failed: {error}")
+            return Score(0.0, f"{scorer} failed: {error}", fault=f"{scorer} ended its process")
         if "error" in reply:
-            return Score(0.0, f"score() of {file.name} failed: {reply['error']}")
+            said = str(reply["error"])
+            return Score(0.0, f"{scorer} failed: {said}", fault=f"{scorer} raised {said.partition(':')[0]}")
         accuracy = reply["accuracy"]
         return Score(accuracy, "right" if accuracy >= 1.0 else "wrong" if accuracy <= 0.0 else "partly right")
 
@@ -71,6 +80,11 @@ def own_task(spec: TaskSpec, file: Path) -> Task:
         reply = _ask(child, question, spec.seconds, f"solve() of {file.name}")
         if "error" in reply:
             raise UserError(f"solve() of {file.name} failed for {problem.id}: {reply['error']}.")
+        try:
+            check_whole(reply["solution"])
+            check_untagged(*reply["solution"])
+        except ValueError as error:
+            raise UserError(f"solve() of {file.name} wrote for {problem.id} what cannot be learned: {error}.") from None
         return Solution(*reply["solution"])
 
     card = {

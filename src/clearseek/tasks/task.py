@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+CUT_OFF = "cut off at the limit: no answer"
+"""Why an answer that did not come to its end is not looked at."""
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[str, ...] = get_args(Split)
 
@@ -47,11 +49,13 @@ class Score:
 
     `accuracy` is 0 to 1. `why` is in words: "right", "wrong", "no answer", "refused: ...", "too slow", ...
     `second` is what a second, hidden verifier says, where the task has one: never trained on, only watched.
+    `fault` is what went wrong with the verifier itself, the same words for the same kind; "": it could say.
     """
 
     accuracy: float
     why: str
     second: float | None = None
+    fault: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ Nothing here imports torch, so that `clearseek eval` of a served model works wit
 from __future__ import annotations
 
 import time
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from clearseek.errors import UserError
-from clearseek.tasks.task import Problem, Task
+from clearseek.tasks.task import CUT_OFF, Problem, Score, Task
 from clearseek.training.evaluation import Conditions, Evaluation, Finish, Membership, Row, summarise
 from clearseek.training.statistics import seed_of
 
@@ -87,6 +89,62 @@ def ask_of(tasks: Sequence[tuple[Task, Membership]], split: str, n: int, seed: i
     return Asked(tuple(tasks), problems, tuple(notes))
 
 
+TRAINED_LOOK = 3000
+"""Problems of a task's train split that are looked at to see whether those asked are among them."""
+
+
+def may_be_known(asked: Asked, split: str, kept: frozenset[str]) -> list[str]:
+    """A sentence for each task of one's own of which a model may have been trained on what it is asked now.
+
+    A file of problems puts each question into one split. A program may make the same question for several, and a run
+    keeps out those that it was itself evaluated on: `kept`, their digests.
+    """
+    from clearseek.tasks.splits import OutOfProblems, draw
+
+    found = []
+    for task, membership in asked.tasks:
+        if membership != "other" or split == "train" or "sizes" in task.card:
+            continue
+        try:
+            trained = draw(task, "train", TRAINED_LOOK, 1)
+        except OutOfProblems as short:
+            trained = draw(task, "train", short.found, 1)
+        digests = {problem.digest for problem in trained} - kept
+        problems = asked.problems[task.name]
+        known = sum(problem.digest in digests for problem in problems)
+        if known:
+            but = " and were not kept out of this run" if kept else ""
+            found.append(
+                f"{known} of the {len(problems)} {split} problems of {task.name} are problems of its train split as "
+                f"well{but}: a model that was trained on it may know them by heart. A run's own test asks only what it "
+                "kept out."
+            )
+    return found
+
+
+def kept_out_of(folder: Path) -> frozenset[str]:
+    """Digests of the problems that the run in this folder was evaluated on and never trained on; empty where the folder
+    is no run's, or its tasks cannot be read any more."""
+    from clearseek.tasks.load import load_task, spec_of
+    from clearseek.tasks.splits import draw
+
+    found: set[str] = set()
+    try:
+        recipe = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))  # a resolved one; reading it needs no torch
+        for table in recipe.get("tasks", []):
+            own = {key: value for key, value in table.items() if key != "weight"}
+            for key in ("python", "jsonl"):
+                if own.get(key):
+                    own[key] = str(folder / own[key])
+            task = load_task(spec_of(own))
+            for split in ("dev", "test"):
+                count = int(recipe.get("evaluate", {}).get(split, 0))
+                found |= {problem.digest for problem in draw(task, split, count, 0)}  # type: ignore[arg-type]
+    except (UserError, OSError, ValueError, TypeError, AttributeError):
+        return frozenset()
+    return frozenset(found)
+
+
 def evaluate(
     answerer: Answerer,
     asked: Asked,
@@ -129,13 +187,14 @@ def evaluate(
 
 
 def scored(ask: Ask, answered: Answered) -> Row:
-    """The transcript of one answer, judged by its task on what stands after the thinking."""
+    """The transcript of one answer, judged by its task on what stands after the thinking; cut off, it is none."""
     problem = ask.problem
     if answered.refused is not None:
-        accuracy, why, second = 0.0, f"refused: {answered.refused}", None
+        score = Score(0.0, f"refused: {answered.refused}")
+    elif answered.finish == "length":  # what was written would have gone on
+        score = Score(0.0, CUT_OFF)
     else:
         score = ask.task.check(problem, answered.answer)
-        accuracy, why, second = score.accuracy, score.why, score.second
     return Row(
         problem=problem.id,
         digest=problem.digest,
@@ -145,15 +204,16 @@ def scored(ask: Ask, answered: Answered) -> Row:
         thinking=answered.thinking,
         answer=answered.answer,
         reference=problem.answer,
-        accuracy=accuracy,
-        why=why,
-        second=second,
+        accuracy=score.accuracy,
+        why=score.why,
+        second=score.second,
         finish=answered.finish,
         well_formed=answered.well_formed,
         prompt_tokens=answered.prompt_tokens,
         thinking_tokens=answered.thinking_tokens,
         tokens=answered.tokens,
         seconds=round(answered.seconds, 4),
+        fault=score.fault,
     )
 
 

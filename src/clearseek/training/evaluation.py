@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from clearseek.errors import UserError
 from clearseek.ledger.quantity import Quantity, measured
+from clearseek.training.faults import faults_of
 from clearseek.training.statistics import Interval, bootstrap_mean, combined, pass_at_k, seed_of, wilson
 
 Finish = Literal["stop", "budget", "length"]
@@ -73,6 +74,8 @@ class Row:
     thinking_tokens: int
     tokens: int
     seconds: float
+    fault: str = ""
+    """What went wrong with the verifier itself."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,8 @@ def summarise(
         if mine:
             means[str(kind)] = _mean_interval(mine, conditions.seed)
     tokens = sum(row.tokens for row in rows)
-    return Evaluation(conditions, results, means, tokens, seconds, tuple(notes), tuple(rows))
+    told = (*notes, *faults_of((row.task, row.fault, row.why) for row in rows).values())
+    return Evaluation(conditions, results, means, tokens, seconds, told, tuple(rows))
 
 
 def _mean_interval(results: Sequence[TaskResult], seed: int) -> Interval:
@@ -180,7 +184,7 @@ def _task_result(name: str, membership: Membership, rows: Sequence[Row], how: Co
         accuracy=accuracy,
         interval=interval,
         pass_at={k: _mean([pass_at_k(how.samples, c, k) for c in right.values()]) for k in powers},
-        loosely=_mean([row.accuracy >= 1.0 or _ends_in(row.answer, row.reference) for row in rows]),
+        loosely=_mean([row.accuracy >= 1.0 or _ends_loosely(row) for row in rows]),
         well_formed=_mean([row.well_formed for row in rows]),
         truncated=_mean([row.finish != "stop" for row in rows]),
         tokens=_mean([row.tokens for row in rows]),
@@ -189,6 +193,10 @@ def _task_result(name: str, membership: Membership, rows: Sequence[Row], how: Co
         scores=scores,
         digests={problem: mine[0].digest for problem, mine in samples.items()},
     )
+
+
+def _ends_loosely(row: Row) -> bool:
+    return row.finish != "length" and _ends_in(row.answer, row.reference)
 
 
 def _ends_in(answer: str, reference: str) -> bool:

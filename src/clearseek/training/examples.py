@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from clearseek.errors import UserError
+from clearseek.tasks.lines import check_untagged
 from clearseek.tasks.splits import OutOfProblems, draw
 from clearseek.tasks.task import Problem, Task
 from clearseek.training.chat_format import ChatFormat
@@ -157,8 +158,20 @@ def from_tasks(
     return found
 
 
+def ends_of(chat: ChatFormat) -> tuple[str, ...]:
+    """The tokens that end a turn, as text."""
+    return tuple(text for end in chat.stop_ids if (text := chat.tokenizer.decode([end], keep_control=True)).strip())
+
+
 def encode(trace: Trace, chat: ChatFormat, source: str, *, thinking: bool = True) -> Example:
-    """A trace as ids; with `thinking` off, its answer alone, as a model that is told not to think should give it."""
+    """A trace as ids; with `thinking` off, its answer alone, as a model that is told not to think should give it.
+
+    Raises UserError for one that holds a tag of the thinking's, or a token that ends a turn of this model's.
+    """
+    try:
+        check_untagged(trace.thinking, trace.answer, ends_of(chat))
+    except ValueError as error:
+        raise UserError(f"The worked example {trace.prompt[:80]!r} from {source} cannot be used: {error}.") from None
     thought = trace.thinking if thinking else None
     prompt = tuple(chat.prompt(trace.prompt, thinking=thought is not None))
     completion = tuple(chat.completion(thought, trace.answer, cut=trace.cut))

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clearseek.tasks.task import Problem, Task
+from clearseek.tasks.task import CUT_OFF, Problem, Score, Task
 from clearseek.training.chat_format import ChatFormat, Written
 from clearseek.training.losses import soft_punishment
 from clearseek.training.rows import Sample
@@ -40,17 +40,23 @@ class Graded:
     why: str
     second: float | None
     truncated: bool
+    fault: str = ""
+    """What went wrong with the verifier itself."""
 
 
 def grade(
     task: Task, problem: Problem, samples: Sequence[Sample], chat: ChatFormat, rule: RewardRule, *seeds: int | str
 ) -> list[Graded]:
-    """Every sample of one problem. The verifier is given what stands after the thinking, and nothing else."""
+    """Every sample of one problem. The verifier is given what stands after the thinking, and nothing else.
+
+    A sample that was cut off has no answer: what stands there would have gone on, and paying for `1` of `123 km` pays
+    a model for never coming to an end.
+    """
     found = []
     for sample in samples:
         written = chat.read(sample.ids)
         truncated = sample.finish == "length"
-        score = task.check(problem, written.answer)
+        score = Score(0.0, CUT_OFF) if truncated else task.check(problem, written.answer)
         form = float(written.well_formed)
         length = soft_punishment(len(sample.ids), rule.max_new, rule.length_margin)
         if truncated:
@@ -59,7 +65,8 @@ def grade(
         if rule.random:
             earned = float(random.Random(seed_of(*seeds, problem.id, sample.number, "coin")).random() < 0.5)
         total = earned + rule.format * form + rule.length * length
-        found.append(Graded(written, score.accuracy, form, length, total, score.why, score.second, truncated))
+        parts = score.accuracy, form, length, total
+        found.append(Graded(written, *parts, score.why, score.second, truncated, score.fault))
     return found
 
 

@@ -75,6 +75,7 @@ def row_of(name: str, done: int, result: Evaluation, seconds: float) -> dict[str
         "well_formed": _mean([one.well_formed for one in result.tasks]),
         "truncated": _mean([one.truncated for one in result.tasks]),
         "tokens": _mean([one.tokens for one in result.tasks]),
+        "warnings": list(result.notes),
         "time": {"seconds": seconds, "at": runfolder.now()},
     }
 

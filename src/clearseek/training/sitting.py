@@ -363,6 +363,8 @@ class Run:
             keep(self.folder, name, result)
         self.view.add(row)
         self.show()
+        for note in result.notes:
+            self.screen.tell(note)
         mean = result.mean
         self.screen.tell(
             f"{name}: {mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f}), {result.conditions.n} problems a task."

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clearseek.errors import UserError
+from clearseek.tasks.lines import check_untagged, read_object
 
 MAX_LINE = 1 << 20
 
@@ -46,9 +47,7 @@ def read_traces(file: Path) -> Iterator[Trace]:
             try:
                 if len(line) > MAX_LINE:
                     raise ValueError("longer than 1 MiB")
-                values = json.loads(line)
-                if not isinstance(values, dict):
-                    raise ValueError("it is not an object in braces")
+                values = read_object(line)
                 for name in values:
                     if name not in names:
                         raise ValueError(f"it has a key `{name}`, where `prompt`, `thinking` and `answer` are known")
@@ -63,8 +62,7 @@ def read_traces(file: Path) -> Iterator[Trace]:
                     raise ValueError("`thinking` is a text or null")
                 if not isinstance(trace.cut, bool):
                     raise ValueError("`cut` is true or false")
-            except json.JSONDecodeError:
-                raise UserError(f"{file}, line {number}, is no worked example: it is not JSON.") from None
+                check_untagged(thinking, trace.answer)
             except ValueError as error:
-                raise UserError(f"{file}, line {number}, is no worked example: {error}.") from None
+                raise UserError(f"{file}, line {number}, is no worked example: {str(error).rstrip('.')}.") from None
             yield trace

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 
 from clearseek.errors import UserError
+from clearseek.tasks.task import Score
 from clearseek.tasks.verifiers.bounds import Options, Verdict, Verifier
-from clearseek.tasks.verifiers.code import code
+from clearseek.tasks.verifiers.code import code, missing_wall
 from clearseek.tasks.verifiers.countdown import countdown
-from clearseek.tasks.verifiers.outside import math_verifier
+from clearseek.tasks.verifiers.mathematics import math_verifier
+from clearseek.tasks.verifiers.outside import SILENT
 from clearseek.tasks.verifiers.plain import choice, exact, integer, listed, numeric
 
 _PLAIN: dict[str, Verifier] = {
@@ -20,6 +22,7 @@ _PLAIN: dict[str, Verifier] = {
     "countdown": countdown,
     "code": code,
 }
+FAILED = "the verifier failed:"
 NAMES = (*_PLAIN, "math", "generator")
 
 
@@ -38,6 +41,8 @@ def verifier(name: str) -> Verifier:
         return math_verifier()
     if name == "generator":
         raise UserError("The verifier `generator` is a generator's own scorer: name a `generator` too.")
+    if name == "code" and (why := missing_wall()):
+        raise UserError(why)
     return _PLAIN[name]
 
 
@@ -46,7 +51,18 @@ def verdict(check: Verifier, reference: str, answer: str, options: Options) -> V
     try:
         return check(reference, answer, options)
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError, OSError) as error:
-        return 0.0, f"the verifier failed: {type(error).__name__}: {error}"[:300]
+        return 0.0, f"{FAILED} {type(error).__name__}: {error}"[:300]
 
 
-__all__ = ["NAMES", "Verdict", "Verifier", "check_name", "verdict", "verifier"]
+def score(given: Verdict, second: float | None = None) -> Score:
+    """A verdict as a task's score; where the verifier itself went wrong, with its fault."""
+    accuracy, why = given
+    fault = ""
+    if why.startswith(FAILED):
+        fault = f"its verifier raised {why.removeprefix(FAILED).strip().partition(':')[0]}"
+    elif why.startswith(SILENT):
+        fault = "its verifier could not say"
+    return Score(accuracy, why, second, fault)
+
+
+__all__ = ["NAMES", "Verdict", "Verifier", "check_name", "score", "verdict", "verifier"]

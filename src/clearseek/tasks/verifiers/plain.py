@@ -9,27 +9,35 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from clearseek.tasks.verifiers.bounds import RIGHT, WRONG, Options, Refusal, Verdict, refused, tidy
+from clearseek.tasks.verifiers.bounds import (
+    RIGHT,
+    WRONG,
+    Options,
+    Refusal,
+    Verdict,
+    plain_text,
+    refused,
+    same_text,
+    tidy,
+)
+from clearseek.tasks.verifiers.numerals import MAX_NUMBER, read_number, undone, undressed
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,39})", re.ASCII)
-_GROUPED = re.compile(r"-?[1-9][0-9]{0,2}(?:,[0-9]{3}){1,12}", re.ASCII)
-_DECIMAL = re.compile(r"(-?(?:0|[1-9][0-9]{0,29}))(\.[0-9]{1,30})?(?:[eE]([+-]?[0-9]{1,2}))?", re.ASCII)
-_FRACTION = re.compile(r"(-?(?:0|[1-9][0-9]{0,29}))/([1-9][0-9]{0,29})", re.ASCII)
 _CHOICE_DRESS = re.compile(r"\(?([^()]*?)\)?[.:]?")
-MAX_NUMBER = 64
 MAX_ITEMS = 200
 
 
 def exact(reference: str, answer: str, options: Options) -> Verdict:
-    """The same text, runs of white space counted as one; with `ignore_case` in either case."""
+    """The same text, runs of white space counted as one, composed or not; with `ignore_case` in either case."""
+    if same_text(reference, answer):
+        return RIGHT
     try:
-        text = tidy(answer, 2 * len(reference) + 16)
+        text = tidy(answer, 2 * len(reference) + 16, allowed=reference)
     except Refusal as refusal:
         return refusal.verdict
-    ours, theirs = " ".join(reference.split()), " ".join(text.split())
-    if options.get("ignore_case"):
-        ours, theirs = ours.casefold(), theirs.casefold()
-    return RIGHT if ours == theirs else WRONG
+    if options.get("ignore_case") and plain_text(text).casefold() == plain_text(reference).casefold():
+        return RIGHT
+    return WRONG
 
 
 def integer(reference: str, answer: str, options: Options) -> Verdict:
@@ -43,30 +51,22 @@ def integer(reference: str, answer: str, options: Options) -> Verdict:
     return RIGHT if text == reference.strip() else WRONG
 
 
-def read_number(text: str) -> Fraction | None:
-    """A decimal, a fraction or a whole number with proper thousands; None for everything else, nan and hex too."""
-    if len(text) > MAX_NUMBER:
-        return None
-    if _GROUPED.fullmatch(text):
-        text = text.replace(",", "")
-    if match := _DECIMAL.fullmatch(text):
-        return Fraction(text)
-    if match := _FRACTION.fullmatch(text):
-        return Fraction(int(match[1]), int(match[2]))
-    return None
-
-
 def numeric(reference: str, answer: str, options: Options) -> Verdict:
-    """One number, compared as exact fractions. `absolute` and `relative` say how far off it may be (0: not at all)."""
+    """One number, compared as exact fractions. `absolute` and `relative` say how far off it may be (0: not at all).
+
+    Emphasis, dollar signs, a box and a full stop around it say nothing. A division that comes out even is no number.
+    """
     try:
-        text = tidy(answer, MAX_NUMBER)
+        text = undressed(tidy(answer, MAX_NUMBER))
     except Refusal as refusal:
         return refusal.verdict
-    theirs, ours = read_number(text), read_number(reference.strip())
+    theirs, ours = read_number(text), read_number(undressed(reference))
     if ours is None:
         return 0.0, f"the reference answer {reference[:40]!r} is no number"
     if theirs is None:
         return refused("not one number")
+    if why := undone(text, undressed(reference), options):
+        return refused(why)
     room = max(Fraction(options.get("absolute", 0)), Fraction(options.get("relative", 0)) * abs(ours))
     return RIGHT if abs(theirs - ours) <= room else WRONG
 
@@ -74,7 +74,7 @@ def numeric(reference: str, answer: str, options: Options) -> Verdict:
 def choice(reference: str, answer: str, options: Options) -> Verdict:
     """One of several: `B`, `(b)`, `B.` are the same; so is case. The `choices`, where given, bound what is one."""
     try:
-        text = tidy(answer, 2 * len(reference) + 16)
+        text = answer if same_text(reference, answer) else tidy(answer, 2 * len(reference) + 16, allowed=reference)
     except Refusal as refusal:
         return refusal.verdict
     theirs, ours = _bare(text), _bare(reference)
@@ -85,17 +85,20 @@ def choice(reference: str, answer: str, options: Options) -> Verdict:
 
 
 def _bare(text: str) -> str:
-    match = _CHOICE_DRESS.fullmatch(text.strip())
-    return " ".join((match[1] if match else text).split()).casefold()
+    text = plain_text(text)
+    match = _CHOICE_DRESS.fullmatch(text)
+    return (match[1].strip() if match else text).casefold()
 
 
 def listed(reference: str, answer: str, options: Options) -> Verdict:
     """The same items in the same order, in the form of the reference: bare with commas, or in brackets and quotes."""
+    if same_text(reference, answer):
+        return RIGHT
     try:
-        text = tidy(answer, 2 * len(reference) + 16)
+        text = tidy(answer, 2 * len(reference) + 16, allowed=reference)
     except Refusal as refusal:
         return refusal.verdict
-    theirs, ours = _items(text), _items(reference)
+    theirs, ours = _items(plain_text(text)), _items(plain_text(reference))
     if theirs is None or ours is None:
         return refused("not a list of that form")
     if theirs[0] != ours[0]:
@@ -105,23 +108,25 @@ def listed(reference: str, answer: str, options: Options) -> Verdict:
 
 def _items(text: str) -> tuple[bool, list[str]] | None:
     """`(in brackets, items)`; None where it is neither form."""
-    text = text.strip()
-    bracketed = text.startswith("[")
-    if bracketed:
-        if not text.endswith("]"):
-            return None
-        text = text[1:-1].strip()
-        if not text:
-            return True, []
-    items = [item.strip(" \n\t") for item in text.split(",")]
-    if len(items) > MAX_ITEMS or not all(items):
+    if not text.startswith("["):
+        items = [item.strip() for item in text.split(",")]
+        return None if len(items) > MAX_ITEMS or not all(items) else (False, items)
+    if not text.endswith("]"):
         return None
-    if bracketed:
-        quote = items[0][0]
-        if quote in "'\"":
-            if not all(len(item) > 2 and item[0] == quote == item[-1] for item in items):
-                return None
-            items = [item[1:-1] for item in items]
-        if any(mark in item for item in items for mark in "'\"[]"):
+    text = text[1:-1].strip()
+    items, quotes = [], set()
+    while text:
+        quote = text[0] if text[0] in "'\"" else ""
+        match = (_QUOTED if quote else _BARE).match(text)
+        if match is None or len(items) >= MAX_ITEMS:
             return None
-    return bracketed, items
+        items.append(_ESCAPED.sub(r"\1", match[2]) if quote else match[1])
+        if not set("'\"") & set(items[-1]):  # what holds one kind is put into the other
+            quotes.add(quote)
+        text = text[match.end() :]
+    return (True, items) if len(quotes) <= 1 else None
+
+
+_QUOTED = re.compile(r"(['\"])((?:\\.|(?!\1)[^\\])+)\1 ?(?:, ?(?=.)|$)", re.DOTALL)
+_BARE = re.compile(r"([^,'\"\[\]]+?) ?(?:, ?(?=.)|$)")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)

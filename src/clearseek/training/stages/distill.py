@@ -15,9 +15,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from clearseek.errors import UserError
+from clearseek.tasks.lines import tag_in
+from clearseek.tasks.task import Score
 from clearseek.training.answer_engine import Books, RemoteAnswerer, ServedAnswerer
 from clearseek.training.evaluate import Answered, Answerer, Ask
 from clearseek.training.evaluation import Conditions
+from clearseek.training.examples import ends_of
+from clearseek.training.faults import Scored, faults_of
 from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
 from clearseek.training.stages.reject import Pick, choose
 from clearseek.training.traces import Trace, write_traces
@@ -97,6 +101,7 @@ class DistillStage:
         self.folder = workshop.folder / "data"
         self.paid = self.folder / f"{settings.name}.answers.jsonl"
         self.known = read_paid(self.paid)
+        self.scores: dict[tuple[str, int], Score] = {}
 
     def asks(self, number: int) -> list[Ask]:
         """The problems of a step, alike over the tasks, each as often as it is to be answered."""
@@ -142,7 +147,17 @@ class DistillStage:
             "seconds_rollout": seconds,
         }
         samples = [{"kind": "kept", **asdict(trace)} for trace in kept[:SAMPLES]]
-        return StepReport(numbers, samples)
+        return StepReport(numbers, samples, list(faults_of(self.scored(asks)).values()))
+
+    def scored(self, asks: Sequence[Ask]) -> list[Scored]:
+        """What the verifiers said of what came to its end."""
+        found = []
+        for ask in asks:
+            answered = self.known[ask.problem.id, ask.sample]
+            if answered.finish == "stop" and answered.answer.strip():
+                score = self.score(ask)
+                found.append((ask.task.name, score.fault, score.why))
+        return found
 
     def conditions(self) -> Conditions:
         settings = self.settings
@@ -160,15 +175,25 @@ class DistillStage:
             system=settings.system or None,
         )
 
+    def score(self, ask: Ask) -> Score:
+        """What the verifier says of what was answered; it is asked once."""
+        key = ask.problem.id, ask.sample
+        if key not in self.scores:
+            self.scores[key] = ask.task.check(ask.problem, self.known[key].answer)
+        return self.scores[key]
+
     def trace(self, ask: Ask) -> Trace | None:
         """What the teacher wrote, where it ended by itself, thought and was right."""
         answered = self.known[ask.problem.id, ask.sample]
         if answered.finish != "stop" or not answered.thinking.strip() or not answered.answer.strip():
             return None
-        score = ask.task.check(ask.problem, answered.answer)
+        score = self.score(ask)
         if score.accuracy < 1.0 or (score.second is not None and score.second < 1.0):
             return None
         thinking, answer = answered.thinking.strip(), answered.answer.strip()
+        ends = ends_of(self.workshop.chat)
+        if tag_in(thinking, ends) or tag_in(answer, ends):
+            return None  # a tag of the teacher's would be learned as text
         return Trace(ask.problem.prompt, thinking, answer, ask.task.name, ask.problem.id, self.settings.model)
 
     def kept(self, asks: Sequence[Ask]) -> list[Trace]:

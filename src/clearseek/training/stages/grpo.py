@@ -21,6 +21,7 @@ from clearseek.errors import UserError
 from clearseek.tasks.task import Problem, Task
 from clearseek.training.curriculum import remember, spread_draws, weigh
 from clearseek.training.examples import draw_up_to
+from clearseek.training.faults import faults_of
 from clearseek.training.flops import forward_only_flops, rollout_flops, sizes_of, update_flops
 from clearseek.training.learner import UpdateReport
 from clearseek.training.losses import (
@@ -288,6 +289,7 @@ class GrpoStage:
             "length_reward": _mean([graded.length for graded in every]),
             "length": _mean([float(len(sample.ids)) for one in drawn for sample in one.samples]),
             "truncated": _mean([float(graded.truncated) for graded in every]),
+            "not_scored": _mean([float(bool(graded.fault)) for graded in every]),
             "groups": float(len(drawn)),
             "groups_that_teach": _mean([float(one.teaches) for one in drawn]),
             "groups_all_right": _mean([float(all(g.accuracy >= 1.0 for g in one.graded)) for one in drawn]),
@@ -323,6 +325,7 @@ class GrpoStage:
         memory.recent = [*memory.recent, kept][-2 * START :]
         history = memory.recent if memory.steps <= 2 * START else [*memory.first, *memory.recent]
         signs = warnings_of(history, max_new=self.settings.max_new, random_reward=self.rewards.random)
+        signs |= faults_of((one.task.name, graded.fault, graded.why) for one in drawn for graded in one.graded)
         due = [name for name in signs if number - memory.told.get(name, -AGAIN) >= AGAIN]
         memory.told |= dict.fromkeys(due, number)
         return [signs[name] for name in due]

@@ -25,9 +25,12 @@ from torch import Tensor
 
 from clearseek.errors import UserError
 from clearseek.hub.chat_template import THINK_CLOSE, THINK_OPEN
+from clearseek.tasks.lines import tag_in
 from clearseek.tasks.task import Problem, Task
 from clearseek.training import checkpoint
 from clearseek.training.chat_format import ChatFormat
+from clearseek.training.examples import ends_of
+from clearseek.training.faults import Scored, faults_of
 from clearseek.training.flops import rollout_flops, sizes_of
 from clearseek.training.packing import Group
 from clearseek.training.rollout import rollout
@@ -177,11 +180,13 @@ class RejectStage:
         groups = self.generate(prompts, settings.samples, settings.max_new, settings.temperature, number)
         generated = time.perf_counter()
         kept: list[Trace] = []
+        scored: list[Scored] = []
         right = drawn = cut = 0
         lengths: list[int] = []
         with workshop.meter.span("verify"):
             for (task, problem), group in zip(problems, groups, strict=True):
-                good = [trace for sample in group if (trace := self.judge(task, problem, sample)) is not None]
+                judged = [self.judge(task, problem, sample, scored) for sample in group]
+                good = [trace for trace in judged if trace is not None]
                 right, drawn = right + len(good), drawn + len(group)
                 cut += sum(sample.finish == "length" for sample in group)
                 lengths += [len(sample.ids) for sample in group]
@@ -202,7 +207,7 @@ class RejectStage:
             "seconds_verify": time.perf_counter() - generated,
             **{f"accuracy/{name}": tally[0] / tally[1] for name, tally in self.counts.items()},
         }
-        warnings = []
+        warnings = list(faults_of(scored).values())
         if number == settings.steps - 1 and self.bytes == 0:
             raise UserError(
                 f"The stage {settings.name} kept nothing: none of the answers was right. Train longer before it, or "
@@ -227,14 +232,19 @@ class RejectStage:
                 found += [(task, problem) for problem in some(task, count, seed, workshop.avoid)]
         return found
 
-    def judge(self, task: Task, problem: Problem, sample: Sample) -> Trace | None:
-        """A trace, where the answer is well formed and right, by the hidden verifier too where there is one."""
+    def judge(self, task: Task, problem: Problem, sample: Sample, scored: list[Scored]) -> Trace | None:
+        """A trace, where the answer is well formed and right, by the hidden verifier too where there is one. `scored`
+        is added to."""
         written = self.workshop.chat.read(sample.ids)
         if not written.well_formed:
             return None
         score = task.check(problem, written.answer)
+        scored.append((task.name, score.fault, score.why))
         if score.accuracy < 1.0 or (score.second is not None and score.second < 1.0):
             return None
+        ends = ends_of(self.workshop.chat)
+        if tag_in(written.thinking, ends) or tag_in(written.answer, ends):
+            return None  # a tag as text would be learned as text
         source = f"reject:{self.settings.name}"
         return Trace(problem.prompt, written.thinking, written.answer, task.name, problem.id, source)
 
@@ -255,7 +265,7 @@ class RejectStage:
         for prompt, group in zip(prompts, groups, strict=True):
             answer, ended = everyday_answer(chat, group[0].ids)
             cut += not ended
-            if answer and not goes_round(answer):
+            if answer and not goes_round(answer) and not tag_in(answer, ends_of(chat)):
                 kept.append(Trace(prompt, self.thought(prompt), answer, source="base", cut=not ended))
         self.write(kept)
         numbers = {
