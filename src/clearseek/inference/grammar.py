@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012, SchemaRegistry, SchemaResource, specification_with
 
@@ -79,7 +79,7 @@ def rewrite(schema: Any, prefix: str = "d") -> Rewritten:
     if not isinstance(schema, dict):
         raise Refused((), "is no object" if not isinstance(schema, bool) else f"is just `{str(schema).lower()}`")
     specification = specification_with(str(schema.get("$schema", "")), default=DRAFT202012)
-    root: SchemaResource = Resource(contents=schema, specification=specification)
+    root: SchemaResource = specification.create_resource(schema)
     try:
         registry: SchemaRegistry = Registry().with_resource("", root).crawl()
     except (TypeError, ValueError, AttributeError, LookupError) as error:
@@ -355,7 +355,7 @@ def _ends(schema: Any, known: set[str]) -> bool:
     if "enum" in schema:
         return True
     if "$ref" in schema:
-        return schema["$ref"].rsplit("/", 1)[-1] in known
+        return str(schema["$ref"]).rsplit("/", 1)[-1] in known
     if "allOf" in schema:
         return all(_ends(one, known) for one in schema["allOf"])
     for word in ("anyOf", "oneOf"):

@@ -90,10 +90,10 @@ class Compiler:
             token_bytes=ctypes.addressof(texts),
             use_approximate_greedy_tokenize_fn=True,
         )
-        error = ctypes.create_string_buffer(1024)
-        tokenizer = self._lib.llg_new_tokenizer(ctypes.byref(init), error, len(error))
+        reason = ctypes.create_string_buffer(1024)
+        tokenizer = self._lib.llg_new_tokenizer(ctypes.byref(init), reason, len(reason))
         if not tokenizer:
-            raise NoCompiler(error.value.decode("utf-8", "replace"))
+            raise NoCompiler(reason.value.decode("utf-8", "replace"))
         self._init = _Init()
         self._lib.llg_constraint_init_set_defaults(ctypes.byref(self._init), tokenizer)
         self._init.log_stderr_level = 0

@@ -164,10 +164,10 @@ def _check(job: dict[str, Any]) -> dict[str, Any]:
     schema = job["schema"]
     kind = validator_for(schema, default=Draft202012Validator)
     formats = FormatChecker([name for name in FORMATS if name in FormatChecker.checkers])
-    error = next(kind(schema, format_checker=formats).iter_errors(value), None)
-    if error is None:
+    found = next(kind(schema, format_checker=formats).iter_errors(value), None)
+    if found is None:
         return {"wrong": None}
-    return {"wrong": f"{error.message[:300]} (at {place(tuple(error.absolute_path))})"}
+    return {"wrong": f"{found.message[:300]} (at {place(tuple(found.absolute_path))})"}
 
 
 def _no_number(name: str) -> None:

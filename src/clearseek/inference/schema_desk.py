@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections import OrderedDict
@@ -135,7 +136,7 @@ class SchemaDesk:
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
+                os.kill(process.pid, signal.SIGTERM)  # asyncio's own looks whether it still lives, and reaps it
             if process.stdin is not None:
                 process.stdin.close()
             await process.wait()

@@ -301,7 +301,7 @@ def _step(step: int | float, words: Words) -> int | float:
         raise words.refuse("has a `multipleOf` beyond 2,147,483,648")
     if float(step).is_integer():
         return int(step)
-    if not (step * 1024).is_integer():
+    if not float(step * 1024).is_integer():
         raise words.refuse(
             f"has a `multipleOf` of {step}, which no two programs check alike, because it has no exact binary form; "
             "ask for whole numbers of the smaller unit, or for a text with a `pattern`"
