@@ -321,7 +321,7 @@ def _above(a: dict[str, Any], b: dict[str, Any]) -> bool:
     if not low or not high:
         return False
     if max(low) == min(high):
-        return a.get("exclusiveMinimum") == max(low) or b.get("exclusiveMaximum") == min(high)
+        return bool(a.get("exclusiveMinimum") == max(low) or b.get("exclusiveMaximum") == min(high))
     return bool(max(low) > min(high))
 
 
