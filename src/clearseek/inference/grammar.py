@@ -80,15 +80,19 @@ def rewrite(schema: Any, prefix: str = "d") -> Rewritten:
         raise Refused((), "is no object" if not isinstance(schema, bool) else f"is just `{str(schema).lower()}`")
     specification = specification_with(str(schema.get("$schema", "")), default=DRAFT202012)
     root: SchemaResource = specification.create_resource(schema)
+    registry: SchemaRegistry = Registry().with_resource("", root)
+    fault: Exception | None = None
     try:
-        registry: SchemaRegistry = Registry().with_resource("", root).crawl()
+        registry = registry.crawl()
     except (TypeError, ValueError, AttributeError, LookupError) as error:
-        raise Refused((), f"is not valid: {error}") from None
+        fault = error  # what is wrong is said better below, with its place
     work = _Work(prefix, str(schema.get("$schema", "2020-12")))
     out = work.schema(schema, registry.resolver_with_root(root), ())
     while work.waiting:
         name, contents, resolver, path, work.exact = work.waiting.pop()
         work.defs[name] = work.schema(contents, resolver, path)
+    if fault is not None:
+        raise Refused((), f"is not valid: {fault}")
     for part in _all_parts(out, work.defs):
         joined = part.get("allOf", ())
         if len(joined) > 1 and any(_patterned(one, work.defs, set()) for one in joined):

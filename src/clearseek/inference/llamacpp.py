@@ -38,7 +38,7 @@ from clearseek.inference.spoken import Spoken
 from clearseek.inference.style import NATIVE, ThinkingStyle, budget, style_of
 from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
 from clearseek.inference.tool_calls import OPEN as OPEN_CALL
-from clearseek.inference.tool_calls import ToolCallParser, forced_functions, parse_call, teaches_calls
+from clearseek.inference.tool_calls import ToolCallParser, forced_functions, parse_call, understands_calls
 
 MAX_CRASHES = 3
 """Crashes in a row, without one answer between them, after which the engine stays down until it is asked anew."""
@@ -88,7 +88,7 @@ class LlamaCppEngine:
         self.loading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
         """Around every loading of the model: whoever keeps the books puts theirs here."""
         self._refused_tools = None
-        if not teaches_calls(self.template):
+        if not understands_calls(self.template):
             self._refused_tools = FOREIGN_CALLS if self.template.supports_tools else NO_CALLS
         self.schemas = SchemaDesk()
         self._crashes = 0

@@ -117,20 +117,6 @@ class Compiler:
         finally:
             self._lib.llg_free_matcher(matcher)
 
-    def allowed(self, grammar: str, written: bytes) -> tuple[list[int], bool]:
-        """The bytes that may follow `written`, and whether the text may end there. Raises ValueError with a refusal."""
-        matcher = self._lib.llg_new_matcher(ctypes.byref(self._init), b"lark", grammar.encode())
-        try:
-            for byte in written:
-                self._lib.llg_matcher_consume_token(matcher, byte)
-            if self._lib.llg_matcher_compute_mask(matcher) != 0:
-                raise ValueError(_first_sentence(self._lib.llg_matcher_get_error(matcher).decode("utf-8", "replace")))
-            mask = self._lib.llg_matcher_get_mask(matcher)
-            bits = [token for token in range(VOCABULARY) if mask[token // 32] >> (token % 32) & 1]
-            return [token for token in bits if token != _END], _END in bits
-        finally:
-            self._lib.llg_free_matcher(matcher)
-
     def _allows(self, matcher: int, byte: int) -> bool:
         if self._lib.llg_matcher_compute_mask(matcher) != 0:
             return False

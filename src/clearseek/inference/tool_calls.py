@@ -19,30 +19,35 @@ _SIGNS = re.compile(rf'\\.|"|{CLOSE}', re.DOTALL)
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*(?:```)?", re.DOTALL)
 
 
-def teaches_calls(template: ChatTemplate) -> bool:
-    """Whether a template tells the model to call tools in the form that is understood here.
+def understands_calls(template: ChatTemplate) -> bool:
+    """Whether a template shows tools, and has its model call them in no other form than the one understood here.
 
     There are others (Llama's, DeepSeek's, Mistral's, Qwen-Coder's); a model that writes one of those would be given
-    tools and answer with raw text.
+    tools and answer with raw text. A template that names no form at all is taken at its word.
     """
     if not template.supports_tools:
         return False
-    function = {"name": "f", "description": "", "parameters": {"type": "object", "properties": {}}}
-    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    name = "probe7f3"
+    tool = {"type": "function", "function": {"name": name, "description": "", "parameters": {"type": "object"}}}
+    call = {"id": "a1b2c3d4e", "type": "function", "function": {"name": name, "arguments": "{}"}}
     asked: dict[str, Any] = {"role": "user", "content": "q"}
-    called: list[dict[str, Any]] = [
-        asked,
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "content": "r"},
-    ]
-    for messages in ([asked], called):
-        try:
-            pieces = template.render(messages, tools=[{"type": "function", "function": function}])
-        except BadTemplate:
-            continue
-        if _TAUGHT.search("".join(piece.text for piece in pieces)):
-            return True
-    return False
+    told: dict[str, Any] = {"role": "assistant", "content": "a"}
+    result: dict[str, Any] = {"role": "tool", "content": "r", "tool_call_id": call["id"]}
+    try:
+        plain = _rendered(template, [asked, told, asked], tool)
+    except BadTemplate:
+        return False
+    try:
+        called = _rendered(template, [asked, {**told, "content": "", "tool_calls": [call]}, result], tool)
+    except BadTemplate:
+        called = None
+    if _TAUGHT.search(plain) or (called is not None and _TAUGHT.search(called)):
+        return True
+    return called is not None and called.count(name) <= plain.count(name)
+
+
+def _rendered(template: ChatTemplate, messages: list[dict[str, Any]], tool: dict[str, Any]) -> str:
+    return "".join(piece.text for piece in template.render(messages, tools=[tool]))
 
 
 @dataclass
