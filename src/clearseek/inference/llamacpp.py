@@ -40,6 +40,8 @@ from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
 from clearseek.inference.tool_calls import OPEN as OPEN_CALL
 from clearseek.inference.tool_calls import ToolCallParser, forced_functions, parse_call, understands_calls
 
+WHOLE_TEXT = 1_000_000
+"""Tokens that a penalty looks back on: more than any context. llama.cpp keeps a place for each."""
 MAX_CRASHES = 3
 """Crashes in a row, without one answer between them, after which the engine stays down until it is asked anew."""
 
@@ -391,7 +393,7 @@ def _sampling(request: Request, style: ThinkingStyle, *, answering: bool = False
     if asked.min_p is not None:
         body["min_p"] = asked.min_p
     if asked.repetition_penalty is not None:
-        body |= {"repeat_penalty": asked.repetition_penalty, "repeat_last_n": -1}  # -1: the whole text
+        body |= {"repeat_penalty": asked.repetition_penalty, "repeat_last_n": WHOLE_TEXT}
     if asked.logit_bias:
         body["logit_bias"] = [list(pair) for pair in asked.logit_bias]
     if request.logprobs is not None:
