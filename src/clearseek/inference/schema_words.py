@@ -79,7 +79,8 @@ class Refused(Exception):
         self.path, self.told = path, told
 
     def sentence(self, subject: str = "The JSON Schema") -> str:
-        return f"{subject} {self.told}" + (f" (at {place(self.path)})." if self.path else ".")
+        where = f" (at {place(self.path)})" if self.path else ""
+        return f"{subject} {self.told}{where}" + ("" if self.told.endswith("?") and not where else ".")
 
 
 def place(path: tuple[Any, ...]) -> str:

@@ -46,7 +46,7 @@ def _said(body: dict[str, Any]) -> Iterator[tuple[str, bool | str | int | None]]
     yield "enable_thinking", _flag("enable_thinking", body.get("enable_thinking"))
     yield "thinking_budget", _tokens("thinking_budget", body.get("thinking_budget"))
     yield "think", _flag_or_effort("think", body.get("think"))
-    if isinstance(body.get("think"), str):
+    if isinstance(body.get("think"), str) and body["think"] != "none":
         yield "think", True
     kinds = {"enabled": _flag, "effort": _effort, "max_tokens": _tokens, "exclude": _not_excluded, "summary": _nothing}
     reasoning = _parts(body, "reasoning", kinds)
