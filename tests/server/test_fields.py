@@ -11,6 +11,7 @@ from scripted import ScriptedPool
 from clearseek.inference.engine import Sampling, Thinking
 from clearseek.inference.schema_desk import SchemaBroken
 from clearseek.server.errors import ApiError
+from clearseek.server.protocols import fields as fields_
 from clearseek.server.protocols.deepseek import Call, parse_chat
 from clearseek.server.protocols.deepseek_fim import parse_text
 from clearseek.server.protocols.fields import HARMLESS, REFUSED
@@ -260,7 +261,15 @@ def test_unknown_fields_are_told_with_the_answer(http: httpx.Client) -> None:
     assert '"ignored":["mystery","x_trace"]' in http.post("/chat/completions", json={**body, "stream": True}).text
     assert "ignored" not in http.post("/chat/completions", json={"messages": [USER]}).json()["clearseek"]
     many = {f"unknown_field_{n}": 1 for n in range(500)}
-    assert len(http.post("/chat/completions", json={"messages": [USER], **many}).json()["clearseek"]["ignored"]) == 20
+    told = http.post("/chat/completions", json={"messages": [USER], **many}).json()["clearseek"]["ignored"]
+    assert (len(told), told[-1]) == (21, "and 480 more")
+
+
+def test_half_a_million_fields_are_not_compared_with_every_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    monkeypatch.setattr(fields_, "get_close_matches", lambda *given: compared.append(given) or [])
+    parsed(**{f"f{n}": 1 for n in range(100_000)})
+    assert len(compared) <= 20
 
 
 def test_a_broken_promise_is_an_error_in_words(http: httpx.Client, pool: ScriptedPool) -> None:

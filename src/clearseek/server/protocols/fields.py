@@ -135,8 +135,11 @@ def look_over(document: dict[str, Any], held: frozenset[str]) -> tuple[str, ...]
             if not any(value is one or (value == one and not isinstance(value, bool)) for one in harmless):
                 raise ApiError(400, f"`{name}` is not done here: {advice}.", param=name)
             continue
+        unknown.append(name[:100])
+        if len(unknown) > MAX_TOLD:  # comparing names takes time, and a body may have half a million
+            continue
         near = get_close_matches(name[:100], held, 1, 0.85)
         if near and near[0] not in document:
             raise ApiError(400, f"There is no field `{name[:100]}`: is it `{near[0]}`?", param=name[:100])
-        unknown.append(name[:100])
-    return tuple(unknown[:MAX_TOLD])
+    rest = len(unknown) - MAX_TOLD
+    return (*unknown[:MAX_TOLD], *([f"and {rest:,} more"] if rest > 0 else []))
