@@ -247,7 +247,6 @@ def test_plain_completions_hold_to_the_same() -> None:
         {"tools": []},
         {"thinking": {"type": "enabled"}},
         {"best_of": 2},
-        {"echo": True, "logprobs": 1},
         {"guided_json": YES},
     ):
         with pytest.raises(ApiError) as caught:

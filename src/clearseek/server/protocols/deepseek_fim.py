@@ -45,9 +45,6 @@ def parse_text(document: Any) -> tuple[Call, str]:
         raise ApiError(422, "`prompt` is wrong: one text at a time.", param="prompt")
     if body.echo and body.suffix:
         raise ApiError(400, "`echo` and `suffix` do not go together.", param="echo")
-    if body.echo and body.logprobs is not None:
-        told = "`echo` and `logprobs` do not go together: only generated tokens have likelihoods here."
-        raise ApiError(400, told, param="logprobs")
     request = Request(
         messages=(),
         max_tokens=limit(document, "max_tokens", "n_predict"),
