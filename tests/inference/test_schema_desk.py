@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from clearseek.inference.errors import BadRequest
+from clearseek.inference.errors import BadRequest, EngineUnavailable
 from clearseek.inference.schema_desk import Asked, SchemaBroken, SchemaDesk
 
 pytestmark = pytest.mark.slow  # starts a process
@@ -100,6 +100,20 @@ async def test_the_same_schema_is_compiled_once(desk: SchemaDesk) -> None:
     await desk._end()
     assert await grammar(desk, CITY) == first
     assert desk._process is None
+
+
+async def test_closing_does_not_wait_for_a_job(desk: SchemaDesk) -> None:
+    await grammar(desk, CITY)
+    assert desk._process is not None
+    busy = desk._process
+    job = asyncio.create_task(grammar(desk, ENDLESS))
+    await asyncio.sleep(0)
+    await desk.close()
+    assert busy.returncode == -signal.SIGTERM  # not by itself, when its time was up
+    with pytest.raises(EngineUnavailable):
+        await job
+    with pytest.raises(EngineUnavailable):
+        await grammar(desk, {"type": "null"})
 
 
 async def test_it_ends_when_it_is_closed(desk: SchemaDesk) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from clearseek.inference.errors import BadRequest, EngineError
+from clearseek.inference.errors import BadRequest, EngineError, EngineUnavailable
 from clearseek.inference.grammar import check_size
 from clearseek.inference.schema_words import Refused
 
@@ -91,17 +91,17 @@ class SchemaDesk:
             )
 
     async def close(self) -> None:
-        """Ends the process. Safe to call twice."""
+        """Ends the process, and with it the job that it may be at. Safe to call twice."""
         self._closed = True
-        async with self._turn:
-            await self._end()
+        await self._end()
 
     async def _do(self, job: bytes) -> dict[str, Any] | None:
         """The result of a job; None for one that took too much."""
         async with self._turn:
-            if self._closed:
-                raise EngineError("The server is shutting down.")
             process = await self._running()
+            if self._closed:
+                await self._end()
+                raise EngineUnavailable("The server is shutting down.")
             assert process.stdin is not None
             assert process.stdout is not None
             line = b""
@@ -114,12 +114,16 @@ class SchemaDesk:
             finally:
                 if not line.endswith(b"\n"):  # lost; or nobody waits any more, and its result would be the next one's
                     await self._end()
+            if self._closed:
+                raise EngineUnavailable("The server is shutting down.")
             if not line.endswith(b"\n"):
                 return None
             said: dict[str, Any] = orjson.loads(line)
             return said
 
     async def _running(self) -> asyncio.subprocess.Process:
+        if self._closed:
+            raise EngineUnavailable("The server is shutting down.")
         if self._process is None or self._process.returncode is not None:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
