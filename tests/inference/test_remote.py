@@ -6,13 +6,14 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from clearseek.errors import UsageError, UserError
-from clearseek.inference.engine import Delta, Event, Finished, Request, Thinking, ToolCall
+from clearseek.inference.engine import Delta, Event, Finished, Request, Sampling, Thinking, ToolCall
 from clearseek.inference.errors import BadRequest, Busy, EngineCrashed, EngineUnavailable, UpstreamTimeout
 from clearseek.inference.remote import Deadlines, RemoteEngine, RemoteServer
 
@@ -224,3 +225,17 @@ async def test_models_are_listed(upstream: Upstream) -> None:
     server = RemoteServer(upstream.url + "/v1/")
     assert await server.models() == ["big", "small"]
     await server.close()
+
+
+async def test_what_was_asked_for_is_passed_on(upstream: Upstream) -> None:
+    upstream.streams(chunk({"content": "hi"}), chunk({}, "stop"), "data: [DONE]\n\n")
+    tool = {"type": "function", "function": {"name": "f"}}
+    sampling = Sampling(top_k=5, min_p=0.1, repetition_penalty=1.2, logit_bias=((7, -100.0),))
+    await ask(upstream, replace(REQUEST, sampling=sampling, thinking=Thinking(budget=9), tools=(tool,), one_call=True))
+    [body] = upstream.bodies
+    assert (body["top_k"], body["min_p"], body["repetition_penalty"]) == (5, 0.1, 1.2)
+    assert body["logit_bias"] == {"7": -100.0}
+    assert body["parallel_tool_calls"] is False
+    assert body["thinking"] == {"type": "enabled", "budget_tokens": 9}
+    await ask(upstream)
+    assert not {"top_k", "min_p", "repetition_penalty", "logit_bias", "parallel_tool_calls"} & upstream.bodies[1].keys()

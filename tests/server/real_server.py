@@ -42,5 +42,6 @@ def clearseek_serve(home: Path, *options: str) -> Iterator[tuple[str, psutil.Pro
 
 def engine_of(server: psutil.Process) -> psutil.Process:
     """The one child process that generates."""
-    [child] = [child for child in server.children() if child.is_running()]
+    children = [child for child in server.children() if child.is_running()]
+    [child] = [child for child in children if "clearseek.inference.llamacpp_child" in child.cmdline()]
     return child

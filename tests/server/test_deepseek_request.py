@@ -94,7 +94,7 @@ def test_messages_are_flattened() -> None:
     ]
     assert parsed(messages).request.messages == (
         {"role": "system", "content": "Be kind."},
-        {"role": "user", "name": "ann", "content": "ab"},
+        {"role": "user", "name": "ann", "content": "a\nb"},
         {"role": "assistant", "content": "", "reasoning_content": "hm", "tool_calls": [call_]},
         {"role": "tool", "tool_call_id": "c1", "content": "3"},
     )
@@ -134,7 +134,7 @@ def test_streams() -> None:
     refused(400, stream=False, stream_options={})
 
 
-def test_fields_nobody_knows_are_let_through() -> None:
+def test_fields_that_ask_nothing_are_let_through() -> None:
     parsed(user="x", user_id="y", store=True, metadata={"a": 1}, parallel_tool_calls=True, service_tier="auto")
 
 

@@ -40,6 +40,14 @@ class Sampling:
     seed: int | None = None
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
+    top_k: int | None = None
+    """Only the likeliest so many tokens; 0 means all."""
+    min_p: float | None = None
+    """Only tokens at least this likely, as a part of the likeliest one's probability."""
+    repetition_penalty: float | None = None
+    """What tokens that came before are made unlikelier by; 1 changes nothing."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """Token ids, and what is added to their logits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +71,15 @@ class Request:
     """None: no log-probabilities; n: those of the sampled token and of the n likeliest (0 to 20)."""
     json_schema: dict[str, Any] | None = None
     """The answer (never the thinking) must match this schema; `{"type": "object"}` is JSON mode."""
+    json_schema_param: str = "response_format"
+    """Which field of the request said so, for what is told about it."""
+    grammar: str | None = None
+    """What holds the engine to `json_schema` or to a forced call. The engine makes it; nobody else sets it."""
     tools: tuple[dict[str, Any], ...] = ()
     tool_choice: Any = "auto"
     """"auto", "none", "required" or `{"type": "function", "function": {"name": ...}}`."""
+    one_call: bool = False
+    """At most one call of a tool (`parallel_tool_calls` is false)."""
     continue_last: bool = False
     completion_prompt: str | None = None
     """Instead of messages: a raw prompt to continue, with no template (`/beta/completions`)."""

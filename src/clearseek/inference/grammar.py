@@ -1,103 +1,418 @@
-"""Says in words what a JSON Schema asks that the engine's grammar cannot hold to.
+"""A JSON Schema as the engine's grammar can hold to it, or in words why it cannot.
 
-llama.cpp turns a schema into a grammar and drops what it does not know without a word; an answer that was promised to
-match and does not is worse than a refusal.
+The engine's grammars are llguidance's. It leaves some of JSON Schema out, reads some of it more loosely than programs
+that check answers, and is asked itself in the end (llguidance.py). Here a schema is rewritten in the few words that it
+holds to exactly: whatever matches what is written here matches the schema as it was sent. Where both readings of a
+word are in use, the narrower one is taken; what cannot be held to is refused, with its place.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012, SchemaRegistry, SchemaResource, specification_with
 
-from clearseek.inference.errors import BadRequest
-
-UNSUPPORTED = (
-    "not",
-    "if",
-    "then",
-    "else",
-    "dependentSchemas",
-    "dependentRequired",
-    "patternProperties",
-    "propertyNames",
-    "unevaluatedProperties",
-    "unevaluatedItems",
-    "uniqueItems",
-    "contains",
-    "minContains",
-    "maxContains",
-    "multipleOf",
-    "minProperties",
-    "maxProperties",
-    "$dynamicRef",
+from clearseek.inference.json_values import same, types_of
+from clearseek.inference.schema_words import (
+    ANNOTATIONS,
+    ARRAY,
+    ASSERTIONS,
+    NUMBER,
+    OBJECT,
+    REFUSED,
+    STRING,
+    TYPES,
+    Refused,
+    Words,
+    array_words,
+    number_words,
+    pattern_of,
+    string_words,
 )
-MAX_NODES = 2_000
-MAX_REPEAT = 2_000
-_BOUNDS = ("minLength", "maxLength", "minItems", "maxItems")
+
+MAX_PARTS = 2_000
+MAX_VALUES = 20_000
+MAX_CHARS = 500_000
+OBJECT_MODE = {"type": "object"}
+
+Path = tuple[Any, ...]
+Resolver = Any
 
 
-def check_schema(schema: dict[str, Any]) -> None:
-    """Raises BadRequest, naming the place, for a schema that is invalid or that a grammar cannot express."""
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise BadRequest(f"The JSON Schema is not valid at {_place(error.path)}: {error.message}.", _PARAM) from None
-    _walk(schema, (), [0])
+@dataclass
+class Rewritten:
+    """`schema` stands alone (its definitions are in `$defs`); `places` says where its parts stood, by their `id`."""
+
+    schema: dict[str, Any]
+    places: dict[int, Path]
 
 
-_PARAM = "response_format"
+def check_size(schema: Any) -> None:
+    """Raises Refused for a schema that is too big to be looked at. Takes time for no more than it allows."""
+    waiting, values, chars = [schema], 0, 0
+    while waiting:
+        value = waiting.pop()
+        values += 1
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+            chars += sum(map(len, value)) if len(value) <= MAX_VALUES else MAX_CHARS
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, str):
+            chars += len(value)
+        if values + len(waiting) > MAX_VALUES:
+            raise Refused((), f"has more than {MAX_VALUES:,} values; make it smaller")
+        if chars > MAX_CHARS:
+            raise Refused((), f"has more than {MAX_CHARS:,} characters; make it smaller")
 
 
-def _place(path: Any) -> str:
-    return "/" + "/".join(str(part) for part in path)
+def rewrite(schema: Any, prefix: str = "d") -> Rewritten:
+    """Raises Refused, with the place, for what is no schema and for what cannot be held to.
 
-
-def _walk(schema: Any, path: tuple[Any, ...], count: list[int]) -> None:
-    count[0] += 1
-    if count[0] > MAX_NODES:
-        raise BadRequest(f"The JSON Schema has more than {MAX_NODES} parts; make it smaller.", _PARAM)
-    if isinstance(schema, bool):
-        if schema is False:
-            raise BadRequest(f"The JSON Schema allows nothing at {_place(path)} (`false`).", _PARAM)
-        return
+    The names of definitions begin with `prefix`, so that several schemas can share one place for them.
+    """
     if not isinstance(schema, dict):
-        return
-    for key in UNSUPPORTED:
-        if schema.get(key) not in (None, False):
-            raise BadRequest(
-                f"The JSON Schema uses `{key}` at {_place(path)}, which the engine's grammar cannot express; "
-                "leave it out and check that condition yourself.",
-                _PARAM,
+        raise Refused((), "is no object" if not isinstance(schema, bool) else f"is just `{str(schema).lower()}`")
+    specification = specification_with(str(schema.get("$schema", "")), default=DRAFT202012)
+    root: SchemaResource = specification.create_resource(schema)
+    registry: SchemaRegistry = Registry().with_resource("", root)
+    fault: Exception | None = None
+    try:
+        registry = registry.crawl()
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        fault = error  # what is wrong is said better below, with its place
+    work = _Work(prefix, str(schema.get("$schema", "2020-12")))
+    out = work.schema(schema, registry.resolver_with_root(root), ())
+    while work.waiting:
+        name, contents, resolver, path, work.exact = work.waiting.pop()
+        work.defs[name] = work.schema(contents, resolver, path)
+    if fault is not None:
+        raise Refused((), f"is not valid: {fault}")
+    for part in _all_parts(out, work.defs):
+        joined = part.get("allOf", ())
+        if len(joined) > 1 and any(_patterned(one, work.defs, set()) for one in joined):
+            told = (
+                "joins `patternProperties` with another schema of the same object, which the engine does not do right"
             )
-    for key in _BOUNDS:
-        if isinstance(schema.get(key), int) and schema[key] > MAX_REPEAT:
-            raise BadRequest(f"`{key}` at {_place(path)} may be at most {MAX_REPEAT}.", _PARAM)
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and not reference.startswith("#"):
-        raise BadRequest(f"`$ref` at {_place(path)} points outside the schema ({reference}); copy it in.", _PARAM)
-    pattern = schema.get("pattern")
-    if isinstance(pattern, str):
-        _check_pattern(pattern, path)
-    for key in ("properties", "$defs", "definitions"):
-        for name, child in (schema.get(key) or {}).items():
-            _walk(child, (*path, key, name), count)
-    for key in ("items", "additionalProperties"):
-        if key in schema and schema[key] is not False:
-            _walk(schema[key], (*path, key), count)
-    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        for index, child in enumerate(schema.get(key) or ()):
-            _walk(child, (*path, key, index), count)
+            raise Refused(work.places.get(id(part), ()), told)
+    known = _ending(work.defs)
+    if not _ends(out, known):
+        raise Refused((), "allows nothing that ever ends: it requires itself")
+    if work.defs:
+        out = {**out, "$defs": {name: made if name in known else False for name, made in work.defs.items()}}
+    work.places[id(out)] = ()
+    return Rewritten(out, work.places)
 
 
-def _check_pattern(pattern: str, path: tuple[Any, ...]) -> None:
-    if not (pattern.startswith("^") and pattern.endswith("$")):
-        raise BadRequest(f"`pattern` at {_place(path)} must begin with ^ and end with $ to become a grammar.", _PARAM)
-    if re.search(r"\(\?|\\[bBAZ1-9]", pattern):
-        raise BadRequest(
-            f"`pattern` at {_place(path)} uses look-around, word boundaries or back-references, "
-            "which the engine's grammar cannot express.",
-            _PARAM,
-        )
+@dataclass
+class _Work:
+    prefix: str
+    draft: str
+    defs: dict[str, Any] = field(default_factory=dict)
+    places: dict[int, Path] = field(default_factory=dict)
+    waiting: list[tuple[str, Any, Resolver, Path, bool]] = field(default_factory=list)
+    exact: bool = False
+    """Inside `oneOf` nothing may be taken more narrowly than it says: two branches that match would look like one."""
+    _names: dict[tuple[int, bool], str] = field(default_factory=dict)
+    _count: int = 0
+
+    def schema(self, schema: Any, resolver: Resolver, path: Path, *, alone: bool = True) -> Any:
+        """`alone`: no other schema speaks of the same value."""
+        self._count += 1
+        if self._count > MAX_PARTS:
+            raise Refused((), f"has more than {MAX_PARTS:,} parts; make it smaller")
+        if isinstance(schema, bool):
+            return {} if schema else False
+        if not isinstance(schema, dict):
+            raise Refused(path, "is not valid: a schema is an object, `true` or `false`")
+        if "$id" in schema and path and isinstance(schema["$id"], str):
+            resolver = resolver.in_subresource(DRAFT202012.create_resource(schema))
+        self._look_over(schema, path)
+        words = Words(schema, path, self.draft)
+        own = self._own(words, resolver, alone)
+        both = own.pop("allOf", [])
+        parts = [*([own] if own else []), *both]
+        parts += self._combined(words, resolver)
+        # Each part by itself: the engine would read words beside `allOf` in the order in which they are written.
+        out: Any = parts[0] if len(parts) == 1 else {"allOf": parts} if parts else {}
+        self.places[id(out)] = path
+        return out
+
+    def _look_over(self, schema: dict[str, Any], path: Path) -> None:
+        for word, value in schema.items():
+            if word in ASSERTIONS or word in ANNOTATIONS or word.startswith("x-"):
+                continue
+            if word in REFUSED:
+                harmless, advice = REFUSED[word]
+                if not any(value is one or value == one for one in harmless):
+                    raise Refused(path, f"uses `{word}`, which the engine's grammar cannot express; {advice}")
+            else:
+                near = get_close_matches(word.lower(), [known.lower() for known in ASSERTIONS], 1, 0.82)
+                if near:
+                    meant = next(known for known in ASSERTIONS if known.lower() == near[0])
+                    raise Refused(path, f"has the word `{word}`, which JSON Schema does not know: is it `{meant}`?")
+
+    def _own(self, words: Words, resolver: Resolver, alone: bool) -> dict[str, Any]:
+        """What the schema says of the value itself, without `anyOf` and the like."""
+        out: dict[str, Any] = {}
+        types = words.types()
+        if (
+            types is None
+            and alone
+            and not self.exact
+            and not any(word in words.schema for word in ("$ref", "enum", "const", *_COMBINED))
+        ):
+            # Who writes `properties` wants an object, though by the letter a number matches too.
+            kinds = {kind: group for kind, group in _GROUPS.items() if any(word in words.schema for word in group)}
+            types = list(kinds) if len(kinds) == 1 else None
+        if types is not None:
+            out["type"] = types[0] if len(types) == 1 else types
+        values = words.values()
+        if values is not None:
+            fitting = [value for value in values if types is None or any(kind in types for kind in types_of(value))]
+            if not fitting:
+                raise Refused(words.path, "allows nothing: no value of its `enum` or `const` has its `type`")
+            out["enum"] = fitting
+        for group, read in ((STRING, string_words), (NUMBER, number_words)):
+            if any(word in words.schema for word in group):
+                out |= read(words, types)
+        if any(word in words.schema for word in ARRAY):
+            out |= self._array(words, resolver)
+        if any(word in words.schema for word in OBJECT):
+            out |= self._object(words, resolver)
+        return out
+
+    def _array(self, words: Words, resolver: Resolver) -> dict[str, Any]:
+        out = array_words(words)
+        listed, rest = "prefixItems", "items"
+        if isinstance(words.schema.get("items"), list):
+            if "2020" in self.draft:
+                raise words.refuse("is not valid: a list of schemas is called `prefixItems`, not `items`")
+            listed, rest = "items", "additionalItems"
+        if listed in words.schema:
+            items = words.list_of_schemas(listed)
+            out["prefixItems"] = [
+                self.schema(item, resolver, (*words.path, listed, at)) for at, item in enumerate(items)
+            ]
+        if rest in words.schema:
+            out["items"] = self.schema(words.schema[rest], resolver, (*words.path, rest))
+        return out
+
+    def _object(self, words: Words, resolver: Resolver) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        named = words.schemas_by_name("properties")
+        patterned = words.schemas_by_name("patternProperties")
+        rules = {name: pattern_of(name, (*words.path, "patternProperties")) for name in patterned}
+        if named:
+            out["properties"] = {}
+            for name, value in named.items():
+                made = self.schema(value, resolver, (*words.path, "properties", name))
+                ruled = [one for one, found in rules.items() if found.search(name)]
+                if ruled:
+                    also = [
+                        self.schema(patterned[one], resolver, (*words.path, "patternProperties", one)) for one in ruled
+                    ]
+                    made = False if False in (made, *also) else {"allOf": [made, *also]}
+                out["properties"][name] = made
+        if patterned:
+            out["patternProperties"] = {
+                rules[name].engine: self.schema(value, resolver, (*words.path, "patternProperties", name))
+                for name, value in patterned.items()
+            }
+        if "additionalProperties" in words.schema:
+            value = words.schema["additionalProperties"]
+            out["additionalProperties"] = self.schema(value, resolver, (*words.path, "additionalProperties"))
+        required = words.names("required")
+        if required:
+            out["required"] = required
+        least, most = words.count("minProperties"), words.count("maxProperties")
+        if least is not None and least > max(1, len(required)):
+            raise words.refuse("uses `minProperties` beyond what is `required`; the engine cannot tell one name twice")
+        if least is not None and least > len(required):
+            out["minProperties"] = least
+        if most is not None:
+            out["maxProperties"] = most
+        return out
+
+    def _combined(self, words: Words, resolver: Resolver) -> list[Any]:
+        """`$ref`, `allOf`, `anyOf` and `oneOf`, each as a schema of its own."""
+        parts: list[Any] = []
+        reference = words.text("$ref")
+        if reference is not None:
+            parts.append({"$ref": f"#/$defs/{self._target(reference, resolver, words)}"})
+        for word in _COMBINED:
+            if word not in words.schema:
+                continue
+            branches = words.list_of_schemas(word)
+            if not branches:
+                raise words.refuse(f"has an empty `{word}`, which allows nothing")
+            outside, self.exact = self.exact, self.exact or word == "oneOf"
+            made = [
+                self.schema(one, resolver, (*words.path, word, at), alone=word != "allOf")
+                for at, one in enumerate(branches)
+            ]
+            self.exact = outside
+            if word == "oneOf" and len(made) > 1 and self._apart(made):
+                word = "anyOf"
+            part = {word: made}
+            self.places[id(part)] = words.path
+            parts.append(part)
+        return parts
+
+    def _target(self, reference: str, resolver: Resolver, words: Words) -> str:
+        try:
+            found = resolver.lookup(reference)
+        except (Unresolvable, ValueError, LookupError, AttributeError, TypeError) as error:
+            if reference.startswith("#"):
+                raise words.refuse(f"has a `$ref` to `{reference}`, and there is nothing") from error
+            raise words.refuse(f"has a `$ref` that points outside the schema ({reference}); copy it in") from error
+        key = (id(found.contents), self.exact)
+        name = self._names.get(key)
+        if name is None:
+            name = self._names[key] = f"{self.prefix}{len(self._names)}"
+            self.waiting.append((name, found.contents, found.resolver, (*words.path, "$ref"), self.exact))
+            self.defs[name] = {}
+        return name
+
+    def _apart(self, branches: Sequence[Any]) -> bool:
+        """Whether no value can match two of them, so that `oneOf` says the same as `anyOf`."""
+        pairs = ((a, b) for at, a in enumerate(branches) for b in branches[at + 1 :])
+        return all(_disjoint(a, b) for a, b in pairs)
+
+
+_COMBINED = ("allOf", "anyOf", "oneOf")
+_GROUPS = {"object": OBJECT, "array": ARRAY, "string": STRING, "number": NUMBER}
+
+
+def _disjoint(a: Any, b: Any) -> bool:
+    """Whether it is certain that no value matches both (rewritten schemas)."""
+    if a is False or b is False:
+        return True
+    if any(isinstance(one.get("allOf"), list) for one in (a, b)):
+        return any(_disjoint(x, y) for x in a.get("allOf", [a]) for y in b.get("allOf", [b]))
+    if "enum" in a and "enum" in b:
+        return not any(same(x, y) for x in a["enum"] for y in b["enum"])
+    kinds_a, kinds_b = _kinds(a), _kinds(b)
+    if not kinds_a & kinds_b:
+        return True
+    if kinds_a & kinds_b <= {"integer", "number"}:
+        return _above(a, b) or _above(b, a)
+    if kinds_a & kinds_b == {"object"}:
+        return _other_objects(a, b) or _other_objects(b, a)
+    return False
+
+
+def _kinds(schema: dict[str, Any]) -> set[str]:
+    if "enum" in schema:
+        return {kind for value in schema["enum"] for kind in types_of(value)}
+    said = schema.get("type")
+    if said is None:
+        return set(TYPES)
+    kinds = set(said) if isinstance(said, list) else {said}
+    return kinds | {"integer"} if "number" in kinds else kinds
+
+
+def _above(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    if "enum" in a or "enum" in b:
+        return False
+    low = [a[word] for word in ("minimum", "exclusiveMinimum") if word in a]
+    high = [b[word] for word in ("maximum", "exclusiveMaximum") if word in b]
+    if not low or not high:
+        return False
+    if max(low) == min(high):
+        return bool(a.get("exclusiveMinimum") == max(low) or b.get("exclusiveMaximum") == min(high))
+    return bool(max(low) > min(high))
+
+
+def _other_objects(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether `a` requires a property that `b` forbids, or whose value cannot be one of `b`'s."""
+    if "enum" in a or "enum" in b:
+        return False
+    for name in a.get("required", ()):
+        if name in b.get("properties", {}):
+            theirs = b["properties"][name]
+            if name in b.get("required", ()) and _disjoint(a.get("properties", {}).get(name, {}), theirs):
+                return True
+        elif b.get("additionalProperties") is False and not b.get("patternProperties"):
+            return True
+    return False
+
+
+def _ending(defs: dict[str, Any]) -> set[str]:
+    """The definitions that some finite value matches: not those that require themselves."""
+    known: set[str] = set()
+    while True:
+        more = {name for name, schema in defs.items() if name not in known and _ends(schema, known)}
+        if not more:
+            return known
+        known |= more
+
+
+def _ends(schema: Any, known: set[str]) -> bool:
+    if not isinstance(schema, dict):
+        return True  # `false` is the engine's to refuse, where it matters
+    if "enum" in schema:
+        return True
+    if "$ref" in schema:
+        return str(schema["$ref"]).rsplit("/", 1)[-1] in known
+    if "allOf" in schema:
+        return all(_ends(one, known) for one in schema["allOf"])
+    for word in ("anyOf", "oneOf"):
+        if word in schema:
+            return any(_ends(one, known) for one in schema[word])
+    kinds = _kinds(schema)
+    if kinds - {"object", "array"}:
+        return True
+    properties, prefix = schema.get("properties", {}), schema.get("prefixItems", [])
+    least = schema.get("minItems", 0)
+    array = all(_ends(one, known) for one in prefix[:least]) and (
+        least <= len(prefix) or _ends(schema.get("items", {}), known)
+    )
+    rest = schema.get("additionalProperties", {})
+    required = all(_ends(properties.get(name, rest), known) for name in schema.get("required", ()))
+    return ("array" in kinds and array) or ("object" in kinds and required)
+
+
+def _all_parts(root: Any, defs: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    waiting = [root, *defs.values()]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            found.append(part)
+            waiting += parts_of(part)
+    return found
+
+
+def _patterned(schema: Any, defs: dict[str, Any], seen: set[str]) -> bool:
+    """Whether `patternProperties` speaks of the value itself."""
+    if not isinstance(schema, dict):
+        return False
+    if "patternProperties" in schema:
+        return True
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        if name in seen:
+            return False
+        return _patterned(defs[name], defs, seen | {name})
+    return any(_patterned(one, defs, seen) for word in _COMBINED for one in schema.get(word, ()))
+
+
+def parts_of(schema: Any) -> list[Any]:
+    """The schemas directly in a rewritten one."""
+    if not isinstance(schema, dict):
+        return []
+    out = [
+        *schema.get("prefixItems", ()),
+        *(schema[word] for word in ("items", "additionalProperties") if word in schema),
+    ]
+    for word in ("properties", "patternProperties", "$defs"):
+        out += schema.get(word, {}).values()
+    for word in _COMBINED:
+        out += schema.get(word, ())
+    return [part for part in out if isinstance(part, dict)]

@@ -30,16 +30,19 @@ from clearseek.inference.engine import (
     Thinking,
     ToolCall,
 )
-from clearseek.inference.errors import BadRequest, EngineCrashed, EngineUnavailable
-from clearseek.inference.grammar import check_schema
+from clearseek.inference.errors import EngineCrashed, EngineUnavailable
 from clearseek.inference.llamacpp_process import LlamaProcess
 from clearseek.inference.machine import Plan, plan
+from clearseek.inference.promises import FOREIGN_CALLS, NO_CALLS, kept, promised
+from clearseek.inference.schema_desk import SchemaDesk
 from clearseek.inference.spoken import Spoken
 from clearseek.inference.style import NATIVE, ThinkingStyle, budget, style_of
 from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
 from clearseek.inference.tool_calls import OPEN as OPEN_CALL
-from clearseek.inference.tool_calls import ToolCallParser, forced_schema, parse_call
+from clearseek.inference.tool_calls import ToolCallParser, forced_functions, parse_call, understands_calls
 
+WHOLE_TEXT = 1_000_000
+"""Tokens that a penalty looks back on: more than any context. llama.cpp keeps a place for each."""
 MAX_CRASHES = 3
 """Crashes in a row, without one answer between them, after which the engine stays down until it is asked anew."""
 
@@ -89,6 +92,10 @@ class LlamaCppEngine:
         self.restarts = 0
         self.loading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
         """Around every loading of the model: whoever keeps the books puts theirs here."""
+        self._refused_tools = None
+        if not understands_calls(self.template):
+            self._refused_tools = FOREIGN_CALLS if self.template.supports_tools else NO_CALLS
+        self.schemas = SchemaDesk()
         self._crashes = 0
         self._spoken = Spoken()
         self._starting = asyncio.Lock()
@@ -104,7 +111,7 @@ class LlamaCppEngine:
             context=self.plan.context,
             slots=self.plan.slots,
             thinking=self.model.thinking,
-            tools=self.template.supports_tools,
+            tools=self._refused_tools is None,
         )
 
     async def start(self) -> LlamaProcess:
@@ -135,6 +142,7 @@ class LlamaCppEngine:
 
     async def close(self) -> None:
         self._closed = True
+        await self.schemas.close()
         async with self._starting:
             if self._process is not None:
                 await self._process.stop()
@@ -147,7 +155,8 @@ class LlamaCppEngine:
 
     async def generate(self, request: Request, *, request_id: str = "") -> AsyncGenerator[Event, None]:
         """See `Engine.generate`. Raises BadRequest, ContextOverflow, EngineCrashed, EngineUnavailable."""
-        _check(request, self.template)
+        vocabulary = self.header.vocab_size
+        request = await promised(request, self.schemas, vocabulary=vocabulary, refused_tools=self._refused_tools)
         process = await self.start()
         task = asyncio.current_task()
         if request_id and task is not None:
@@ -254,27 +263,30 @@ class LlamaCppEngine:
         elif "dry_penalty_last_n" in body:
             body["dry_penalty_last_n"] = 64  # an answer may say again what the thinking found
         tools = () if request.tool_choice == "none" else request.tools
-        forced = forced_schema(tools, request.tool_choice) if tools else None
-        if forced is not None:
+        forced = bool(tools and forced_functions(tools, request.tool_choice))
+        if forced:
             body["prompt"] = [*prompt, f"{OPEN_CALL}\n"]
-            body["json_schema"] = forced
-        elif request.json_schema is not None:
-            body["json_schema"] = request.json_schema
+        if request.grammar is not None:
+            body["grammar"] = request.grammar
         names = frozenset(tool["function"]["name"] for tool in tools)
         parser = ToolCallParser(names) if tools else None
         continuing = request.continue_last and bool(request.messages[-1].get("content"))
         started = continuing
         gathered = ""
         reason = "stop"
+        whole = False
         async with contextlib.aclosing(completion.run(body)) as steps:
             async for step in steps:
                 if isinstance(step, Stopped):
                     reason = "length" if step.kind == "limit" else "stop"
+                    whole = step.kind == "eos"
                 elif isinstance(step, Progress):
                     if fresh:
                         yield step
-                elif forced is not None:
+                elif forced:
                     gathered += step.text
+                    if step.logprobs:
+                        yield replace(step, text="")
                 else:
                     text = step.text if started else step.text.lstrip()
                     started = started or bool(text)
@@ -285,7 +297,7 @@ class LlamaCppEngine:
                     elif text or step.logprobs:
                         yield replace(step, text=text)
         calls = []
-        if forced is not None:
+        if forced:
             call = parse_call(gathered, names)
             if call is not None:
                 calls = [call]
@@ -295,7 +307,8 @@ class LlamaCppEngine:
             rest = parser.finish()
             if rest:
                 yield Delta("answer", rest, tokens=0)
-            calls = parser.calls
+            calls = parser.calls[:1] if request.one_call else parser.calls
+        await kept(request, self.schemas, completion.text, calls, whole=whole)
         for call in calls:
             yield call
         yield completion.finished("tool_calls" if calls else "length" if reason == "length" else "stop")
@@ -370,21 +383,6 @@ async def _raw(completion: Completion, request: Request) -> AsyncGenerator[Event
     yield completion.finished("length" if reason == "length" else "stop")
 
 
-def _check(request: Request, template: ChatTemplate) -> None:
-    if request.json_schema is not None:
-        check_schema(request.json_schema)
-    if request.tools and request.tool_choice != "none":
-        if not template.supports_tools:
-            raise BadRequest(
-                "This model was not taught to call tools (its chat template has no place for them); "
-                "leave `tools` out or choose another model.",
-                "tools",
-            )
-        if request.json_schema is not None:
-            raise BadRequest("`tools` and a JSON `response_format` cannot be combined.", "response_format")
-        forced_schema(request.tools, request.tool_choice)
-
-
 def _sampling(request: Request, style: ThinkingStyle, *, answering: bool = False) -> dict[str, Any]:
     """llama.cpp's sampler settings. Values the caller gave are exact: no other truncation is mixed in."""
     asked = request.sampling
@@ -401,6 +399,14 @@ def _sampling(request: Request, style: ThinkingStyle, *, answering: bool = False
         body["seed"] = asked.seed & 0xFFFFFFFF
     body["frequency_penalty"] = asked.frequency_penalty
     body["presence_penalty"] = asked.presence_penalty
+    if asked.top_k is not None:
+        body["top_k"] = asked.top_k
+    if asked.min_p is not None:
+        body["min_p"] = asked.min_p
+    if asked.repetition_penalty is not None:
+        body |= {"repeat_penalty": asked.repetition_penalty, "repeat_last_n": WHOLE_TEXT}
+    if asked.logit_bias:
+        body["logit_bias"] = [list(pair) for pair in asked.logit_bias]
     if request.logprobs is not None:
         body["n_probs"] = max(1, request.logprobs)
         body["_top"] = request.logprobs

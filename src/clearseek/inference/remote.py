@@ -97,6 +97,8 @@ def _body(model: str, request: Request) -> dict[str, Any]:
     }
     if request.thinking.enabled:
         body["reasoning_effort"] = request.thinking.effort
+        if request.thinking.budget is not None:
+            body["thinking"]["budget_tokens"] = request.thinking.budget
     asked = request.sampling
     optional = {
         "max_tokens": request.limit,
@@ -105,6 +107,11 @@ def _body(model: str, request: Request) -> dict[str, Any]:
         "seed": asked.seed,
         "frequency_penalty": asked.frequency_penalty or None,
         "presence_penalty": asked.presence_penalty or None,
+        "top_k": asked.top_k,
+        "min_p": asked.min_p,
+        "repetition_penalty": asked.repetition_penalty,
+        "logit_bias": {str(token): bias for token, bias in asked.logit_bias} or None,
+        "parallel_tool_calls": False if request.one_call and request.tools else None,
         "stop": list(request.stop) or None,
         "tools": list(request.tools) or None,
         "tool_choice": request.tool_choice if request.tools else None,

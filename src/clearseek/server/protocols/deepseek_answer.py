@@ -28,6 +28,8 @@ class Stamp:
     digest: str | None
     version: str
     receipt: str | None = None
+    ignored: tuple[str, ...] = ()
+    """Fields of the request that nobody knows here."""
 
     @property
     def fingerprint(self) -> str:
@@ -50,13 +52,16 @@ def usage_json(usage: Usage) -> dict[str, Any] | None:
 
 
 def extension(stamp: Stamp, finished: Finished) -> dict[str, Any]:
-    """The `clearseek` key: seconds by phase, which weights answered, what it took, and the budget that cut it."""
+    """The `clearseek` key: seconds by phase, which weights answered, what it took, the fields that were
+    not understood, and the budget that cut it."""
     told: dict[str, Any] = {
         "timings": asdict(finished.timings),
         "model_digest": stamp.digest,
         "receipt_digest": stamp.receipt,
         "spent": None if finished.spent is None else finished.spent.as_json(),
     }
+    if stamp.ignored:
+        told["ignored"] = list(stamp.ignored)
     return told if finished.over is None else {**told, "budget": finished.over}
 
 

@@ -5,52 +5,41 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import orjson
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from clearseek.inference.engine import Delta, Event, Finished, Request, Thinking, TokenLogprob
-from clearseek.server.errors import ApiError, error_body, invalid_parameters
-from clearseek.server.protocols.deepseek import (
-    Body,
-    Call,
-    Penalty,
-    Seed,
-    StreamOptions,
-    Temperature,
-    Tokens,
-    TopP,
-    sampling,
-    stops,
-    wants_usage,
-)
+from clearseek.server.errors import ApiError, error_body
+from clearseek.server.protocols.deepseek import Call, SamplingBody, limit, sampling, stops, validated, wants_usage
 from clearseek.server.protocols.deepseek_answer import DONE, Stamp, extension, finish_reason, usage_json
+from clearseek.server.protocols.fields import look_over
+from clearseek.server.protocols.thinking_switch import thinking_of
 
 
-class TextBody(Body):
-    model: str | None = None
+class TextBody(SamplingBody):
     prompt: str | list[str]
     suffix: str | None = None
     echo: bool | None = None
-    max_tokens: Tokens | None = None
-    stop: Any = None
-    temperature: Temperature | None = None
-    top_p: TopP | None = None
-    frequency_penalty: Penalty | None = None
-    presence_penalty: Penalty | None = None
-    seed: Seed | None = None
-    n: Annotated[int, Field(ge=1, le=1)] | None = None
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
+
+
+_FOR_CHAT = """
+messages tools tool_choice response_format guided_json json_schema structured_outputs top_logprobs max_completion_tokens
+"""
+_SWITCHES = "thinking reasoning_effort reasoning think enable_thinking thinking_budget chat_template_kwargs"
 
 
 def parse_text(document: Any) -> tuple[Call, str]:
     """A completion from the JSON of its body, and the text to begin the answer with (the prompt, with `echo`)."""
-    if not isinstance(document, dict):
-        raise ApiError(400, "The body must be a JSON object.")
-    try:
-        body = TextBody.model_validate(document)
-    except ValidationError as error:
-        raise invalid_parameters(error.errors(include_url=False, include_input=False)) from None
+    body = validated(TextBody, document)
+    for name in _FOR_CHAT.split():
+        if document.get(name) is not None:
+            raise ApiError(
+                400, f"`{name}` is for /chat/completions; this is /completions, which goes on with a text.", "", name
+            )
+    switches = [name for name in _SWITCHES.split() if document.get(name) is not None]
+    if switches and thinking_of(document).enabled:
+        raise ApiError(400, f"`{switches[0]}`: /completions goes on with a text and does not think.", param=switches[0])
+    ignored = look_over(document, frozenset((*TextBody.model_fields, *_SWITCHES.split())))
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
     if len(prompts) != 1:
         raise ApiError(422, "`prompt` is wrong: one text at a time.", param="prompt")
@@ -58,7 +47,7 @@ def parse_text(document: Any) -> tuple[Call, str]:
         raise ApiError(400, "`echo` and `suffix` do not go together.", param="echo")
     request = Request(
         messages=(),
-        max_tokens=body.max_tokens,
+        max_tokens=limit(document, "max_tokens", "n_predict"),
         thinking=Thinking(enabled=False),
         sampling=sampling(body),
         stop=stops(body.stop),
@@ -66,8 +55,8 @@ def parse_text(document: Any) -> tuple[Call, str]:
         completion_prompt=prompts[0],
         completion_suffix=body.suffix or None,
     )
-    call = Call(body.model, request, bool(body.stream), wants_usage(body.stream, body.stream_options))
-    return call, prompts[0] if body.echo else ""
+    usage = wants_usage(body.stream, body.stream_options)
+    return Call(body.model, request, bool(body.stream), usage, ignored), prompts[0] if body.echo else ""
 
 
 def _common(stamp: Stamp) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 
@@ -16,17 +17,22 @@ from clearseek.server.protocols.deepseek_answer import ChatDocument, ChatStream,
 from clearseek.server.services import Services
 from clearseek.server.sse import DocumentAnswer, StreamAnswer
 
+log = logging.getLogger("clearseek.server")
 router = APIRouter()
 
 
-async def _stamp(services: Services, model: str | None, prefix: str) -> Stamp:
+async def _stamp(services: Services, call: deepseek.Call, prefix: str) -> Stamp:
     """Raises UnknownModel before anything is queued."""
-    name = await services.pool.resolve(model)
+    name = await services.pool.resolve(call.model)
+    if call.ignored:
+        log.info("fields that are not understood: %s", ", ".join(map(repr, call.ignored)))
     described = await services.pool.describe(name)
     local = described is not None and described.kind == "llamacpp"
     receipt = await asyncio.to_thread(_receipt, services, name) if local else None
     digest = described.digest if described else None
-    return Stamp(f"{prefix}-{secrets.token_hex(16)}", int(time.time()), name, digest, __version__, receipt)
+    return Stamp(
+        f"{prefix}-{secrets.token_hex(16)}", int(time.time()), name, digest, __version__, receipt, call.ignored
+    )
 
 
 def _receipt(services: Services, name: str) -> str | None:
@@ -40,7 +46,7 @@ def _receipt(services: Services, name: str) -> str | None:
 async def chat_completions(request: Request) -> Response:
     services: Services = request.app.state.services
     call = deepseek.parse_chat(deepseek.parse_json(await request.body()))
-    stamp = await _stamp(services, call.model, "chatcmpl")
+    stamp = await _stamp(services, call, "chatcmpl")
     events = services.pool.generate(stamp.model, call.request, request_id=stamp.id, client=request.state.client)
     first_token = services.metrics.first_token
     logprobs = call.request.logprobs is not None
@@ -55,7 +61,7 @@ async def completions(request: Request) -> Response:
     """Plain and fill-in-the-middle completion, without a chat template."""
     services: Services = request.app.state.services
     call, echo = deepseek_fim.parse_text(deepseek.parse_json(await request.body()))
-    stamp = await _stamp(services, call.model, "cmpl")
+    stamp = await _stamp(services, call, "cmpl")
     events = services.pool.generate(stamp.model, call.request, request_id=stamp.id, client=request.state.client)
     first_token = services.metrics.first_token
     logprobs = call.request.logprobs is not None
