@@ -21,6 +21,7 @@ from clearseek.inference.engine import (
     Finished,
     FinishReason,
     Progress,
+    Recast,
     Request,
     Source,
     Spent,
@@ -222,6 +223,8 @@ class Books:
                     answer.waiting = False
                     if type(event) is Delta:
                         self._wrote(answer, event)
+                    elif isinstance(event, Recast):
+                        answer.recast()
                     elif isinstance(event, Progress):
                         self._read(answer, event)
                     elif isinstance(event, Finished):

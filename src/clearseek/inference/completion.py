@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ class Completion:
     """One answer's conversation with the child; several completions may follow each other.
 
     `generated` counts tokens so far, `reasoning` is set by the caller to those of the thinking. `text` and `ids` are
-    what the last completion wrote.
+    what the last completion wrote. `note` is told with the end (see `Finished.note`).
     """
 
     def __init__(self, process: LlamaProcess, context: int) -> None:
@@ -35,6 +36,10 @@ class Completion:
         self._context = context
         self.generated = 0
         self.reasoning = 0
+        self.note: str | None = None
+        self._seen = 0
+        self._read: Progress | None = None
+        self._clock = [0.0, 0.0]
         self.ids: list[int] = []
         self._texts: list[str] = []
         self._prompt_tokens: int | None = None
@@ -47,6 +52,11 @@ class Completion:
     def full(self) -> bool:
         """Whether the context is used up."""
         return self._used >= self._context - 1
+
+    @property
+    def so_far(self) -> int:
+        """Tokens generated so far, those of the completion that runs included."""
+        return self.generated + self._seen
 
     @property
     def text(self) -> str:
@@ -81,6 +91,7 @@ class Completion:
         body |= {"stream": True, "return_progress": True}
         body.setdefault("cache_prompt", True)
         self.ids, self._texts = [], []
+        self._seen, self._read, self._clock = 0, None, [time.monotonic(), 0.0]
         try:
             async with self._process.session.post(path, data=orjson.dumps(body)) as response:
                 if response.status != 200:
@@ -99,7 +110,9 @@ class Completion:
                             if said.get("content"):  # not where it tells its progress, or the end of turn
                                 self._texts.append(said["content"])
                                 self.ids += said.get("tokens", ())
-                            if said.get("stop"):
+                            if not said.get("stop"):
+                                self._count(said)
+                            else:
                                 if said["content"]:
                                     yield Delta("answer", said["content"], 0)
                                 yield self._stopped(said)
@@ -114,8 +127,30 @@ class Completion:
         except (aiohttp.ClientError, OSError):
             raise EngineCrashed("The engine stopped.") from None
 
+    def _count(self, said: dict[str, Any]) -> None:
+        progress = said.get("prompt_progress")
+        if progress is not None:
+            self._read = Progress(progress["total"], progress["cache"], progress["processed"])
+            return
+        self._seen += 1
+        if self._seen == 1:
+            self._clock[1] = time.monotonic()
+
+    def ended_here(self) -> None:
+        """The completion was left before its end: its counts are those of what came, its times those of our clock."""
+        read = self._read or Progress(0, 0, 0)
+        self.generated += self._seen
+        self._used = read.total + self._seen
+        if self._prompt_tokens is None:
+            self._prompt_tokens, self._cached = read.total, read.cached
+        first = self._clock[1] or time.monotonic()
+        self._prompt_ms += (first - self._clock[0]) * 1e3
+        self._decode_ms += (time.monotonic() - first) * 1e3
+        self._seen = 0
+
     def _stopped(self, said: dict[str, Any]) -> Stopped:
         timings = said.get("timings") or {}
+        self._seen = 0
         self.generated += int(said.get("tokens_predicted", 0))
         self._used = int(said.get("tokens_evaluated", 0)) + int(said.get("tokens_predicted", 0))
         if self._prompt_tokens is None:
@@ -127,8 +162,10 @@ class Completion:
 
     def finished(self, reason: FinishReason) -> Finished:
         """The last event of the answer, all completions together."""
-        usage = Usage(self._prompt_tokens or 0, self._cached, self.generated, self.reasoning)
-        return Finished(reason, usage, Timings(prompt=self._prompt_ms / 1e3, decode=self._decode_ms / 1e3))
+        thought = min(self.reasoning, self.generated)
+        usage = Usage(self._prompt_tokens or 0, self._cached, self.generated, thought)
+        timings = Timings(prompt=self._prompt_ms / 1e3, decode=self._decode_ms / 1e3)
+        return Finished(reason, usage, timings, note=self.note)
 
 
 def joined(parts: list[Any]) -> list[Any] | str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -24,15 +24,19 @@ from clearseek.inference.engine import (
     Description,
     Event,
     Finished,
+    FinishReason,
     Progress,
+    Recast,
     Request,
     Thinking,
     ToolCall,
 )
 from clearseek.inference.errors import BadRequest, EngineCrashed, EngineUnavailable
 from clearseek.inference.grammar import check_schema
+from clearseek.inference.late_tags import LateTags, Part, speaks_of_tags
 from clearseek.inference.llamacpp_process import LlamaProcess
 from clearseek.inference.machine import Plan, plan
+from clearseek.inference.repetition import Repetition
 from clearseek.inference.spoken import Spoken
 from clearseek.inference.style import NATIVE, ThinkingStyle, budget, style_of
 from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
@@ -41,6 +45,8 @@ from clearseek.inference.tool_calls import ToolCallParser, forced_schema, parse_
 
 MAX_CRASHES = 3
 """Crashes in a row, without one answer between them, after which the engine stays down until it is asked anew."""
+CIRCLING = "Stopped: it was repeating itself."
+CIRCLING_THOUGHT = "Its thinking was repeating itself and was ended; the answer goes by what it had found."
 
 
 def plan_for(model: Model, header: Header, *, context: int | None, slots: int | None, threads: int | None) -> Plan:
@@ -102,6 +108,7 @@ class LlamaCppEngine:
             slots=self.plan.slots,
             thinking=self.model.thinking,
             tools=self.template.supports_tools,
+            hold=self.style.hold,
         )
 
     async def start(self) -> LlamaProcess:
@@ -184,6 +191,7 @@ class LlamaCppEngine:
                 yield Delta("thinking", self.style.shown, tokens=0)
             allowed = budget(self.style, request.thinking, request.limit or self.plan.context // 2)
             splitter = ThinkingSplitter(opened=True)
+            watch = Repetition(request.messages)
             new = ""
             stopped: Stopped | None = None
             body = _sampling(request, self.style) | {"prompt": prompt, "n_predict": allowed, "stop": [CLOSE]}
@@ -201,6 +209,10 @@ class LlamaCppEngine:
                             new += text
                             if text or step.logprobs:
                                 yield replace(step, kind="thinking", text=text)
+                            if watch.feed(step.text):
+                                completion.ended_here()
+                                completion.note = CIRCLING_THOUGHT
+                                break
             rest = "".join(piece for _, piece in splitter.finish())
             if rest:
                 yield Delta("thinking", rest, tokens=0)
@@ -216,7 +228,11 @@ class LlamaCppEngine:
         say = self._say(completion, request, prompt, spent, fresh=not thinking_now)
         async with contextlib.aclosing(say) as events:
             async for event in events:
-                said = said or isinstance(event, ToolCall) or (isinstance(event, Delta) and bool(event.text.strip()))
+                said = (
+                    (said and not isinstance(event, Recast))
+                    or isinstance(event, ToolCall)
+                    or (isinstance(event, Delta) and bool(event.text.strip()))
+                )
                 if isinstance(event, Finished) and not said and thinking_now and event.reason == "stop":
                     break
                 if isinstance(event, Finished) and text is not None and not thinking_now:
@@ -236,7 +252,7 @@ class LlamaCppEngine:
     async def _say(
         self, completion: Completion, request: Request, prompt: list[Any], spent: int, *, fresh: bool
     ) -> AsyncGenerator[Event, None]:
-        """The answer itself, after whatever thinking there was."""
+        """The answer itself, after whatever thinking there was, and without what turns out to be thinking in it."""
         body = _sampling(request, self.style, answering=True) | {"prompt": prompt, "stop": list(request.stop)}
         if request.max_tokens is not None:
             body["n_predict"] = max(1, request.max_tokens - spent)
@@ -258,7 +274,12 @@ class LlamaCppEngine:
         names = frozenset(tool["function"]["name"] for tool in tools)
         parser = ToolCallParser(names) if tools else None
         continuing = request.continue_last and bool(request.messages[-1].get("content"))
-        started = continuing
+        bare = forced is not None or request.json_schema is not None
+        thinks = request.thinking.enabled
+        # A grammar lets no tag through; and what a model says that knows no tags and was not asked to think is text.
+        plain = bare or not (self.model.thinking == "native" or thinks) or speaks_of_tags(request.messages)
+        late = LateTags(request.messages[-1]["content"] if continuing else "", literal=plain)
+        watch = Repetition(request.messages, code=bare)
         gathered = ""
         reason = "stop"
         async with contextlib.aclosing(completion.run(body)) as steps:
@@ -268,17 +289,25 @@ class LlamaCppEngine:
                 elif isinstance(step, Progress):
                     if fresh:
                         yield step
-                elif forced is not None:
-                    gathered += step.text
                 else:
-                    text = step.text if started else step.text.lstrip()
-                    started = started or bool(text)
-                    if parser is not None:
-                        text = parser.feed(text)
-                    if text == step.text:
-                        yield step
-                    elif text or step.logprobs:
-                        yield replace(step, text=text)
+                    inside = late.inside
+                    pieces = [] if forced is not None else late.feed(step.text)
+                    gathered += step.text if forced is not None else ""
+                    completion.reasoning += inside or late.inside
+                    counted = False
+                    for event in self._tell(pieces, parser, completion, shown=thinks):
+                        if isinstance(event, Delta) and not counted:
+                            counted, event = True, replace(step, kind=event.kind, text=event.text)
+                        yield event
+                    if not counted and forced is None:
+                        yield replace(step, text="")
+                    if watch.feed(step.text):
+                        reason = "repeating"
+                        completion.ended_here()
+                        completion.note = CIRCLING
+                        break
+        for event in self._tell(late.finish(), parser, completion, shown=thinks):
+            yield event
         calls = []
         if forced is not None:
             call = parse_call(gathered, names)
@@ -293,7 +322,27 @@ class LlamaCppEngine:
             calls = parser.calls
         for call in calls:
             yield call
-        yield completion.finished("tool_calls" if calls else "length" if reason == "length" else "stop")
+        ended: FinishReason = "length" if reason == "length" else "repeating" if reason == "repeating" else "stop"
+        yield completion.finished("tool_calls" if calls else ended)
+
+    def _tell(
+        self, pieces: list[Part], parser: ToolCallParser | None, completion: Completion, *, shown: bool
+    ) -> Iterator[Delta | Recast]:
+        """Pieces of an answer as events, without tool calls; nothing is counted in them."""
+        for kind, text in pieces:
+            if kind == "recast":
+                rest = "" if parser is None else parser.restart()
+                if rest:
+                    yield Delta("answer", rest, tokens=0)
+                completion.reasoning = completion.so_far - 1  # all but the token that begins the answer
+                yield Recast(shown)
+            elif kind == "thinking":
+                if shown:
+                    yield Delta("thinking", text, tokens=0)
+            else:
+                said = text if parser is None else parser.feed(text)
+                if said:
+                    yield Delta("answer", said, tokens=0)
 
     async def _remember(self, completion: Completion, request: Request, text: str, prompt: list[Any]) -> None:
         """Keeps the ids of the answer, where what is sent back with the next turn will be what was written."""

@@ -22,6 +22,7 @@ from clearseek.inference.machine_share import Metered
 from clearseek.inference.remote import RemoteEngine, RemoteServer
 from clearseek.inference.scheduler import Scheduler
 from clearseek.inference.shares import Shares
+from clearseek.inference.style import style_of
 from clearseek.settings import Settings
 
 REMOTE_SLOTS = 64
@@ -243,7 +244,15 @@ class Pool:
             return replace(await desk.engine.describe(), details=details)
         context = min(model.context, self._settings.context or model.context)
         return Description(
-            model.name, "llamacpp", model.sha256, context, self._settings.slots, model.thinking, False, details
+            model=model.name,
+            kind="llamacpp",
+            digest=model.sha256,
+            context=context,
+            slots=self._settings.slots,
+            thinking=model.thinking,
+            tools=False,
+            hold=style_of(model.thinking, model.parameters).hold,
+            details=details,
         )
 
     async def _desk(self, name: str) -> _Desk:

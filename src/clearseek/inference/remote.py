@@ -139,7 +139,7 @@ class RemoteEngine:
         self._running: dict[str, asyncio.Task[Any]] = {}
 
     async def describe(self) -> Description:
-        return Description(self.model, "remote", None, None, None, "unknown", True, {"url": self.server.url})
+        return Description(self.model, "remote", None, None, None, "unknown", True, details={"url": self.server.url})
 
     async def close(self) -> None:
         """The connections belong to the server, which several engines share."""

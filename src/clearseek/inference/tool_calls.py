@@ -56,6 +56,12 @@ class ToolCallParser:
             return self._take(held, closed=False)
         return held.rstrip() if self.calls else held
 
+    def restart(self) -> str:
+        """What was fed so far was thinking: its calls are none. Returns the text that was held back."""
+        rest = self.finish()
+        self.calls.clear()
+        return rest
+
     def _take(self, body: str, *, closed: bool) -> str:
         call = parse_call(body, self.names)
         if call is None:
