@@ -14,7 +14,7 @@ from pathlib import Path
 
 from clearseek.inference.answer import Answer
 from clearseek.inference.bookwriter import BookWriter
-from clearseek.inference.budget import Caps, OverBudget, Scope, Spending
+from clearseek.inference.budget import Caps, OverBudget, Scope, Spending, midnight
 from clearseek.inference.engine import (
     Delta,
     Event,
@@ -33,7 +33,7 @@ from clearseek.ledger.book import Book
 from clearseek.ledger.entry import Draft, Entry
 from clearseek.ledger.instruments import Rapl
 from clearseek.ledger.prices import Rates
-from clearseek.ledger.quantity import Quantity, measured, unknown
+from clearseek.ledger.quantity import Quantity, declared, measured, unknown
 
 log = logging.getLogger("clearseek.ledger")
 
@@ -41,6 +41,7 @@ LOOK_SECONDS = 1.0
 """How often it is looked whether running answers have reached a cap in money."""
 ENTRY_SECONDS = 0.25
 """How long the end of an answer waits for its entry's number: a disk that is slower is not waited for."""
+REFUSED = "an answer that the budget refused counts no tokens"
 REMEMBERED = 256
 """Booked answers whose figures can still be asked for by their id."""
 
@@ -246,7 +247,7 @@ class Books:
             if over is None:
                 return
             if not answer.written:
-                self._book(answer, "budget", answer.usage())
+                self._book(answer, "budget", answer.usage(), refused=True)
                 raise over
             reason: FinishReason = "length" if over.of == "tokens" else "budget"
             finished = Finished(reason, answer.usage(), answer.timings(), over=str(over))
@@ -334,7 +335,8 @@ class Books:
         if answer.began is not None:
             self._machine.leave(answer, answer.engine, 0.0)
 
-    def _book(self, answer: Answer, status: str, usage: Usage) -> None:
+    def _book(self, answer: Answer, status: str, usage: Usage, *, refused: bool = False) -> None:
+        """With `refused` the machine's work is booked, and no tokens: nothing was given for them."""
         assert answer.began is not None
         engine = answer.engine
         counted = "counted by the engine" if status == "complete" else "counted as they came"
@@ -351,7 +353,10 @@ class Books:
             "completion_tokens": measured(usage.completion_tokens, "token", counted),
             "reasoning_tokens": measured(usage.reasoning_tokens, "token", counted),
         }
-        if engine.cpu is None and usage.prompt_tokens == 0:
+        if refused:
+            usage = Usage()
+            quantities |= {name: declared(0, "token", REFUSED) for name in quantities if name.endswith("_tokens")}
+        elif engine.cpu is None and usage.prompt_tokens == 0:
             quantities["prompt_tokens"] = unknown("token", "the remote engine did not say")
         self._running.discard(answer)
         answer.booked = True
@@ -380,9 +385,12 @@ class Books:
                 scope.usd -= usd
 
         def told(future: Future[Entry]) -> None:
-            if not future.cancelled():
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody counts any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody counts any more
+                if not future.cancelled():
                     loop.call_soon_threadsafe(over_there)
+                else:  # lost, and spent all the same: it counts until the day ends, as it would there
+                    rest = max(0.0, midnight(1) - time.time())
+                    loop.call_soon_threadsafe(loop.call_later, rest, over_there)
 
         future.add_done_callback(told)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,10 @@ from clearseek.inference.errors import BadRequest, ContextOverflow, EngineCrashe
 from clearseek.inference.llamacpp_process import LlamaProcess
 
 MAX_EVENT = 8 * 1024 * 1024
+PIECE = 64 * 1024
+"""Characters of a long text that are tokenised at once, to see whether it fits."""
+SHORT = 64
+"""Texts of fewer characters are tokenised once for each answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +36,12 @@ class Completion:
     what the last completion wrote. `note` is told with the end (see `Finished.note`).
     """
 
-    def __init__(self, process: LlamaProcess, context: int) -> None:
+    def __init__(self, process: LlamaProcess, context: int, longest_token: int | None = None) -> None:
+        """`longest_token`: bytes that one token stands for at most; None where that is not known."""
         self._process = process
         self._context = context
+        self._longest = longest_token
+        self._known: dict[tuple[str, bool], list[int]] = {}
         self.generated = 0
         self.reasoning = 0
         self.note: str | None = None
@@ -63,11 +71,51 @@ class Completion:
         return "".join(self._texts)
 
     async def tokenize(self, text: str, *, special: bool = False) -> list[int]:
-        """Ids of a text; control tokens spelt out in it are plain text unless `special`."""
+        """Ids of a text; control tokens spelt out in it are plain text unless `special`.
+
+        Raises ContextOverflow for one that is longer than the context.
+        """
+        if len(text) > PIECE:
+            await self.check_fits([text])
+        known = self._known.get((text, special))
+        if known is not None:  # the same control token, a hundred thousand times in a paste
+            return known
         tokens: list[int] = await self._look_up(
             "/tokenize", {"content": text, "add_special": special, "parse_special": special}, "tokens"
         )
+        if len(text) < SHORT:
+            self._known[text, special] = tokens
         return tokens
+
+    def check_length(self, texts: Sequence[str], ids: int = 0) -> int:
+        """Bytes of some texts. Raises ContextOverflow where they cannot fit beside so many `ids`, whatever is in them:
+        each token would have to be the longest there is, and they would still be too many."""
+        size = sum(len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts)
+        if self._longest is not None and ids + size // self._longest > self._context:
+            raise ContextOverflow(ids + size // self._longest, self._context, at_least=True)
+        return size
+
+    async def check_fits(self, prompt: Sequence[str | int]) -> None:
+        """Raises ContextOverflow where a prompt is longer than the context, without reading far beyond it.
+
+        The child reads what it is given to its end, whoever has hung up, before it says that it is too long. Here a
+        long text is refused by its length alone where that is enough, and else read in pieces, until they are too many
+        or nobody waits any more. One that is about as long as the context is left
+        to the child.
+        """
+        texts = [part for part in prompt if isinstance(part, str)]
+        ids = len(prompt) - len(texts)
+        size = self.check_length(texts, ids)
+        if size <= max(PIECE, self._context):
+            return
+        count, pieces = ids, 0
+        for text in texts:
+            for start in range(0, len(text), PIECE):
+                body = {"content": text[start : start + PIECE], "add_special": False, "parse_special": False}
+                count += len(await self._look_up("/tokenize", body, "tokens"))
+                pieces += 1
+                if count - pieces > self._context:  # a cut within a token makes two of it
+                    raise ContextOverflow(count - pieces, self._context, at_least=True)
 
     async def wrote_exactly(self) -> bool:
         """Whether `ids` are all of `text`: the child does not tell the ids of a character that came in several."""
@@ -76,10 +124,20 @@ class Completion:
 
     async def _look_up(self, path: str, body: dict[str, Any], key: str) -> Any:
         try:
-            async with self._process.session.post(path, data=orjson.dumps(body)) as response:
-                return orjson.loads(await response.read())[key]
+            async with self._asked(path, body) as response:
+                said = await response.read()
+                if response.status != 200:
+                    raise _refusal(response.status, said)
+                return orjson.loads(said)[key]
         except (aiohttp.ClientError, OSError):
             raise EngineCrashed("The engine stopped.") from None
+
+    @contextlib.asynccontextmanager
+    async def _asked(self, path: str, body: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The child's answer; while it is waited for, the child is watched."""
+        with self._process.awaited():
+            async with self._process.session.post(path, data=orjson.dumps(body)) as response:
+                yield response
 
     async def run(
         self, body: dict[str, Any], path: str = "/completion"
@@ -93,7 +151,7 @@ class Completion:
         self.ids, self._texts = [], []
         self._seen, self._read, self._clock = 0, None, [time.monotonic(), 0.0]
         try:
-            async with self._process.session.post(path, data=orjson.dumps(body)) as response:
+            async with self._asked(path, body) as response:
                 if response.status != 200:
                     raise _refusal(response.status, await response.read())
                 buffer = b""

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from clearseek.hub.chat_template import ChatTemplate, Piece
+from clearseek.hub.errors import HubError
 from clearseek.hub.gguf_file import Header, kv_bytes_per_token, read_header
 from clearseek.hub.store import Model
+from clearseek.hub.weights import Seen, check_installed, digest_of
 from clearseek.inference.completion import Completion, Stopped
 from clearseek.inference.engine import (
     Delta,
@@ -79,12 +81,8 @@ class LlamaCppEngine:
     def __init__(
         self, model: Model, *, context: int | None = None, slots: int | None = None, threads: int | None = None
     ) -> None:
-        if not Path(model.path).exists():
-            raise EngineUnavailable(
-                f"The weights of {model.name} are gone from {model.path}: fetch them again with "
-                f"`clearseek models pull {model.name}`."
-            )
         self.model = model
+        self._there()
         self.header = read_header(model.path)
         self.plan = plan_for(model, self.header, context=context, slots=slots, threads=threads)
         self.template = template_of(self.header)
@@ -98,12 +96,15 @@ class LlamaCppEngine:
         self._process: LlamaProcess | None = None
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._closed = False
+        self._digest: str | None = None
+        """SHA-256 of the weights that answer, found when they were loaded."""
+        self._loaded: Seen | None = None
 
     async def describe(self) -> Description:
         return Description(
             model=self.model.name,
             kind="llamacpp",
-            digest=self.model.sha256,
+            digest=self._digest or self.model.sha256,
             context=self.plan.context,
             slots=self.plan.slots,
             thinking=self.model.thinking,
@@ -117,6 +118,7 @@ class LlamaCppEngine:
             if self._closed:
                 raise EngineUnavailable("The server is shutting down.")
             if self._process is not None and self._process.alive:
+                await self._unchanged()
                 return self._process
             if self._process is not None:
                 self.restarts += 1
@@ -129,9 +131,66 @@ class LlamaCppEngine:
                         f"The engine for {self.model.name} crashed {MAX_CRASHES} times in a row; "
                         "check the file with `clearseek models show` or choose another model."
                     )
+            self._there()
             with self.loading():
-                self._process = await LlamaProcess.start(Path(self.model.path), self.plan)
+                self._process = await self._load()
             return self._process
+
+    def _there(self) -> None:
+        if not self.model.path.exists():
+            raise EngineUnavailable(
+                f"The weights of {self.model.name} are gone from {self.model.path}: fetch them again with "
+                f"`clearseek models pull {self.model.name}`."
+            )
+
+    async def _load(self) -> LlamaProcess:
+        """A child with the weights of the record and no others: they are hashed while it loads them."""
+        given_up = threading.Event()
+        hashing = asyncio.create_task(asyncio.to_thread(digest_of, self.model.path, stop=given_up.is_set))
+        try:
+            try:
+                process = await LlamaProcess.start(self.model.path, self.plan)
+            except EngineUnavailable:
+                await self._vouch(hashing)  # that they are other weights is why, if they are
+                raise
+            try:
+                await self._vouch(hashing)
+                if self._loaded != Seen.of(self.model.path.stat()):  # put there meanwhile: which of them was loaded?
+                    await self._vouch(asyncio.to_thread(digest_of, self.model.path, stop=given_up.is_set))
+            except OSError:  # taken away meanwhile: what was hashed is what was loaded
+                pass
+            except BaseException:
+                await process.stop()
+                raise
+            return process
+        finally:
+            given_up.set()
+            await asyncio.gather(hashing, return_exceptions=True)
+
+    async def _vouch(self, hashing: Awaitable[tuple[str, Seen]]) -> None:
+        """Raises EngineUnavailable where the weights are not those of the record."""
+        try:
+            digest, seen = await hashing
+            check_installed(self.model, digest)
+        except HubError as error:
+            raise EngineUnavailable(str(error)) from None
+        self._digest, self._loaded = digest, seen
+
+    async def _unchanged(self) -> None:
+        """A file that was written into while it is loaded may change the weights in memory: look at it again.
+
+        One that was moved away, or another in its place, changes nothing: the child holds on to what it opened.
+        """
+        try:
+            seen = Seen.of(self.model.path.stat())
+        except OSError:
+            return
+        before = self._loaded
+        if before is None or (seen.device, seen.inode) != (before.device, before.inode):
+            return
+        if (seen.size, seen.mtime_ns) != (before.size, before.mtime_ns):
+            with contextlib.suppress(OSError):
+                await self._vouch(asyncio.to_thread(digest_of, self.model.path))
 
     def cpu_seconds(self) -> float | None:
         """CPU time that the child has used since it was started; None where there is none."""
@@ -159,27 +218,31 @@ class LlamaCppEngine:
         try:
             async with contextlib.aclosing(self._answer(process, request)) as events:
                 async for event in events:
+                    if isinstance(event, Finished):  # now: whoever reads may leave with it
+                        self._crashes = 0
                     yield event
-            self._crashes = 0
         except EngineCrashed:
             # The child may still be on its way out: wait for it, so that the next request starts a fresh one.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.process.wait(), 2)
             raise EngineCrashed(
-                f"The engine stopped in the middle of the answer ({process.ending()}). "
-                "What had come is kept; ask again and it starts afresh."
+                f"The engine stopped in the middle of the answer ({process.ending()}). Ask again and it starts afresh."
             ) from None
         finally:
             self._running.pop(request_id, None)
 
     async def _answer(self, process: LlamaProcess, request: Request) -> AsyncGenerator[Event, None]:
-        completion = Completion(process, self.plan.context)
+        bytewise = self.header.text("tokenizer.ggml.model") in ("gpt2", "llama")  # others may drop or fold text
+        completion = Completion(process, self.plan.context, self.header.longest_token if bytewise else None)
+        # Before it is rendered, too: what is told of many megabytes is told at once.
+        completion.check_length([str(message.get("content") or "") for message in request.messages])
         if request.completion_prompt is not None:
             async with contextlib.aclosing(_raw(completion, request)) as events:
                 async for event in events:
                     yield event
             return
         prompt, thought, answered = await self._prompt(completion, request)
+        await completion.check_fits(prompt)
         thinking_now = request.thinking.enabled and not answered
         # Only text that is all trusted: what somebody typed must not be taken for what the model said.
         text = "".join(prompt) if all(isinstance(part, str) for part in prompt) else None

@@ -9,8 +9,10 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 
+from clearseek.hub.errors import HubError
 from clearseek.hub.errors import UnknownModel as NotInstalled
 from clearseek.hub.store import Model, Store
+from clearseek.hub.weights import known_digest
 from clearseek.inference.answer import Answer
 from clearseek.inference.booking import Books
 from clearseek.inference.engine import Delta, Description, Engine, Event, Finished, Queued, Request, Source, Spent
@@ -102,6 +104,12 @@ class Pool:
             near = difflib.get_close_matches(wanted, remote, n=1)
             message = f"There is no model `{wanted}` here; did you mean `{near[0]}`?" if near else str(error)
             raise UnknownModel(message) from None
+        except HubError as error:  # the weights are gone or cut short: whoever has them loaded can still answer
+            entry = self._store.entry(wanted)
+            loaded = next((n for n in (wanted.strip().lower(), entry.name if entry else "") if n in self._desks), None)
+            if loaded is None:
+                raise EngineUnavailable(str(error)) from None
+            return loaded
 
     async def generate(
         self,
@@ -117,15 +125,16 @@ class Pool:
         cancelling the task that reads it, frees its place. `client` is who asks, for fairness between clients and for
         the books, as are `source` and `conversation`."""
         desk = await self._desk(await self.resolve(model))
+        # Before anything is waited for: an engine that nobody stands before may be closed to make room.
+        place = desk.scheduler.admit(client)
         answer = None
-        if self.books is not None:
-            answer = await self.books.open(desk.metered, request, request_id, client, source, conversation)
-        finished, error, place = False, None, None
+        finished, error = False, None
         try:
-            place = desk.scheduler.admit(client)
             task = asyncio.current_task()
             if task is not None:
                 self._tasks[request_id] = task
+            if self.books is not None:
+                answer = await self.books.open(desk.metered, request, request_id, client, source, conversation)
             async for position in place.wait():
                 yield Queued(position)
             desk.used = time.monotonic()
@@ -146,8 +155,7 @@ class Pool:
                 self._abandoned += 1
             raise
         finally:
-            if place is not None:
-                place.leave()
+            place.leave()
             self._tasks.pop(request_id, None)
             if answer is not None and self.books is not None:
                 self.books.leave(answer, error)
@@ -246,7 +254,7 @@ class Pool:
         return Description(
             model=model.name,
             kind="llamacpp",
-            digest=model.sha256,
+            digest=known_digest(model.path) or model.sha256,
             context=context,
             slots=self._settings.slots,
             thinking=model.thinking,

@@ -17,6 +17,10 @@ EVERY = 24
 """Characters between two looks, and of the text whose last occurrence is looked for."""
 CANDIDATES = 6
 """Earlier occurrences that are tried."""
+MAX_ASKED = 20_000
+"""Characters at the end of each message in which a block is looked for."""
+MAX_TURNS = 200
+"""Words of a block that is looked for."""
 
 _WORD = re.compile(r"[a-zA-Z\u00c0-\u024f\u0370-\u1fff']+|[^\W\d_]")
 _ASKED = re.compile(r"(\d{1,4})\s*[^\W\d_]")
@@ -32,6 +36,8 @@ class Repetition:
         self._messages, self._code = messages, code
         self._text = ""
         self._new = 0
+        self._known: tuple[frozenset[str], bool] | None = None
+        """The words of the last block that was looked for in the conversation, and whether it is there."""
         self._marks = 0
         """Fence marks in text that is not kept any more."""
 
@@ -53,12 +59,12 @@ class Repetition:
             return False
         if not block.strip():
             return length >= 1_000
-        words = len({word.casefold() for word in _WORD.findall(block)})
+        words = len({word.casefold() for word in _WORD.findall(block) if len({*word}) > 1 or not word.isascii()})
         if words == 0:
             return length >= KEPT - EVERY
         if words < 3 or self._is_code(block, length):
             needed, chars = 32, 2_000
-        elif words < 8 or len(block) < 40:
+        elif words < 8 or (len(block) < 40 and words < 16):
             needed, chars = 8, 160
         else:
             needed, chars = 4, 0
@@ -77,25 +83,28 @@ class Repetition:
 
     def _was_asked(self, block: str, rounds: int) -> bool:
         """Whether the conversation holds the block, or its question a number of times that is not reached."""
-        wanted = " ".join(_WORD.findall(block)).casefold()
         asked = ""
         for message in self._messages:
-            text = str(message.get("content") or "")
             if message.get("role") == "user":
-                asked = text
-            if _holds(" ".join(_WORD.findall(text)).casefold(), wanted):
-                return True
-        return any(rounds <= int(number) + 1 for number in _ASKED.findall(asked))
+                asked = str(message.get("content") or "")
+        if any(rounds <= int(number) + 1 for number in _ASKED.findall(asked)):
+            return True
+        known = frozenset(_WORD.findall(block))
+        if self._known is None or self._known[0] != known:
+            texts = (str(message.get("content") or "")[-MAX_ASKED:] for message in self._messages)
+            self._known = known, any(_holds(text, block) for text in texts)
+        return self._known[1]
 
 
 def _holds(text: str, block: str) -> bool:
-    """Whether a text holds a block, which may begin in the middle of what is repeated."""
-    if block in text:
-        return True
-    words = block.split(" ")
-    if len(words) > 400:
+    """Whether a text holds the words of a block, which may begin anywhere in what is repeated."""
+    start = re.search(r"[\W\d_]", block)
+    at = 0 if start is None else start.start()  # not in the middle of a word
+    words = _WORD.findall((block[at:] + block[:at]).casefold())
+    told = f" {' '.join(_WORD.findall(text.casefold()))} "
+    if len(words) > MAX_TURNS or not any(f" {' '.join(words[n : n + 2])} " in told for n in (0, len(words) // 2)):
         return False
-    return any(" ".join(words[cut:] + words[:cut]) in text for cut in range(1, len(words)))
+    return any(f" {' '.join(words[cut:] + words[:cut])} " in told for cut in range(len(words)))
 
 
 def _repeated(text: str) -> tuple[str, int] | None:
