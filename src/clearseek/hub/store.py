@@ -337,9 +337,14 @@ def _is_what_was_asked(model: Model, entry: Entry, quant: Quant, adapter: Adapte
     same_source = promised in (None, model.original_sha256)
     kept = model.sha256 == model.original_sha256
     same_quant = kept if quant == "keep" else (not kept and model.quant.lower() == quant)
-    whole = model.path.is_file() and model.path.stat().st_size == model.bytes
-    whole = whole and known_digest(model.path) in (None, model.sha256)
-    return same_source and same_quant and whole
+    return same_source and same_quant and weights_are_whole(model)
+
+
+def weights_are_whole(model: Model) -> bool:
+    """Whether the weights are there in their length, and nobody has found them to be others."""
+    if not model.path.is_file() or model.path.stat().st_size != model.bytes:
+        return False
+    return known_digest(model.path) in (None, model.sha256)
 
 
 def _link_or_copy(source: Path, target: Path, progress: Progress) -> Path:

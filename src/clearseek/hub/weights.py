@@ -76,7 +76,7 @@ def digest_of(
         digest, done = hashlib.sha256(), 0
         with path.open("rb") as file:
             before = Seen.of(os.fstat(file.fileno()))
-            while block := file.read(_BLOCK):
+            while done <= before.size and (block := file.read(_BLOCK)):  # one that grows is not followed for ever
                 if stop():
                     raise GivenUp
                 digest.update(block)

@@ -19,7 +19,7 @@ from clearseek.hub.chat_template import ChatTemplate, Piece
 from clearseek.hub.errors import HubError
 from clearseek.hub.gguf_file import Header, kv_bytes_per_token, read_header
 from clearseek.hub.store import Model
-from clearseek.hub.weights import Seen, check_installed, digest_of
+from clearseek.hub.weights import Seen, check_installed, digest_of, known_digest
 from clearseek.inference.completion import Completion, Stopped
 from clearseek.inference.engine import (
     Delta,
@@ -104,7 +104,7 @@ class LlamaCppEngine:
         return Description(
             model=self.model.name,
             kind="llamacpp",
-            digest=self._digest or self.model.sha256,
+            digest=self._digest or known_digest(self.model.path) or self.model.sha256,
             context=self.plan.context,
             slots=self.plan.slots,
             thinking=self.model.thinking,
