@@ -173,7 +173,7 @@ def test_an_answer_that_turns_out_to_be_thinking_is_drawn_as_thinking() -> None:
     view.recast(False)
     view.answer("It is 42.")
     view.finish()
-    assert written(hidden).splitlines()[-1].endswith("\x1b[2KIt is 42."), "in the place of what stood there"
+    assert written(hidden).splitlines()[-1].rstrip().endswith("\x1b[2KIt is 42."), "in the place of what stood there"
 
 
 def test_what_was_printed_for_good_is_said_to_have_been_thinking() -> None:

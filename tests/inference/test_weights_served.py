@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -14,8 +16,10 @@ import pytest
 from clearseek.hub.store import Model, Store
 from clearseek.inference import llamacpp
 from clearseek.inference.booking import Books
+from clearseek.inference.budget import Caps
+from clearseek.inference.completion import Completion
 from clearseek.inference.engine import Event, Finished, Request, Thinking
-from clearseek.inference.errors import EngineUnavailable
+from clearseek.inference.errors import BadRequest, EngineCrashed, EngineError, EngineUnavailable
 from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.pool import Pool
 from clearseek.ledger.book import Book
@@ -151,3 +155,53 @@ async def test_the_books_never_name_weights_that_did_not_answer(model: Model, tm
     with pytest.raises(EngineUnavailable, match="The weights of tiny are missing"):
         await heard(pool)
     await pool.close()
+
+
+async def test_an_engine_is_not_closed_under_a_request_that_is_being_admitted(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is a budget, so that admitting it waits for the ledger; meanwhile another model needs the memory."""
+    store = Store(tmp_path / "models")
+    store.import_file(write_tiny(tmp_path / "other.gguf", seed=3), "other")
+    monkeypatch.setattr("clearseek.inference.pool.available_memory", lambda: 0)
+    books = Books(tmp_path / "ledger.jsonl", Rates(), Caps(tokens=10_000))
+    pool = Pool(Settings(context=256, slots=1), store, books)
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def refresh() -> None:
+        reached.set()
+        await go_on.wait()
+
+    try:
+        assert isinstance((await heard(pool))[-1], Finished)
+        with monkeypatch.context() as patch:
+            patch.setattr(books, "refresh", refresh)
+            first = asyncio.create_task(heard(pool))
+            await reached.wait()
+        assert isinstance((await heard(pool, "other"))[-1], Finished)
+        go_on.set()
+        assert isinstance((await first)[-1], Finished)
+        assert isinstance((await heard(pool, "other"))[-1], Finished)
+        await pool.warm("tiny")
+        assert not pool._desks["tiny"].scheduler.running
+    finally:
+        await pool.close()
+
+
+async def test_a_child_that_hangs_is_ended_and_told(engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clearseek.inference.llamacpp_process.HUNG_SECONDS", 0.4)
+    assert await answered(engine)
+    assert engine._process is not None
+    os.kill(engine._process.process.pid, signal.SIGSTOP)  # as one that waits for itself for ever
+    with pytest.raises(EngineCrashed, match="did nothing for 0 seconds and was ended"):
+        await answered(engine)
+    monkeypatch.setattr("clearseek.inference.llamacpp_process.HUNG_SECONDS", 120.0)
+    assert await answered(engine)
+
+
+async def test_what_the_child_says_of_an_error_is_told_as_one(engine: LlamaCppEngine) -> None:
+    completion = Completion(await engine.start(), 256)
+    with pytest.raises(BadRequest, match="The engine refused the request"):
+        await completion._look_up("/tokenize", {"content": {"no": "text"}}, "tokens")
+    with pytest.raises(EngineError):
+        await completion._look_up("/nowhere", {}, "tokens")

@@ -18,6 +18,8 @@ from clearseek.inference.llamacpp_process import LlamaProcess
 MAX_EVENT = 8 * 1024 * 1024
 PIECE = 64 * 1024
 """Characters of a long text that are tokenised at once, to see whether it fits."""
+CUT = 16
+"""Tokens by which a cut may make a text longer, at the very most: it falls within a word, which becomes two."""
 SHORT = 64
 """Texts of fewer characters are tokenised once for each answer."""
 
@@ -108,14 +110,14 @@ class Completion:
         size = self.check_length(texts, ids)
         if size <= max(PIECE, self._context):
             return
-        count, pieces = ids, 0
+        count = ids
         for text in texts:
             for start in range(0, len(text), PIECE):
                 body = {"content": text[start : start + PIECE], "add_special": False, "parse_special": False}
                 count += len(await self._look_up("/tokenize", body, "tokens"))
-                pieces += 1
-                if count - pieces > self._context:  # a cut within a token makes two of it
-                    raise ContextOverflow(count - pieces, self._context, at_least=True)
+                count -= CUT
+                if count > self._context:
+                    raise ContextOverflow(count, self._context, at_least=True)
 
     async def wrote_exactly(self) -> bool:
         """Whether `ids` are all of `text`: the child does not tell the ids of a character that came in several."""
