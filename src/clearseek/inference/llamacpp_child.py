@@ -50,7 +50,6 @@ def _serve(settings: dict[str, Any]) -> Any:
     params.n_ctx = settings["total_context"]
     params.n_parallel = settings["slots"]
     params.kv_unified = False
-    params.n_cache_reuse = 8
     params.ctx_shift = False
     params.n_batch = settings["batch"]
     params.n_ubatch = settings["batch"]
