@@ -34,13 +34,10 @@ HUNG_SECONDS = 120.0
 answer takes does not matter: a prompt may be read for an hour, and keeps the cores busy all the while."""
 HUNG_SHARE = 0.005
 """CPU seconds in a second that are next to none."""
-ARENAS = "2"
-"""Of glibc's malloc. By default every thread that takes a request gets its own, and none gives back what a long paste
-took (see docs/log.md)."""
 
 
 def _environment() -> dict[str, str]:
-    return {"GOMP_SPINCOUNT": SPINS, "MALLOC_ARENA_MAX": ARENAS} | dict(os.environ)
+    return {"GOMP_SPINCOUNT": SPINS} | dict(os.environ)
 
 
 class LlamaProcess:
