@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from clearseek.hub.store import Model, Store
-from clearseek.inference import llamacpp
+from clearseek.inference import vouched
 from clearseek.inference.booking import Books
 from clearseek.inference.budget import Caps
 from clearseek.inference.completion import Completion
@@ -93,9 +93,7 @@ async def test_a_file_that_is_written_into_while_it_is_loaded_is_looked_at_again
     assert await answered(engine)
     os.utime(model.path)
     assert await answered(engine), "touched, and the same"
-    with model.path.open("r+b") as file:
-        file.seek(-1, os.SEEK_END)
-        file.write(b"\x55")
+    flip(model.path)  # and its date put back
     with pytest.raises(EngineUnavailable, match="not those that were imported"):
         await answered(engine)
 
@@ -104,26 +102,38 @@ async def test_a_file_that_is_swapped_between_hashing_and_loading_is_hashed_agai
     engine: LlamaCppEngine, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = write_tiny(tmp_path / "other.gguf", seed=5)
-    real_start = llamacpp.LlamaProcess.start
+    real_start = vouched.LlamaProcess.start
 
     async def start(*args: Any) -> Any:
         os.replace(other, model.path)
         return await real_start(*args)
 
     hashed = []
-    real_digest = llamacpp.digest_of
+    real_digest = vouched.digest_of
 
     def digest_of(path: Path, **how: Any) -> Any:
         hashed.append(path)
         if len(hashed) == 1:  # of what stood there before it was swapped
-            return model.sha256, llamacpp.Seen(0, 0, 0, 0, 0)
+            return model.sha256, vouched.Seen(0, 0, 0, 0, 0)
         return real_digest(path, **how)
 
-    monkeypatch.setattr(llamacpp.LlamaProcess, "start", start)
-    monkeypatch.setattr(llamacpp, "digest_of", digest_of)
+    monkeypatch.setattr(vouched.LlamaProcess, "start", start)
+    monkeypatch.setattr(vouched, "digest_of", digest_of)
     with pytest.raises(EngineUnavailable, match="not those that were imported"):
         await answered(engine)
     assert len(hashed) == 2
+
+
+async def test_weights_that_cannot_be_hashed_do_not_answer(
+    engine: LlamaCppEngine, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(path: Path, **how: Any) -> Any:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(vouched, "digest_of", gone)
+    with pytest.raises(EngineUnavailable, match="The weights of tiny cannot be read: no such file"):
+        await answered(engine)
+    assert engine._process is None
 
 
 async def heard(pool: Pool, name: str = "tiny") -> list[Event]:

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
 from clearseek.hub.chat_template import ChatTemplate, Piece
-from clearseek.hub.errors import HubError
 from clearseek.hub.gguf_file import Header, kv_bytes_per_token, read_header
 from clearseek.hub.store import Model
-from clearseek.hub.weights import Seen, check_installed, digest_of, known_digest
+from clearseek.hub.weights import known_digest
 from clearseek.inference.completion import Completion, Stopped
 from clearseek.inference.engine import (
     Delta,
@@ -44,6 +42,7 @@ from clearseek.inference.style import NATIVE, ThinkingStyle, budget, style_of
 from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
 from clearseek.inference.tool_calls import OPEN as OPEN_CALL
 from clearseek.inference.tool_calls import ToolCallParser, forced_schema, parse_call
+from clearseek.inference.vouched import Weights
 
 MAX_CRASHES = 3
 """Crashes in a row, without one answer between them, after which the engine stays down until it is asked anew."""
@@ -82,7 +81,8 @@ class LlamaCppEngine:
         self, model: Model, *, context: int | None = None, slots: int | None = None, threads: int | None = None
     ) -> None:
         self.model = model
-        self._there()
+        self.weights = Weights(model)
+        self.weights.there()
         self.header = read_header(model.path)
         self.plan = plan_for(model, self.header, context=context, slots=slots, threads=threads)
         self.template = template_of(self.header)
@@ -96,15 +96,12 @@ class LlamaCppEngine:
         self._process: LlamaProcess | None = None
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._closed = False
-        self._digest: str | None = None
-        """SHA-256 of the weights that answer, found when they were loaded."""
-        self._loaded: Seen | None = None
 
     async def describe(self) -> Description:
         return Description(
             model=self.model.name,
             kind="llamacpp",
-            digest=self._digest or known_digest(self.model.path) or self.model.sha256,
+            digest=self.weights.digest or known_digest(self.model.path) or self.model.sha256,
             context=self.plan.context,
             slots=self.plan.slots,
             thinking=self.model.thinking,
@@ -118,7 +115,7 @@ class LlamaCppEngine:
             if self._closed:
                 raise EngineUnavailable("The server is shutting down.")
             if self._process is not None and self._process.alive:
-                await self._unchanged()
+                await self.weights.unchanged()
                 return self._process
             if self._process is not None:
                 self.restarts += 1
@@ -131,66 +128,10 @@ class LlamaCppEngine:
                         f"The engine for {self.model.name} crashed {MAX_CRASHES} times in a row; "
                         "check the file with `clearseek models show` or choose another model."
                     )
-            self._there()
+            self.weights.there()
             with self.loading():
-                self._process = await self._load()
+                self._process = await self.weights.load(self.plan)
             return self._process
-
-    def _there(self) -> None:
-        if not self.model.path.exists():
-            raise EngineUnavailable(
-                f"The weights of {self.model.name} are gone from {self.model.path}: fetch them again with "
-                f"`clearseek models pull {self.model.name}`."
-            )
-
-    async def _load(self) -> LlamaProcess:
-        """A child with the weights of the record and no others: they are hashed while it loads them."""
-        given_up = threading.Event()
-        hashing = asyncio.create_task(asyncio.to_thread(digest_of, self.model.path, stop=given_up.is_set))
-        try:
-            try:
-                process = await LlamaProcess.start(self.model.path, self.plan)
-            except EngineUnavailable:
-                await self._vouch(hashing)  # that they are other weights is why, if they are
-                raise
-            try:
-                await self._vouch(hashing)
-                if self._loaded != Seen.of(self.model.path.stat()):  # put there meanwhile: which of them was loaded?
-                    await self._vouch(asyncio.to_thread(digest_of, self.model.path, stop=given_up.is_set))
-            except OSError:  # taken away meanwhile: what was hashed is what was loaded
-                pass
-            except BaseException:
-                await process.stop()
-                raise
-            return process
-        finally:
-            given_up.set()
-            await asyncio.gather(hashing, return_exceptions=True)
-
-    async def _vouch(self, hashing: Awaitable[tuple[str, Seen]]) -> None:
-        """Raises EngineUnavailable where the weights are not those of the record."""
-        try:
-            digest, seen = await hashing
-            check_installed(self.model, digest)
-        except HubError as error:
-            raise EngineUnavailable(str(error)) from None
-        self._digest, self._loaded = digest, seen
-
-    async def _unchanged(self) -> None:
-        """A file that was written into while it is loaded may change the weights in memory: look at it again.
-
-        One that was moved away, or another in its place, changes nothing: the child holds on to what it opened.
-        """
-        try:
-            seen = Seen.of(self.model.path.stat())
-        except OSError:
-            return
-        before = self._loaded
-        if before is None or (seen.device, seen.inode) != (before.device, before.inode):
-            return
-        if (seen.size, seen.mtime_ns) != (before.size, before.mtime_ns):
-            with contextlib.suppress(OSError):
-                await self._vouch(asyncio.to_thread(digest_of, self.model.path))
 
     def cpu_seconds(self) -> float | None:
         """CPU time that the child has used since it was started; None where there is none."""
