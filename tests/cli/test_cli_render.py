@@ -153,3 +153,37 @@ def test_everything_is_printed_once_at_the_end() -> None:
     assert out.count("The end.") == 1
     assert out.count("A title") == 1
     assert "\x1b" not in out
+
+
+def test_an_answer_that_turns_out_to_be_thinking_is_drawn_as_thinking() -> None:
+    console = screen()
+    view = AnswerView(console)
+    view.thinking("Easy.")
+    view.answer("17+25: -> 41 or 42")
+    view.recast(True)
+    view.answer("It is 42.")
+    view.finish()
+    text = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", written(console))
+    at = [text.rindex(part) for part in ("Easy.", "17+25: -> 41 or 42", "It is 42.")]
+    assert at == sorted(at)
+    assert "  17+25: -> 41 or 42" in text, "with the margin of thinking"
+    hidden = screen()
+    view = AnswerView(hidden)
+    view.answer("17+25: -> 41 or 42")
+    view.recast(False)
+    view.answer("It is 42.")
+    view.finish()
+    assert written(hidden).splitlines()[-1].rstrip().endswith("\x1b[2KIt is 42."), "in the place of what stood there"
+
+
+def test_what_was_printed_for_good_is_said_to_have_been_thinking() -> None:
+    console = screen()
+    view = AnswerView(console)
+    for text in ("First, this.\n\n", "Then that.\n\n", "And so on."):
+        view._draw_again_at = 0.0
+        view.answer(text)
+    view.recast(True)
+    view.answer("It is 42.")
+    view.finish()
+    assert "(What stands above was its thinking; the answer follows.)" in written(console)
+    assert written(console).splitlines()[-1].strip() == "It is 42."

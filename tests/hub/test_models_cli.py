@@ -106,7 +106,7 @@ def test_changed_weights_are_a_check_that_said_no(tiny: Path) -> None:
     path.write_bytes(content)
     code, _, err = run("verify", "tiny")
     assert code == 3
-    assert "are not the ones promised" in err
+    assert "are not those that were imported" in err
 
 
 @pytest.mark.slow

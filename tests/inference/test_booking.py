@@ -4,6 +4,7 @@ real one."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from clearseek.hub.store import Store
-from clearseek.inference import booking
+from clearseek.inference import booking, bookwriter
 from clearseek.inference.booking import Books
 from clearseek.inference.budget import Caps, OverBudget
 from clearseek.inference.engine import Delta, Event, Finished, Progress, Request, Thinking, Usage
@@ -256,6 +257,52 @@ async def test_a_question_that_is_too_long_for_what_is_left_is_refused(made: Any
     books = made(day=Caps(tokens=9))
     with pytest.raises(OverBudget, match="does not hold the 10 tokens of this question"):
         await answer(books, Engine())
+
+
+async def test_an_answer_that_the_budget_refused_counts_no_tokens(made: Any) -> None:
+    """Asked for together they all begin; those for which nothing is left are refused, and are not charged for it."""
+    books = made(day=Caps(tokens=40))
+
+    async def one(id: str) -> bool:
+        try:
+            await answer(books, Engine(tokens=8, pause=0.001), id)
+        except OverBudget:
+            return False
+        return True
+
+    served = await asyncio.gather(*(one(str(n)) for n in range(12)))
+    assert 0 < sum(served) < 12
+    booked = await entries(books)
+    counted = {
+        entry.labels["status"]: entry.quantities for entry in booked if not entry.quantities["completion_tokens"].value
+    }
+    for quantities in counted.values():
+        assert quantities["prompt_tokens"].value == 0
+        assert "refused counts no tokens" in quantities["prompt_tokens"].how
+        assert (quantities["flops"].value or 0) > 0, "what the machine did for it is told"
+    assert counted
+    total = sum(sum(e.quantities[n].value or 0 for n in ("prompt_tokens", "completion_tokens")) for e in booked)
+    assert total <= 40 + sum(served), "but for the token that each was writing"
+    assert not books.day.running
+    assert books.day.tokens == 0
+
+
+async def test_what_the_ledger_lost_counts_until_the_day_ends_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(booking, "ENTRY_SECONDS", 0.01)
+    monkeypatch.setattr(bookwriter, "MAX_WAITING", 0)
+    ends = asyncio.get_running_loop().time()
+    monkeypatch.setattr(booking, "midnight", lambda days=0: time.time() + 0.3)
+    books = Books(tmp_path / "ledger.jsonl", PRICED, Caps(tokens=1000))
+    await answer(books, Engine(tokens=5))
+    assert books.stats().lost == 1
+    assert books.day.tokens == 15 or asyncio.get_running_loop().time() - ends > 0.3
+    async with asyncio.timeout(30):
+        while books.day.tokens:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert books.day.usd == pytest.approx(0)
+    await books.close()
 
 
 async def test_what_was_promised_to_one_is_not_given_to_another(made: Any) -> None:

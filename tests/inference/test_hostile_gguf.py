@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from clearseek.errors import UserError
+from clearseek.hub.files import hash_file
 from clearseek.hub.store import Model
 from clearseek.inference.engine import Finished, Request, Thinking
 from clearseek.inference.llamacpp import LlamaCppEngine
@@ -19,7 +20,9 @@ REQUEST = Request(({"role": "user", "content": "hi"},), max_tokens=2, thinking=T
 
 
 def as_model(real: Model, path: Path) -> Model:
-    return replace(real, name="tiny", path=path, bytes=path.stat().st_size, parameters=100_000, context=512)
+    return replace(
+        real, name="tiny", path=path, sha256=hash_file(path), bytes=path.stat().st_size, parameters=100_000, context=512
+    )
 
 
 async def answer(model: Model) -> str:

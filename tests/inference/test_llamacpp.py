@@ -21,6 +21,7 @@ import pytest
 from hub.tiny_gguf import write_tiny
 
 from clearseek.hub.chat_template import ChatTemplate
+from clearseek.hub.files import hash_file
 from clearseek.hub.store import Model
 from clearseek.inference.completion import Completion
 from clearseek.inference.engine import Delta, Event, Finished, Progress, Request, Sampling, Thinking, ToolCall
@@ -259,7 +260,7 @@ async def test_a_damaged_file_is_told_in_one_sentence(real_model: Model, tmp_pat
     data[at : at + 4] = np.uint32(31).tobytes()
     broken = tmp_path / "broken.gguf"
     await asyncio.to_thread(broken.write_bytes, data)
-    engine = LlamaCppEngine(replace(real_model, path=broken), context=512, slots=1)
+    engine = LlamaCppEngine(replace(real_model, path=broken, sha256=hash_file(broken)), context=512, slots=1)
     with pytest.raises(EngineUnavailable, match=r"could not load broken\.gguf") as told:
         await collect(engine, ask("hi"))
     assert "\n" not in str(told.value)
@@ -314,7 +315,9 @@ async def test_tools_are_rendered_forced_and_parsed(real_model: Model, tmp_path:
         sys.executable, *script, str(real_model.path), str(path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     assert await made.wait() == 0
-    engine = LlamaCppEngine(replace(real_model, path=path, bytes=path.stat().st_size), context=1024, slots=1)
+    engine = LlamaCppEngine(
+        replace(real_model, path=path, sha256=hash_file(path), bytes=path.stat().st_size), context=1024, slots=1
+    )
     parameters = {"type": "object", "properties": {"city": {"enum": ["Oslo", "Rome"]}}, "required": ["city"]}
     tool = {"type": "function", "function": {"name": "weather", "parameters": parameters}}
     try:

@@ -67,9 +67,10 @@ class ScriptedPool:
         self.clients: list[str] = []
         self.tokens = 0
         self.abandoned = 0
+        self.hold = 0
 
     async def models(self) -> list[Description]:
-        return [Description("tiny", "llamacpp", DIGEST, 2048, 4, "prompted", False)]
+        return [Description("tiny", "llamacpp", DIGEST, 2048, 4, "prompted", False, self.hold)]
 
     async def describe(self, name: str) -> Description | None:
         return next((one for one in await self.models() if one.model == name), None)

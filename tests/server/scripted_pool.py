@@ -56,7 +56,7 @@ class ScriptedPool:
             "quant": "F32",
         }
         return [
-            Description(name, "llamacpp", DIGEST, 100, 1, "prompted", False, details if name == "tiny" else {})
+            Description(name, "llamacpp", DIGEST, 100, 1, "prompted", False, details=details if name == "tiny" else {})
             for name in self.models_here
         ]
 

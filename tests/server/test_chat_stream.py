@@ -10,9 +10,10 @@ import orjson
 import pytest
 from scripted import DIGEST, ScriptedPool, serving, until
 
-from clearseek.inference.engine import Delta, Finished, Progress, Request, ToolCall, Usage
+from clearseek.inference.engine import Delta, Finished, Progress, Recast, Request, TokenLogprob, ToolCall, Usage
 from clearseek.inference.errors import ContextOverflow, EngineCrashed
 
+PROB = (TokenLogprob("x", -0.5, (120,)),)
 ASK = {"messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -112,6 +113,39 @@ def test_logprobs_of_thinking_and_answer_are_kept_apart(http: httpx.Client) -> N
     told = [chunk["choices"][0]["logprobs"] for chunk in chunks[1:5]]
     assert [bool(part["content"]) for part in told] == [False, False, True, True]
     assert [bool(part["reasoning_content"]) for part in told] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("thinking", ["enabled", "disabled"])
+def test_a_late_tag_is_told_right_whole_and_streamed(http: httpx.Client, pool: ScriptedPool, thinking: str) -> None:
+    def script(request: Request) -> list[Any]:
+        on = request.thinking.enabled
+        opening = [Delta("thinking", "Easy.")] if on else []
+        working = [Delta("answer", "17+25:", 1, PROB), Delta("answer", " -> 42", 1, PROB), Recast(on)]
+        return [Progress(9, 0, 9), *opening, *working, Delta("answer", "42", 1, PROB), Finished("stop", Usage(9, 0, 6))]
+
+    pool.script, pool.hold = script, 64
+    body = {**ASK, "thinking": {"type": thinking}, "logprobs": True}
+    choice = http.post("/chat/completions", json=body).json()["choices"][0]
+    assert choice["message"]["content"] == "42"
+    thought = "Easy.\n17+25: -> 42" if thinking == "enabled" else None
+    assert choice["message"]["reasoning_content"] == thought
+    assert len(choice["logprobs"]["content"]) == 1
+    *chunks, _ = events_of(http.post("/chat/completions", json={**body, "stream": True}).text)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert "".join(delta["content"] or "" for delta in deltas) == "42"
+    streamed = "".join(delta["reasoning_content"] or "" for delta in deltas)
+    assert streamed == ("Easy.17+25: -> 42" if thought else "")
+
+
+def test_a_circle_is_told_in_words_that_clients_know(http: httpx.Client, pool: ScriptedPool) -> None:
+    note = "Stopped: it was repeating itself."
+    pool.script = lambda request: [Delta("answer", "x"), Finished("repeating", Usage(1, 0, 1), note=note)]
+    whole = http.post("/chat/completions", json=ASK).json()
+    assert whole["choices"][0]["finish_reason"] == "length"
+    assert whole["clearseek"]["note"] == note
+    *_, last = events_of(http.post("/chat/completions", json={**ASK, "stream": True}).text)[:-1]
+    assert last["choices"][0]["finish_reason"] == "length"
+    assert last["clearseek"]["note"] == note
 
 
 def test_tool_calls_are_told_both_ways(http: httpx.Client, pool: ScriptedPool) -> None:

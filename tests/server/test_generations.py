@@ -15,7 +15,18 @@ from scripted_pool import ANSWER, DIGEST, THINKING, ScriptedPool, ordinary
 from clearseek.conversations.errors import Conflict, DiskFull, NotFound
 from clearseek.conversations.records import Attachment, Message
 from clearseek.conversations.store import ChatStore
-from clearseek.inference.engine import Delta, Event, Finished, Progress, Request, Spent, Thinking, Timings, Usage
+from clearseek.inference.engine import (
+    Delta,
+    Event,
+    Finished,
+    Progress,
+    Recast,
+    Request,
+    Spent,
+    Thinking,
+    Timings,
+    Usage,
+)
 from clearseek.inference.errors import ContextOverflow, EngineCrashed, UnknownModel
 from clearseek.ledger.quantity import Quantity, declared, measured, unknown
 from clearseek.server import generations as generations_module
@@ -72,6 +83,9 @@ def told(events: list[tuple[str, int, dict]]) -> tuple[str, str]:
     message = events[0][2]["message"]
     thinking, answer = message["thinking"] or "", message["content"]
     for name, _, data in events[1:-1]:
+        if name == "snapshot":  # what was told as answer was thinking
+            thinking, answer = data["message"]["thinking"] or "", data["message"]["content"]
+            continue
         assert name in ("progress", "thinking", "thinking_done", "answer")
         thinking += data["text"] if name == "thinking" else ""
         answer += data["text"] if name == "answer" else ""
@@ -144,6 +158,71 @@ async def test_reload_in_the_middle_gives_one_contiguous_answer(
     assert heard[0][0][2]["message"]["content"] == ANSWER[0], "the snapshot holds what came before the reload"
     assert len(heard[0]) > 4, "the rest came live"
     assert len(pool.requests) == 1
+
+
+@pytest.mark.parametrize("shown", [True, False])
+async def test_an_answer_that_turns_out_to_be_thinking_is_told_anew(
+    talks: Generations, chats: ChatStore, pool: ScriptedPool, shown: bool
+) -> None:
+    async def late(request: Request) -> AsyncIterator[Event]:
+        yield Progress(9, 0, 9)
+        if shown:
+            yield Delta("thinking", "Easy.")
+        yield Delta("answer", "17+25:")
+        yield Delta("answer", " -> 42")
+        yield Recast(shown)
+        yield Delta("answer", "42")
+        yield Finished("stop", Usage(9, 0, 6, 5))
+
+    pool.script, pool.gated = late, True
+    _, answer = await begin(talks, chats)
+    listening = asyncio.create_task(hear(talks, answer.generation_id))
+    pool.step(3 + shown)
+    await until(lambda: talks.fresh(answer).content.startswith("17+25:"))
+    reloaded = asyncio.create_task(hear(talks, answer.generation_id))
+    await asyncio.sleep(0.01)
+    pool.let_go()
+    thought = "Easy.\n17+25: -> 42" if shown else ""
+    for events in await asyncio.gather(listening, reloaded):
+        assert told(events) == (thought, "42")
+    kept = chats.message(ME, answer.id)
+    assert (kept.thinking or "", kept.content) == (thought, "42")
+    assert (kept.thinking_ended_at is not None) is shown
+
+
+async def test_stopped_after_a_late_tag_the_working_stays_thinking(
+    talks: Generations, chats: ChatStore, pool: ScriptedPool
+) -> None:
+    async def late(request: Request) -> AsyncIterator[Event]:
+        yield Delta("answer", "17+25: -> 42")
+        yield Recast()
+        yield Delta("answer", "42")
+        await asyncio.sleep(60)
+
+    pool.script = late
+    _, answer = await begin(talks, chats)
+    await until(lambda: talks.fresh(answer).content == "42")
+    await talks.stop(ME, answer.generation_id)
+    await until(lambda: chats.message(ME, answer.id).status == "stopped")
+    kept = chats.message(ME, answer.id)
+    assert (kept.thinking, kept.content) == ("17+25: -> 42", "42")
+    assert kept.thinking_started_at is not None
+    assert kept.thinking_started_at <= (kept.thinking_ended_at or 0)
+
+
+async def test_a_circle_ends_the_answer_and_cannot_be_gone_on_with(
+    talks: Generations, chats: ChatStore, pool: ScriptedPool
+) -> None:
+    async def circle(request: Request) -> AsyncIterator[Event]:
+        yield Delta("answer", "and so on, " * 4)
+        yield Finished("repeating", Usage(9, 0, 12, 0), note="Stopped: it was repeating itself.")
+
+    pool.script = circle
+    _, answer = await begin(talks, chats)
+    await until(lambda: chats.message(ME, answer.id).status == "complete")
+    assert chats.message(ME, answer.id).finish_reason == "repeating"
+    with pytest.raises(Conflict):
+        await talks.resume(ME, answer.id)
 
 
 async def test_nobody_listening_changes_nothing(talks: Generations, chats: ChatStore) -> None:

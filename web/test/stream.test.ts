@@ -62,6 +62,20 @@ describe("a generation as it is heard", () => {
     }
   });
 
+  it("a second snapshot moves what was told as answer to the thinking", () => {
+    const moved = { ...EMPTY, thinking: "17+25: -> 42", content: "", thinking_ended_at: 12 };
+    const story = [
+      { id: 1, event: "snapshot", data: { message: EMPTY } },
+      { id: 2, event: "answer", data: { text: "17+25:" } },
+      { id: 3, event: "answer", data: { text: " -> 42" } },
+      { id: 4, event: "snapshot", data: { message: moved } },
+      { id: 5, event: "answer", data: { text: "42" } },
+    ];
+    expect(play(story.slice(0, 3)).entry.message.content).toBe("17+25: -> 42");
+    const { message } = play(story).entry;
+    expect([message.thinking, message.content]).toEqual(["17+25: -> 42", "42"]);
+  });
+
   it("the same events twice change nothing the second time", () => {
     const once = play(STORY.slice(0, 8));
     const twice = play(STORY.slice(1, 8), once);

@@ -102,7 +102,8 @@ async def answer_once(pool: Pool, model: str, first: Request, question: str) -> 
     from rich.console import Console
 
     from clearseek.cli.render import BROKEN_OFF, AnswerView, Wrapped, plain, quiet_line, spent_words
-    from clearseek.inference.engine import Delta, Finished
+    from clearseek.inference.engine import Delta, Finished, Recast
+    from clearseek.inference.settled import settled
 
     request = replace(first, messages=(*first.messages, {"role": "user", "content": question}))
     pretty = sys.stdout.isatty()
@@ -112,6 +113,8 @@ async def answer_once(pool: Pool, model: str, first: Request, question: str) -> 
     end: Finished | None = None
     try:
         made = pool.generate(model, request, request_id="chat", source="terminal")
+        if not pretty:  # what is written to a pipe cannot be taken back
+            made = settled(made, next((one.hold for one in await pool.models() if one.model == model), 0))
         async with aclosing(made) as events:
             async for event in events:
                 if isinstance(event, Delta) and event.kind == "thinking":
@@ -126,6 +129,9 @@ async def answer_once(pool: Pool, model: str, first: Request, question: str) -> 
                     else:
                         sys.stdout.write(event.text)
                         sys.stdout.flush()
+                elif isinstance(event, Recast) and view:
+                    view.recast(event.shown)
+                    wrote = ""
                 elif isinstance(event, Finished):
                     end = event
     finally:
@@ -138,8 +144,10 @@ async def answer_once(pool: Pool, model: str, first: Request, question: str) -> 
     if not wrote:
         why = "the limit of tokens was reached while it was thinking" if cut else "it said nothing"
         raise UserError(over or f"The model gave no answer: {why}.")
-    if over or cut:
-        print(f"({over or 'The answer was cut at the limit of tokens.'})", file=sys.stderr)
+    note = end.note if end else None
+    if over or cut or note:
+        said = over or ("The answer was cut at the limit of tokens." if cut else note)
+        print(f"({said})", file=sys.stderr)
     if end and end.reason in BROKEN_OFF:
         print(f"(The answer was {BROKEN_OFF[end.reason]}.)", file=sys.stderr)
     if end and end.spent and sys.stderr.isatty():

@@ -151,6 +151,17 @@ class AnswerView:
         # a long block takes long to draw: never spend more than a quarter of the time on it
         self._draw_again_at = ended + max(REDRAW_SECONDS, 3 * (ended - began))
 
+    def recast(self, shown: bool) -> None:
+        """The answer so far was thinking. What stands on the screen for good stays, and it is said what it is."""
+        self._live.stop()
+        tail, self._tail = self._tail, ""
+        if self._printed:
+            self.console.print(Text("(What stands above was its thinking; the answer follows.)", style="dim"))
+            self.console.print()
+            self._printed = False
+        elif shown and tail.strip():
+            self.thinking(tail.strip())
+
     def _end_thinking(self) -> None:
         if self._thought:
             self._thought = False

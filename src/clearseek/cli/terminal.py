@@ -25,7 +25,7 @@ from rich.console import Console
 from clearseek.cli.files import write_new_text
 from clearseek.cli.render import BROKEN_OFF, AnswerView, cost_words, plain, quiet_line, seconds_words
 from clearseek.errors import UserError
-from clearseek.inference.engine import Delta, Finished, Progress, Queued, Request, Thinking
+from clearseek.inference.engine import Delta, Finished, Progress, Queued, Recast, Request, Thinking
 from clearseek.inference.errors import ContextOverflow
 from clearseek.inference.pool import Pool
 from clearseek.settings import home
@@ -177,6 +177,9 @@ class Terminal:
                     elif isinstance(event, Delta):
                         view.answer(event.text)
                         answer += event.text
+                    elif isinstance(event, Recast):
+                        view.recast(event.shown)
+                        answer = ""
                     elif isinstance(event, Queued):
                         view.status(f"waiting, {event.position} in line")
                     elif isinstance(event, Progress):
@@ -188,8 +191,9 @@ class Terminal:
             if answer.strip():
                 self.messages.append({"role": "assistant", "content": answer})
         if end:
-            if end.over:
-                self._say(end.over)
+            for words in (end.over, end.note):
+                if words:
+                    self._say(words)
             self.console.print(quiet_line(facts(end, thought, bool(answer.strip()))))
             self.console.print()
 

@@ -44,7 +44,9 @@ class ImportedMessage(BaseModel):
     thinking_ended_at: Time | None = None
     created_at: Time | None = None
     status: Literal["generating", "complete", "stopped", "interrupted", "failed"] = "complete"
-    finish_reason: Literal["stop", "length", "tool_calls", "content_filter", "aborted", "budget"] | None = None
+    finish_reason: (
+        Literal["stop", "length", "tool_calls", "content_filter", "aborted", "budget", "repeating"] | None
+    ) = None
     effort: Literal["low", "high", "max"] | None = None
     model: Short | None = None
     model_digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None

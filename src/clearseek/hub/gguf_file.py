@@ -13,6 +13,7 @@ import struct
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
@@ -141,6 +142,8 @@ class Header:
     eos_token: str
     add_bos: bool
     vocab_size: int
+    longest_token: int
+    """Bytes that one token stands for at most (in a vocabulary of bytes; at least 1)."""
     pairs_end: int
     """Byte after the metadata, where the tensor list begins."""
     file_type_at: int | None
@@ -379,6 +382,7 @@ class _Reader:
             eos_token=eos,
             add_bos=_adds_bos(metadata),
             vocab_size=len(tokens),
+            longest_token=self.longest(tokens),
             pairs_end=pairs_end,
             file_type_at=file_type_at,
             data_offset=data_offset,
@@ -483,6 +487,14 @@ class _Reader:
         if end > self.size:
             raise self.wrong(f"its tensors need {end} bytes and the file has {self.size} (a download cut short?)")
         return tuple(tensors), data
+
+    def longest(self, tokens: array.array[int]) -> int:
+        """Bytes of the longest token as it is written, which is no less than what it stands for."""
+        if not tokens:
+            return 1
+        self.file.seek(tokens[-1])
+        last: int = _U64.unpack(self.file.read(8))[0]
+        return max(1, last, *(after - at - 8 for at, after in pairwise(tokens)))
 
     def token_at(self, tokens: array.array[int], index: object) -> str:
         """The text of one token; "" for an id that is absent or out of range."""

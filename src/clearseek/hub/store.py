@@ -44,6 +44,7 @@ from clearseek.hub.gguf_file import Header, read_header
 from clearseek.hub.importable import check_importable
 from clearseek.hub.own import adapter_of, assembled, form_of
 from clearseek.hub.papers import lay_papers, papers_of
+from clearseek.hub.weights import check_installed, digest_of, known_digest, note_digest
 
 RECORD = "model.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}\Z")
@@ -243,7 +244,8 @@ class Store:
     def verify(self, name: str, *, progress: Progress | None = None) -> None:
         """Hash the weights again. Raises WrongHash where they are not what was recorded."""
         model = self.find(name)
-        check_weights(model.path, model.sha256, model.name, progress or no_progress)
+        found, _ = digest_of(model.path, afresh=True, progress=progress or no_progress)
+        check_installed(model, found)
 
     def _read(self, folder: Path) -> Model | None:
         try:
@@ -283,6 +285,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{model.sha256[:16]}.gguf"
         os.replace(file, target)
+        note_digest(target, model.sha256)
         lay_papers(papers, folder)
         sync_folder(folder)
         record = {key: value for key, value in dataclasses.asdict(model).items() if key not in ("path", "name")}
@@ -340,8 +343,14 @@ def _is_what_was_asked(model: Model, entry: Entry, quant: Quant, adapter: Adapte
     same_source = promised in (None, model.original_sha256)
     kept = model.sha256 == model.original_sha256
     same_quant = kept if quant == "keep" else (not kept and model.quant.lower() == quant)
-    whole = model.path.is_file() and model.path.stat().st_size == model.bytes
-    return same_source and same_quant and whole
+    return same_source and same_quant and weights_are_whole(model)
+
+
+def weights_are_whole(model: Model) -> bool:
+    """Whether the weights are there in their length, and nobody has found them to be others."""
+    if not model.path.is_file() or model.path.stat().st_size != model.bytes:
+        return False
+    return known_digest(model.path) in (None, model.sha256)
 
 
 def _link_or_copy(source: Path, target: Path, progress: Progress) -> Path:

@@ -59,6 +59,10 @@ class Answer:
         if "wrote" not in self.clock:
             self.clock["wrote"] = time.monotonic()
 
+    def recast(self) -> None:
+        """What came so far was thinking."""
+        self.thought = self.written
+
     def cut_by_budget(self, usage: Usage) -> bool:
         """Whether it was what is left of a budget, and no `max_tokens`, that ended it."""
         asked, allowed = self.request.max_tokens, self.request.at_most

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from clearseek.inference.answer import Answer
 from clearseek.inference.bookwriter import BookWriter
-from clearseek.inference.budget import Caps, OverBudget, Scope, Spending
+from clearseek.inference.budget import Caps, OverBudget, Scope, Spending, midnight
 from clearseek.inference.engine import (
     Delta,
     Event,
     Finished,
     FinishReason,
     Progress,
+    Recast,
     Request,
     Source,
     Spent,
@@ -32,7 +33,7 @@ from clearseek.ledger.book import Book
 from clearseek.ledger.entry import Draft, Entry
 from clearseek.ledger.instruments import Rapl
 from clearseek.ledger.prices import Rates
-from clearseek.ledger.quantity import Quantity, measured, modelled, unknown
+from clearseek.ledger.quantity import Quantity, declared, measured, modelled, unknown
 
 log = logging.getLogger("clearseek.ledger")
 
@@ -40,6 +41,7 @@ LOOK_SECONDS = 1.0
 """How often it is looked whether running answers have reached a cap in money."""
 ENTRY_SECONDS = 0.25
 """How long the end of an answer waits for its entry's number: a disk that is slower is not waited for."""
+REFUSED = "an answer that the budget refused counts no tokens"
 REMEMBERED = 256
 """Booked answers whose figures can still be asked for by their id."""
 
@@ -222,6 +224,8 @@ class Books:
                     answer.waiting = False
                     if type(event) is Delta:
                         self._wrote(answer, event)
+                    elif isinstance(event, Recast):
+                        answer.recast()
                     elif isinstance(event, Progress):
                         self._read(answer, event)
                     elif isinstance(event, Finished):
@@ -243,7 +247,7 @@ class Books:
             if over is None:
                 return
             if not answer.written:
-                self._book(answer, "budget", answer.usage())
+                self._book(answer, "budget", answer.usage(), refused=True)
                 raise over
             reason: FinishReason = "length" if over.of == "tokens" else "budget"
             finished = Finished(reason, answer.usage(), answer.timings(), over=str(over))
@@ -331,7 +335,8 @@ class Books:
         if answer.began is not None:
             self._machine.leave(answer, answer.engine, 0.0)
 
-    def _book(self, answer: Answer, status: str, usage: Usage) -> None:
+    def _book(self, answer: Answer, status: str, usage: Usage, *, refused: bool = False) -> None:
+        """With `refused` the machine's work is booked, and no tokens: nothing was given for them."""
         assert answer.began is not None
         engine = answer.engine
         quantities = self._machine.leave(answer, engine, time.monotonic() - answer.began)
@@ -344,6 +349,9 @@ class Books:
         quantities |= _tokens(
             usage, complete=status == "complete", remote=engine.cpu is None, thought=answer.thought > 0
         )
+        if refused:
+            usage = Usage()
+            quantities |= {name: declared(0, "token", REFUSED) for name in quantities if name.endswith("_tokens")}
         self._running.discard(answer)
         answer.booked = True
         future = self._put(Draft("answer", None, {**answer.labels, "status": status}, quantities))
@@ -371,9 +379,12 @@ class Books:
                 scope.usd -= usd
 
         def told(future: Future[Entry]) -> None:
-            if not future.cancelled():
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody counts any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody counts any more
+                if not future.cancelled():
                     loop.call_soon_threadsafe(over_there)
+                else:  # lost, and spent all the same: it counts until the day ends, as it would there
+                    rest = max(0.0, midnight(1) - time.time())
+                    loop.call_soon_threadsafe(loop.call_later, rest, over_there)
 
         future.add_done_callback(told)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,12 @@ from clearseek.inference.errors import BadRequest, ContextOverflow, EngineCrashe
 from clearseek.inference.llamacpp_process import LlamaProcess
 
 MAX_EVENT = 8 * 1024 * 1024
+PIECE = 64 * 1024
+"""Characters of a long text that are tokenised at once, to see whether it fits."""
+CUT = 16
+"""Tokens by which a cut may make a text longer, at the very most: it falls within a word, which becomes two."""
+SHORT = 64
+"""Texts of fewer characters are tokenised once for each answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +35,21 @@ class Completion:
     """One answer's conversation with the child; several completions may follow each other.
 
     `generated` counts tokens so far, `reasoning` is set by the caller to those of the thinking. `text` and `ids` are
-    what the last completion wrote.
+    what the last completion wrote. `note` is told with the end (see `Finished.note`).
     """
 
-    def __init__(self, process: LlamaProcess, context: int) -> None:
+    def __init__(self, process: LlamaProcess, context: int, longest_token: int | None = None) -> None:
+        """`longest_token`: bytes that one token stands for at most; None where that is not known."""
         self._process = process
         self._context = context
+        self._longest = longest_token
+        self._known: dict[tuple[str, bool], list[int]] = {}
         self.generated = 0
         self.reasoning = 0
+        self.note: str | None = None
+        self._seen = 0
+        self._read: Progress | None = None
+        self._clock = [0.0, 0.0]
         self.ids: list[int] = []
         self._texts: list[str] = []
         self._prompt_tokens: int | None = None
@@ -50,15 +65,60 @@ class Completion:
         return self._used >= self._context - 1
 
     @property
+    def so_far(self) -> int:
+        """Tokens generated so far, those of the completion that runs included."""
+        return self.generated + self._seen
+
+    @property
     def text(self) -> str:
         return "".join(self._texts)
 
     async def tokenize(self, text: str, *, special: bool = False) -> list[int]:
-        """Ids of a text; control tokens spelt out in it are plain text unless `special`."""
+        """Ids of a text; control tokens spelt out in it are plain text unless `special`.
+
+        Raises ContextOverflow for one that is longer than the context.
+        """
+        if len(text) > PIECE:
+            await self.check_fits([text])
+        known = self._known.get((text, special))
+        if known is not None:  # the same control token, a hundred thousand times in a paste
+            return known
         tokens: list[int] = await self._look_up(
             "/tokenize", {"content": text, "add_special": special, "parse_special": special}, "tokens"
         )
+        if len(text) < SHORT:
+            self._known[text, special] = tokens
         return tokens
+
+    def check_length(self, texts: Sequence[str], ids: int = 0) -> int:
+        """Bytes of some texts. Raises ContextOverflow where they cannot fit beside so many `ids`, whatever is in them:
+        each token would have to be the longest there is, and they would still be too many."""
+        size = sum(len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts)
+        if self._longest is not None and ids + size // self._longest > self._context:
+            raise ContextOverflow(ids + size // self._longest, self._context, at_least=True)
+        return size
+
+    async def check_fits(self, prompt: Sequence[str | int]) -> None:
+        """Raises ContextOverflow where a prompt is longer than the context, without reading far beyond it.
+
+        The child reads what it is given to its end, whoever has hung up, before it says that it is too long. Here a
+        long text is refused by its length alone where that is enough, and else read in pieces, until they are too many
+        or nobody waits any more. One that is about as long as the context is left
+        to the child.
+        """
+        texts = [part for part in prompt if isinstance(part, str)]
+        ids = len(prompt) - len(texts)
+        size = self.check_length(texts, ids)
+        if size <= max(PIECE, self._context):
+            return
+        count = ids
+        for text in texts:
+            for start in range(0, len(text), PIECE):
+                body = {"content": text[start : start + PIECE], "add_special": False, "parse_special": False}
+                count += len(await self._look_up("/tokenize", body, "tokens"))
+                count -= CUT
+                if count > self._context:
+                    raise ContextOverflow(count, self._context, at_least=True)
 
     async def wrote_exactly(self) -> bool:
         """Whether `ids` are all of `text`: the child does not tell the ids of a character that came in several."""
@@ -67,10 +127,20 @@ class Completion:
 
     async def _look_up(self, path: str, body: dict[str, Any], key: str) -> Any:
         try:
-            async with self._process.session.post(path, data=orjson.dumps(body)) as response:
-                return orjson.loads(await response.read())[key]
+            async with self._asked(path, body) as response:
+                said = await response.read()
+                if response.status != 200:
+                    raise _refusal(response.status, said)
+                return orjson.loads(said)[key]
         except (aiohttp.ClientError, OSError):
             raise EngineCrashed("The engine stopped.") from None
+
+    @contextlib.asynccontextmanager
+    async def _asked(self, path: str, body: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The child's answer; while it is waited for, the child is watched."""
+        with self._process.awaited():
+            async with self._process.session.post(path, data=orjson.dumps(body)) as response:
+                yield response
 
     async def run(
         self, body: dict[str, Any], path: str = "/completion"
@@ -82,8 +152,9 @@ class Completion:
         body |= {"stream": True, "return_progress": True}
         body.setdefault("cache_prompt", True)
         self.ids, self._texts = [], []
+        self._seen, self._read, self._clock = 0, None, [time.monotonic(), 0.0]
         try:
-            async with self._process.session.post(path, data=orjson.dumps(body)) as response:
+            async with self._asked(path, body) as response:
                 if response.status != 200:
                     raise _refusal(response.status, await response.read())
                 buffer = b""
@@ -100,7 +171,9 @@ class Completion:
                             if said.get("content"):  # not where it tells its progress, or the end of turn
                                 self._texts.append(said["content"])
                                 self.ids += said.get("tokens", ())
-                            if said.get("stop"):
+                            if not said.get("stop"):
+                                self._count(said)
+                            else:
                                 if said["content"]:
                                     yield Delta("answer", said["content"], 0)
                                 yield self._stopped(said)
@@ -115,8 +188,30 @@ class Completion:
         except (aiohttp.ClientError, OSError):
             raise EngineCrashed("The engine stopped.") from None
 
+    def _count(self, said: dict[str, Any]) -> None:
+        progress = said.get("prompt_progress")
+        if progress is not None:
+            self._read = Progress(progress["total"], progress["cache"], progress["processed"])
+            return
+        self._seen += 1
+        if self._seen == 1:
+            self._clock[1] = time.monotonic()
+
+    def ended_here(self) -> None:
+        """The completion was left before its end: its counts are those of what came, its times those of our clock."""
+        read = self._read or Progress(0, 0, 0)
+        self.generated += self._seen
+        self._used = read.total + self._seen
+        if self._prompt_tokens is None:
+            self._prompt_tokens, self._cached = read.total, read.cached
+        first = self._clock[1] or time.monotonic()
+        self._prompt_ms += (first - self._clock[0]) * 1e3
+        self._decode_ms += (time.monotonic() - first) * 1e3
+        self._seen = 0
+
     def _stopped(self, said: dict[str, Any]) -> Stopped:
         timings = said.get("timings") or {}
+        self._seen = 0
         self.generated += int(said.get("tokens_predicted", 0))
         self._used = int(said.get("tokens_evaluated", 0)) + int(said.get("tokens_predicted", 0))
         if self._prompt_tokens is None:
@@ -129,11 +224,12 @@ class Completion:
 
     def finished(self, reason: FinishReason) -> Finished:
         """The last event of the answer, all completions together."""
-        usage = Usage(self._prompt_tokens or 0, self._cached, self.generated, self.reasoning)
+        thought = min(self.reasoning, self.generated)
+        usage = Usage(self._prompt_tokens or 0, self._cached, self.generated, thought)
         prompt, decode = self._prompt_ms / 1e3, self._decode_ms / 1e3
         # one that did not say how long each of them took did not say how long all of them did
         timings = Timings(prompt=prompt, decode=decode, clock="engine") if self._timed else Timings()
-        return Finished(reason, usage, timings)
+        return Finished(reason, usage, timings, note=self.note)
 
 
 def joined(parts: list[Any]) -> list[Any] | str:

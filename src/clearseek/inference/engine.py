@@ -10,9 +10,9 @@ from clearseek.ledger.quantity import Quantity
 
 Effort = Literal["low", "high", "max"]
 Kind = Literal["thinking", "answer"]
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "aborted", "budget"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "aborted", "budget", "repeating"]
 """`content_filter`: a remote engine withheld (the rest of) it. `aborted`: the engine broke it off and said so.
-`budget`: it was ended because the money of the day was used up."""
+`budget`: it was ended because the money of the day was used up. `repeating`: it went round in a circle."""
 Clock = Literal["engine", "server"]
 Source = Literal["page", "api", "terminal"]
 """Where a question came from."""
@@ -127,6 +127,14 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class Recast:
+    """All of the answer that came so far was thinking: a closing tag came late. With `shown` False thinking is off,
+    and nobody is to see it. For readers that can take text back; `settled` serves those who cannot."""
+
+    shown: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
     """A whole call of a tool; `arguments` is a JSON text."""
 
@@ -202,9 +210,11 @@ class Finished:
     """None where nothing is booked."""
     over: str | None = None
     """Where a budget ended the answer: which, and what to do, in a sentence."""
+    note: str | None = None
+    """What else the reader should know of how it ended, in a sentence."""
 
 
-Event = Queued | Progress | Delta | ToolCall | Finished
+Event = Queued | Progress | Delta | Recast | ToolCall | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +230,8 @@ class Description:
     slots: int | None
     thinking: Literal["native", "prompted", "unknown"]
     tools: bool
+    hold: int = 0
+    """Tokens of an answer that a stream holds back at most, because they may turn out to be thinking."""
     details: dict[str, Any] = field(default_factory=dict)
 
 

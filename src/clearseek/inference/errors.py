@@ -24,15 +24,17 @@ class BadRequest(EngineError):
 
 
 class ContextOverflow(BadRequest):
-    """The prompt is longer than the context. All in tokens; `over` is by how much."""
+    """The prompt is longer than the context. All in tokens; `over` is by how much. `at_least`: it was not read to its
+    end, and is no shorter than that."""
 
     kind = "context_length_exceeded"
 
-    def __init__(self, prompt_tokens: int, context: int) -> None:
+    def __init__(self, prompt_tokens: int, context: int, *, at_least: bool = False) -> None:
+        some = "at least " if at_least else ""
         self.prompt_tokens, self.context, self.over = prompt_tokens, context, prompt_tokens - context + 1
         super().__init__(
-            f"The conversation is {prompt_tokens} tokens long and the model can hold {context}, "
-            f"answer included: it is {self.over} too long. Start a new chat, or drop the oldest turns.",
+            f"The conversation is {some}{prompt_tokens} tokens long and the model can hold {context}, "
+            f"answer included: it is {some}{self.over} too long. Start a new chat, or drop the oldest turns.",
             "messages",
         )
 

@@ -9,42 +9,49 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from clearseek.hub.chat_template import ChatTemplate, Piece
 from clearseek.hub.errors import BadTemplate
 from clearseek.hub.gguf_file import Header, kv_bytes_per_token, read_header
 from clearseek.hub.store import Model
+from clearseek.hub.weights import known_digest
 from clearseek.inference.completion import Completion, Stopped
 from clearseek.inference.engine import (
     Delta,
     Description,
     Event,
     Finished,
+    FinishReason,
     Progress,
+    Recast,
     Request,
     Thinking,
     ToolCall,
 )
 from clearseek.inference.errors import EngineCrashed, EngineUnavailable
+from clearseek.inference.late_tags import LateTags, Part, speaks_of_tags
 from clearseek.inference.llamacpp_process import LlamaProcess
 from clearseek.inference.machine import Plan, plan
 from clearseek.inference.promises import FOREIGN_CALLS, NO_CALLS, kept, promised
+from clearseek.inference.repetition import Repetition
 from clearseek.inference.schema_desk import SchemaDesk
 from clearseek.inference.spoken import Spoken
 from clearseek.inference.style import NATIVE, ThinkingStyle, budget, style_of
 from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
 from clearseek.inference.tool_calls import OPEN as OPEN_CALL
 from clearseek.inference.tool_calls import ToolCallParser, forced_functions, parse_call, understands_calls
+from clearseek.inference.vouched import Weights
 
 WHOLE_TEXT = 1_000_000
 """Tokens that a penalty looks back on: more than any context. llama.cpp keeps a place for each."""
 MAX_CRASHES = 3
 """Crashes in a row, without one answer between them, after which the engine stays down until it is asked anew."""
+CIRCLING = "Stopped: it was repeating itself."
+CIRCLING_THOUGHT = "Its thinking was repeating itself and was ended; the answer goes by what it had found."
 
 
 def plan_for(model: Model, header: Header, *, context: int | None, slots: int | None, threads: int | None) -> Plan:
@@ -76,12 +83,9 @@ class LlamaCppEngine:
     def __init__(
         self, model: Model, *, context: int | None = None, slots: int | None = None, threads: int | None = None
     ) -> None:
-        if not Path(model.path).exists():
-            raise EngineUnavailable(
-                f"The weights of {model.name} are gone from {model.path}: fetch them again with "
-                f"`clearseek models pull {model.name}`."
-            )
         self.model = model
+        self.weights = Weights(model)
+        self.weights.there()
         self.header = read_header(model.path)
         self.plan = plan_for(model, self.header, context=context, slots=slots, threads=threads)
         try:
@@ -107,11 +111,12 @@ class LlamaCppEngine:
         return Description(
             model=self.model.name,
             kind="llamacpp",
-            digest=self.model.sha256,
+            digest=self.weights.digest or known_digest(self.model.path) or self.model.sha256,
             context=self.plan.context,
             slots=self.plan.slots,
             thinking=self.model.thinking,
             tools=self._refused_tools is None,
+            hold=self.style.hold,
         )
 
     async def start(self) -> LlamaProcess:
@@ -120,6 +125,7 @@ class LlamaCppEngine:
             if self._closed:
                 raise EngineUnavailable("The server is shutting down.")
             if self._process is not None and self._process.alive:
+                await self.weights.unchanged()
                 return self._process
             if self._process is not None:
                 self.restarts += 1
@@ -132,8 +138,9 @@ class LlamaCppEngine:
                         f"The engine for {self.model.name} crashed {MAX_CRASHES} times in a row; "
                         "check the file with `clearseek models show` or choose another model."
                     )
+            self.weights.there()
             with self.loading():
-                self._process = await LlamaProcess.start(Path(self.model.path), self.plan)
+                self._process = await self.weights.load(self.plan)
             return self._process
 
     def cpu_seconds(self) -> float | None:
@@ -164,27 +171,31 @@ class LlamaCppEngine:
         try:
             async with contextlib.aclosing(self._answer(process, request)) as events:
                 async for event in events:
+                    if isinstance(event, Finished):  # now: whoever reads may leave with it
+                        self._crashes = 0
                     yield event
-            self._crashes = 0
         except EngineCrashed:
             # The child may still be on its way out: wait for it, so that the next request starts a fresh one.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.process.wait(), 2)
             raise EngineCrashed(
-                f"The engine stopped in the middle of the answer ({process.ending()}). "
-                "What had come is kept; ask again and it starts afresh."
+                f"The engine stopped in the middle of the answer ({process.ending()}). Ask again and it starts afresh."
             ) from None
         finally:
             self._running.pop(request_id, None)
 
     async def _answer(self, process: LlamaProcess, request: Request) -> AsyncGenerator[Event, None]:
-        completion = Completion(process, self.plan.context)
+        bytewise = self.header.text("tokenizer.ggml.model") in ("gpt2", "llama")  # others may drop or fold text
+        completion = Completion(process, self.plan.context, self.header.longest_token if bytewise else None)
+        # Before it is rendered, too: what is told of many megabytes is told at once.
+        completion.check_length([str(message.get("content") or "") for message in request.messages])
         if request.completion_prompt is not None:
             async with contextlib.aclosing(_raw(completion, request)) as events:
                 async for event in events:
                     yield event
             return
         prompt, thought, answered = await self._prompt(completion, request)
+        await completion.check_fits(prompt)
         thinking_now = request.thinking.enabled and not answered
         # Only text that is all trusted: what somebody typed must not be taken for what the model said.
         text = "".join(prompt) if all(isinstance(part, str) for part in prompt) else None
@@ -196,6 +207,7 @@ class LlamaCppEngine:
                 yield Delta("thinking", self.style.shown, tokens=0)
             allowed = budget(self.style, request.thinking, request.limit or self.plan.context // 2)
             splitter = ThinkingSplitter(opened=True)
+            watch = Repetition(request.messages)
             new = ""
             stopped: Stopped | None = None
             body = _sampling(request, self.style) | {"prompt": prompt, "n_predict": allowed}
@@ -214,6 +226,10 @@ class LlamaCppEngine:
                             new += text
                             if text or step.logprobs:
                                 yield replace(step, kind="thinking", text=text)
+                            if watch.feed(step.text):
+                                completion.ended_here()
+                                completion.note = CIRCLING_THOUGHT
+                                break
             rest = "".join(piece for _, piece in splitter.finish())
             if rest:
                 yield Delta("thinking", rest, tokens=0)
@@ -229,7 +245,11 @@ class LlamaCppEngine:
         say = self._say(completion, request, prompt, spent, fresh=not thinking_now)
         async with contextlib.aclosing(say) as events:
             async for event in events:
-                said = said or isinstance(event, ToolCall) or (isinstance(event, Delta) and bool(event.text.strip()))
+                said = (
+                    (said and not isinstance(event, Recast))
+                    or isinstance(event, ToolCall)
+                    or (isinstance(event, Delta) and bool(event.text.strip()))
+                )
                 if isinstance(event, Finished) and not said and thinking_now and event.reason == "stop":
                     break
                 if isinstance(event, Finished) and text is not None and not thinking_now:
@@ -249,7 +269,7 @@ class LlamaCppEngine:
     async def _say(
         self, completion: Completion, request: Request, prompt: list[Any], spent: int, *, fresh: bool
     ) -> AsyncGenerator[Event, None]:
-        """The answer itself, after whatever thinking there was."""
+        """The answer itself, after whatever thinking there was, and without what turns out to be thinking in it."""
         body = _sampling(request, self.style, answering=True) | {"prompt": prompt}
         body["stop"] = [*request.stop, *self.template.stops]
         if request.max_tokens is not None:
@@ -271,7 +291,12 @@ class LlamaCppEngine:
         names = frozenset(tool["function"]["name"] for tool in tools)
         parser = ToolCallParser(names) if tools else None
         continuing = request.continue_last and bool(request.messages[-1].get("content"))
-        started = continuing
+        bare = forced or request.grammar is not None
+        thinks = request.thinking.enabled
+        # A grammar lets no tag through; and what a model says that knows no tags and was not asked to think is text.
+        plain = bare or not (self.model.thinking == "native" or thinks) or speaks_of_tags(request.messages)
+        late = LateTags(request.messages[-1]["content"] if continuing else "", literal=plain)
+        watch = Repetition(request.messages, code=bare)
         gathered = ""
         reason = "stop"
         whole = False
@@ -288,14 +313,23 @@ class LlamaCppEngine:
                     if step.logprobs:
                         yield replace(step, text="")
                 else:
-                    text = step.text if started else step.text.lstrip()
-                    started = started or bool(text)
-                    if parser is not None:
-                        text = parser.feed(text)
-                    if text == step.text:
-                        yield step
-                    elif text or step.logprobs:
-                        yield replace(step, text=text)
+                    inside = late.inside
+                    pieces = late.feed(step.text)
+                    completion.reasoning += inside or late.inside
+                    counted = False
+                    for event in self._tell(pieces, parser, completion, shown=thinks):
+                        if isinstance(event, Delta) and not counted:
+                            counted, event = True, replace(step, kind=event.kind, text=event.text)
+                        yield event
+                    if not counted:
+                        yield replace(step, text="")
+                if isinstance(step, Delta) and watch.feed(step.text):
+                    reason = "repeating"
+                    completion.ended_here()
+                    completion.note = CIRCLING
+                    break
+        for event in self._tell(late.finish(), parser, completion, shown=thinks):
+            yield event
         calls = []
         if forced:
             call = parse_call(gathered, names)
@@ -311,7 +345,27 @@ class LlamaCppEngine:
         await kept(request, self.schemas, completion.text, calls, whole=whole)
         for call in calls:
             yield call
-        yield completion.finished("tool_calls" if calls else "length" if reason == "length" else "stop")
+        ended: FinishReason = "length" if reason == "length" else "repeating" if reason == "repeating" else "stop"
+        yield completion.finished("tool_calls" if calls else ended)
+
+    def _tell(
+        self, pieces: list[Part], parser: ToolCallParser | None, completion: Completion, *, shown: bool
+    ) -> Iterator[Delta | Recast]:
+        """Pieces of an answer as events, without tool calls; nothing is counted in them."""
+        for kind, text in pieces:
+            if kind == "recast":
+                rest = "" if parser is None else parser.restart()
+                if rest:
+                    yield Delta("answer", rest, tokens=0)
+                completion.reasoning = completion.so_far - 1  # all but the token that begins the answer
+                yield Recast(shown)
+            elif kind == "thinking":
+                if shown:
+                    yield Delta("thinking", text, tokens=0)
+            else:
+                said = text if parser is None else parser.feed(text)
+                if said:
+                    yield Delta("answer", said, tokens=0)
 
     async def _remember(self, completion: Completion, request: Request, text: str, prompt: list[Any]) -> None:
         """Keeps the ids of the answer, where what is sent back with the next turn will be what was written."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import json
 import os
 import secrets
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -27,6 +29,13 @@ At a barrier, of which one token has hundreds, the default burns a whole time sl
 the browser that shows the answer, has taken the other's core: see docs/log.md."""
 
 
+HUNG_SECONDS = 120.0
+"""A child that is asked for something and uses next to no CPU time for so long has hung, and is ended. How long an
+answer takes does not matter: a prompt may be read for an hour, and keeps the cores busy all the while."""
+HUNG_SHARE = 0.005
+"""CPU seconds in a second that are next to none."""
+
+
 def _environment() -> dict[str, str]:
     return {"GOMP_SPINCOUNT": SPINS} | dict(os.environ)
 
@@ -41,6 +50,9 @@ class LlamaProcess:
         self._session: aiohttp.ClientSession | None = None
         self.log: collections.deque[str] = collections.deque(maxlen=40)
         self._reader = asyncio.create_task(self._read_log())
+        self._asked = 0
+        self._hung = False
+        self._watcher: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(cls, model: Path, plan: Plan) -> LlamaProcess:
@@ -113,6 +125,31 @@ class LlamaProcess:
     def alive(self) -> bool:
         return self.process.returncode is None
 
+    @contextlib.contextmanager
+    def awaited(self) -> Iterator[None]:
+        """While somebody waits for the child it is watched: one that has hung is ended, and they are told."""
+        self._asked += 1
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            self._asked -= 1
+
+    async def _watch(self) -> None:
+        while self._asked and self.alive:
+            before = self.cpu_seconds()
+            for _ in range(8):
+                await asyncio.sleep(HUNG_SECONDS / 8)
+                if not self._asked:
+                    return
+            after = self.cpu_seconds()
+            if before is None or after is None:
+                return
+            if after - before < HUNG_SECONDS * HUNG_SHARE and self.alive:
+                self._hung = True
+                self.process.kill()
+
     def cpu_seconds(self) -> float | None:
         """CPU time that the child has used so far, all its threads together; None when it is gone."""
         try:
@@ -124,6 +161,8 @@ class LlamaProcess:
     def ending(self) -> str:
         """How the process ended, in words."""
         code = self.process.returncode
+        if self._hung:
+            return f"it did nothing for {HUNG_SECONDS:.0f} seconds and was ended"
         if code is None:
             return "no exit code (it still runs)"
         if code < 0:
@@ -135,6 +174,8 @@ class LlamaProcess:
 
     async def stop(self) -> None:
         """Ends the child: closes its stdin, and kills it if that is not enough. Safe to call twice."""
+        if self._watcher is not None:
+            self._watcher.cancel()
         if self._session is not None:
             await self._session.close()
         if self.alive:

@@ -136,7 +136,7 @@ class Machine:
         finally:
             seconds, cpu = time.perf_counter() - began, cpu_seconds()
             labels = {"model": engine.model, "status": status}
-            if engine.digest is not None:
+            if engine.digest is not None and status == "complete":  # the weights may be why it failed
                 labels["model_sha256"] = engine.digest
             if cpu is None:
                 energy = unknown("J", "the engine's process had gone")

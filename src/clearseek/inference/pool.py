@@ -9,8 +9,10 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 
+from clearseek.hub.errors import HubError
 from clearseek.hub.errors import UnknownModel as NotInstalled
 from clearseek.hub.store import Model, Store
+from clearseek.hub.weights import known_digest
 from clearseek.inference.answer import Answer
 from clearseek.inference.booking import Books
 from clearseek.inference.engine import (
@@ -25,7 +27,7 @@ from clearseek.inference.engine import (
     Spent,
     ToolCall,
 )
-from clearseek.inference.errors import UnknownModel
+from clearseek.inference.errors import EngineUnavailable, UnknownModel
 from clearseek.inference.flops import per_token
 from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.machine import available_memory
@@ -36,6 +38,7 @@ from clearseek.inference.remote_server import RemoteServer
 from clearseek.inference.scheduler import Scheduler
 from clearseek.inference.shares import Shares
 from clearseek.inference.stopwatch import Stopwatch
+from clearseek.inference.style import style_of
 from clearseek.settings import Settings
 
 REMOTE_SLOTS = 64
@@ -128,6 +131,12 @@ class Pool:
             return self._store.find(wanted).name
         except NotInstalled as error:
             not_here = str(error)
+        except HubError as error:  # the weights are gone or cut short: whoever has them loaded can still answer
+            entry = self._store.entry(wanted)
+            loaded = next((n for n in (wanted.strip().lower(), entry.name if entry else "") if n in self._desks), None)
+            if loaded is None:
+                raise EngineUnavailable(str(error)) from None
+            return loaded
         remote: list[str] = []
         if self._remote_list is not None:
             known = self._remote_list.known
@@ -153,15 +162,16 @@ class Pool:
         cancelling the task that reads it, frees its place. `client` is who asks, for fairness between clients and for
         the books, as are `source` and `conversation`."""
         desk = await self._desk(await self.resolve(model))
+        # Before anything is waited for: an engine that nobody stands before may be closed to make room.
+        place = desk.scheduler.admit(client)
         answer = None
-        if self.books is not None:
-            answer = await self.books.open(desk.metered, request, request_id, client, source, conversation)
-        finished, error, place = False, None, None
+        finished, error = False, None
         try:
-            place = desk.scheduler.admit(client)
             task = asyncio.current_task()
             if task is not None:
                 self._tasks[request_id] = task
+            if self.books is not None:
+                answer = await self.books.open(desk.metered, request, request_id, client, source, conversation)
             async for position in place.wait():
                 yield Queued(position)
             desk.used = time.monotonic()
@@ -186,8 +196,7 @@ class Pool:
                 self._abandoned += 1
             raise
         finally:
-            if place is not None:
-                place.leave()
+            place.leave()
             self._tasks.pop(request_id, None)
             if answer is not None and self.books is not None:
                 self.books.leave(answer, error)
@@ -274,7 +283,15 @@ class Pool:
             return replace(await desk.engine.describe(), details=details)
         context = min(model.context, self._settings.context or model.context)
         return Description(
-            model.name, "llamacpp", model.sha256, context, self._settings.slots, model.thinking, False, details
+            model=model.name,
+            kind="llamacpp",
+            digest=known_digest(model.path) or model.sha256,
+            context=context,
+            slots=self._settings.slots,
+            thinking=model.thinking,
+            tools=False,
+            hold=style_of(model.thinking, model.parameters).hold,
+            details=details,
         )
 
     async def _desk(self, name: str) -> _Desk:

@@ -29,6 +29,8 @@ class ThinkingStyle:
     """llama.cpp's sampler, where the caller says nothing of temperature and top-p."""
     answering: Mapping[str, Any] = field(default_factory=dict)
     """The same, for the answer alone."""
+    hold: int = 0
+    """Tokens at the beginning of an answer that a stream holds back at most, where it may still be thinking."""
 
 
 SMALL = 1_000_000_000
@@ -58,6 +60,8 @@ SMALL_NATIVE = replace(
     NATIVE,
     budgets={"low": 256, "high": 512, "max": 1024},
     answer_limit=1024,
+    # Of 47 late tags of the default model all came after the first line, and after 19 to 49 tokens.
+    hold=64,
     sampling=STEADY,
     answering={"dry_multiplier": 0.8, "dry_allowed_length": 24, "dry_penalty_last_n": 512, **BREAKERS},
 )

@@ -5,7 +5,7 @@ around them. Rules, the same for every split into chunks:
 
 - Thinking opens with `<think>` as the first thing that is not white space, or it is open from the start because the
   template wrote the tag (`opened=True`). A `<think>` anywhere later is literal text of the answer.
-- The first `</think>` closes it. A `</think>` in an answer is literal.
+- The first `</think>` closes it. A `</think>` in an answer is literal here; `late_tags.py` reads answers on.
 - White space right after an opening tag and around a closing one belongs to neither.
 - Thinking that is never closed is thinking: the answer is then empty.
 """

@@ -105,6 +105,12 @@ class ToolCallParser:
         held, self._held = self._held, ""
         return out + (held.rstrip() if self.calls else held)
 
+    def restart(self) -> str:
+        """What was fed so far was thinking: its calls are none. Returns the text that was held back."""
+        rest = self.finish()
+        self.calls.clear()
+        return rest
+
     def _close(self) -> int:
         """Where the closing tag stands that is in no string; -1 where it has not come yet."""
         for sign in _SIGNS.finditer(self._held, self._seen):

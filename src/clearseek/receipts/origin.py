@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from clearseek.errors import UserError
+from clearseek.hub.weights import known_digest
 from clearseek.receipts import gather
 from clearseek.receipts.statement import CANNOT_PROVE, RECEIPT
 from clearseek.receipts.verify import glance
@@ -125,7 +126,7 @@ def proof_of(model: Model, entries: tuple[Entry, ...] | None = None) -> ReceiptC
         parameters=model.parameters,
         quantisation=model.quant,
         fetched=model.original_sha256,
-        served=model.sha256,
+        served=_held(model),
         bytes=model.bytes,
         changes=_changes(model),
         unknown=UNKNOWN if entry else (("who made it", "the file was brought here by hand"), *UNKNOWN),
@@ -166,7 +167,14 @@ def _receipt_card(model: Model) -> ReceiptCard:
         about = {file["digest"]["sha256"] for file in statement["subject"]}
         if not about & {model.sha256, model.original_sha256}:
             problems.append("The receipt beside this model is about other weights.")
+        elif _held(model) != model.sha256:
+            problems.append("The weights on this disk are not those that the receipt is about: they were changed.")
     return ReceiptCard(model.name, gather.sha256_of(path), verification.keyid, tuple(problems), statement)
+
+
+def _held(model: Model) -> str:
+    """The SHA-256 of the weights as they lie there, where it is known by now; as recorded until then."""
+    return known_digest(model.path) or model.sha256
 
 
 def _is_from(entry: Entry, model: Model) -> bool:

@@ -20,6 +20,7 @@ from clearseek.inference.engine import (
     Finished,
     Progress,
     Queued,
+    Recast,
     Spent,
     Timings,
     Usage,
@@ -71,6 +72,7 @@ class Generation:
             self._thinking_ended_at = None
         self._progress: dict[str, Any] | None = None
         self._tokens = {"thinking": 0, "answer": 0}
+        self._recasts = 0
         self._read = Progress(0, 0, 0)
         self._clock = {"begun": time.monotonic()}
         self._wakes: set[asyncio.Event] = set()
@@ -112,6 +114,8 @@ class Generation:
                 self._clock["last"] = now
                 self._progress = None
                 self._take(event)
+            case Recast(shown):
+                self._recast(shown)
             case Finished():
                 self.finished = event
             case _:
@@ -131,6 +135,18 @@ class Generation:
             self._chars += len(delta.text)
             if self._chars > MAX_CHARS:
                 raise AnswerTooLong
+
+    def _recast(self, shown: bool) -> None:
+        """The answer so far was thinking; with thinking off it is nobody's to see."""
+        text = "".join(self._answer).strip()
+        if shown and text:
+            self._thinking.append(f"\n{text}" if any(self._thinking) else text)
+            if self._thinking_started_at is None:  # then it began with the answer
+                self._thinking_started_at = time.time() - (time.monotonic() - self._clock["wrote"])
+            self._thinking_ended_at = time.time()
+        self._answer = []
+        self._tokens = {"thinking": sum(self._tokens.values()), "answer": 0}
+        self._recasts += 1
 
     def _end_thinking(self) -> None:
         if self._thinking_started_at is not None and self._thinking_ended_at is None:
@@ -201,11 +217,15 @@ class Generation:
         wake = asyncio.Event()
         self._wakes.add(wake)
         try:
-            thinking, answer = len(self._thinking), len(self._answer)
-            thought = self._thinking_ended_at is not None
+            recasts = -1
             told: dict[str, Any] | None = None
-            yield sse("snapshot", {"message": self.now().as_json()}, self._next_id())
             while True:
+                if recasts != self._recasts:  # at first, and when what was told as answer was none
+                    recasts = self._recasts
+                    thinking, answer = len(self._thinking), len(self._answer)
+                    thought = self._thinking_ended_at is not None
+                    yield sse("snapshot", {"message": self.now().as_json()}, self._next_id())
+                    continue
                 # Looked at before the text, which is then whole if the answer is over.
                 over = self.over
                 if self._progress is not None and self._progress != told:

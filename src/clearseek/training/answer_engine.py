@@ -19,7 +19,7 @@ from clearseek.errors import UserError
 from clearseek.hub.files import hash_file
 from clearseek.hub.gguf_file import read_header
 from clearseek.hub.store import Model
-from clearseek.inference.engine import Delta, Engine, Finished, Request, Sampling, Thinking
+from clearseek.inference.engine import Delta, Engine, Finished, Recast, Request, Sampling, Thinking
 from clearseek.inference.errors import Busy, ContextOverflow, EngineCrashed, EngineUnavailable, UpstreamTimeout
 from clearseek.inference.flops import PerToken, per_token
 from clearseek.inference.llamacpp import LlamaCppEngine
@@ -184,11 +184,15 @@ async def _patiently(engine: Engine, ask: Ask, how: Conditions, closes_at: int |
 async def _one(engine: Engine, ask: Ask, how: Conditions, closes_at: int | None) -> Answered:
     said = {"thinking": "", "answer": ""}
     end: Finished | None = None
+    late = False
     started = time.perf_counter()
     async with contextlib.aclosing(engine.generate(request_of(ask, how))) as events:
         async for event in events:
             if isinstance(event, Delta):
                 said[event.kind] += event.text
+            elif isinstance(event, Recast):  # read as people get it; but its form is not what was taught
+                late = True
+                said = {"thinking": f"{said['thinking']}\n{said['answer']}" if event.shown else "", "answer": ""}
             elif isinstance(event, Finished):
                 end = event
     assert end is not None
@@ -209,9 +213,9 @@ async def _one(engine: Engine, ask: Ask, how: Conditions, closes_at: int | None)
             refused=why,
         )
     closed = how.thinking and closes_at is not None and usage.reasoning_tokens >= closes_at
-    finish: Finish = "length" if end.reason == "length" else "budget" if closed else "stop"
+    finish: Finish = "length" if end.reason in ("length", "repeating") else "budget" if closed else "stop"
     thinking, answer = said["thinking"].strip(), said["answer"].strip()
-    tags = any(tag in text for tag in (OPEN, CLOSE) for text in (thinking, answer))
+    tags = late or any(tag in text for tag in (OPEN, CLOSE) for text in (thinking, answer))
     return Answered(
         thinking,
         answer,

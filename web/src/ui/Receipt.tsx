@@ -95,6 +95,7 @@ export function endWords(message: Message): string | null {
   if (message.status === "stopped") return "stopped";
   if (message.status === "interrupted") return "interrupted";
   if (message.finish_reason === "length") return "cut at the length limit";
+  if (message.finish_reason === "repeating") return "stopped: it was repeating itself";
   if (message.finish_reason === "aborted") return "broken off by the engine";
   if (message.finish_reason === "content_filter") return "withheld by the engine's filter";
   return null;

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from clearseek.inference.engine import Delta, Event, Finished, TokenLogprob, ToolCall, Usage
+from clearseek.inference.engine import Delta, Event, Finished, Recast, TokenLogprob, ToolCall, Usage
 from clearseek.server.errors import ApiError, error_body
 
 DONE = b"data: [DONE]\n\n"
@@ -62,12 +62,21 @@ def extension(stamp: Stamp, finished: Finished) -> dict[str, Any]:
     }
     if stamp.ignored:
         told["ignored"] = list(stamp.ignored)
-    return told if finished.over is None else {**told, "budget": finished.over}
+    if finished.over is not None:
+        told["budget"] = finished.over
+    if finished.note is not None:
+        told["note"] = finished.note
+    return told
 
 
 def finish_reason(finished: Finished) -> str:
     """The DeepSeek API's word for why an answer ended."""
-    return "insufficient_system_resource" if finished.reason in ("budget", "aborted") else finished.reason
+    words = {
+        "budget": "insufficient_system_resource",
+        "aborted": "insufficient_system_resource",
+        "repeating": "length",  # it is not whole, and clients know that word
+    }
+    return words.get(finished.reason, finished.reason)
 
 
 def logprob_json(entry: TokenLogprob) -> dict[str, Any]:
@@ -107,8 +116,19 @@ class ChatDocument:
             if self.logprobs:
                 kept = self._thinking_logprobs if thinking else self._answer_logprobs
                 kept.extend(logprob_json(entry) for entry in event.logprobs)
+        elif isinstance(event, Recast):
+            self._recast(event.shown)
         elif isinstance(event, ToolCall):
             self._calls.append(_tool_call(event))
+
+    def _recast(self, shown: bool) -> None:
+        """The answer so far was thinking."""
+        text = "".join(self._answer).strip()
+        if shown and text:
+            self._thinking.append(f"\n{text}" if any(self._thinking) else text)
+            self._thinking_logprobs += self._answer_logprobs
+            self._thought = True
+        self._answer, self._answer_logprobs = [], []
 
     def document(self, finished: Finished) -> bytes:
         message: dict[str, Any] = {

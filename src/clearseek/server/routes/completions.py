@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from clearseek import __version__
 from clearseek.errors import UserError
+from clearseek.inference.settled import settled
 from clearseek.receipts.origin import receipt_digest
 from clearseek.server.protocols import deepseek, deepseek_fim
 from clearseek.server.protocols.deepseek_answer import ChatDocument, ChatStream, Stamp
@@ -21,8 +22,8 @@ log = logging.getLogger("clearseek.server")
 router = APIRouter()
 
 
-async def _stamp(services: Services, call: deepseek.Call, prefix: str) -> Stamp:
-    """Raises UnknownModel before anything is queued."""
+async def _stamp(services: Services, call: deepseek.Call, prefix: str) -> tuple[Stamp, int]:
+    """And how many tokens a stream holds back. Raises UnknownModel before anything is queued."""
     name = await services.pool.resolve(call.model)
     if call.ignored:
         log.info("fields that are not understood: %s", ", ".join(map(repr, call.ignored)))
@@ -30,9 +31,10 @@ async def _stamp(services: Services, call: deepseek.Call, prefix: str) -> Stamp:
     local = described is not None and described.kind == "llamacpp"
     receipt = await asyncio.to_thread(_receipt, services, name) if local else None
     digest = described.digest if described else None
-    return Stamp(
+    stamp = Stamp(
         f"{prefix}-{secrets.token_hex(16)}", int(time.time()), name, digest, __version__, receipt, call.ignored
     )
+    return stamp, described.hold if described else 0
 
 
 def _receipt(services: Services, name: str) -> str | None:
@@ -46,13 +48,14 @@ def _receipt(services: Services, name: str) -> str | None:
 async def chat_completions(request: Request) -> Response:
     services: Services = request.app.state.services
     call = deepseek.parse_chat(deepseek.parse_json(await request.body()))
-    stamp = await _stamp(services, call, "chatcmpl")
+    stamp, hold = await _stamp(services, call, "chatcmpl")
     events = services.pool.generate(stamp.model, call.request, request_id=stamp.id, client=request.state.client)
     first_token = services.metrics.first_token
     logprobs = call.request.logprobs is not None
     if call.stream:
         writer = ChatStream(stamp, logprobs=logprobs, include_usage=call.include_usage)
-        return StreamAnswer(events, writer, first_token)
+        bare = call.request.json_schema is not None  # a grammar lets no tag through
+        return StreamAnswer(settled(events, 0 if bare else hold), writer, first_token)
     return DocumentAnswer(events, ChatDocument(stamp, logprobs), first_token)
 
 
@@ -61,7 +64,7 @@ async def completions(request: Request) -> Response:
     """Plain and fill-in-the-middle completion, without a chat template."""
     services: Services = request.app.state.services
     call, echo = deepseek_fim.parse_text(deepseek.parse_json(await request.body()))
-    stamp = await _stamp(services, call, "cmpl")
+    stamp, _ = await _stamp(services, call, "cmpl")
     events = services.pool.generate(stamp.model, call.request, request_id=stamp.id, client=request.state.client)
     first_token = services.metrics.first_token
     logprobs = call.request.logprobs is not None

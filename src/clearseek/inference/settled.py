@@ -1,0 +1,45 @@
+"""An answer for readers that can take nothing back: what may still turn out to be thinking is held back a little."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from clearseek.inference.engine import Delta, Event, Finished, Recast, ToolCall
+
+
+async def settled(events: AsyncGenerator[Event, None], hold: int) -> AsyncGenerator[Event, None]:
+    """The same events without `Recast`.
+
+    The first line of an answer waits until the next one has begun, or until it is `hold` tokens long, and is told as
+    thinking where it was (or, with thinking off, not at all). What was told as answer before a later tag stays; what
+    comes after the tag is a new paragraph.
+    """
+    held: list[Delta] = []
+    holding, told = hold > 0, False
+    async with contextlib.aclosing(events):
+        async for event in events:
+            if isinstance(event, Delta) and event.kind == "answer" and holding:
+                held.append(event)
+                line = "".join(delta.text for delta in held)
+                holding = "\n" not in line.strip() and sum(delta.tokens for delta in held) < hold
+                if not holding:
+                    told = True
+                    for delta in held:
+                        yield delta
+                    held = []
+                continue
+            if isinstance(event, Recast):
+                for delta in held:
+                    yield replace(delta, kind="thinking") if event.shown else replace(delta, text="", logprobs=())
+                if told:
+                    yield Delta("answer", "\n\n", tokens=0)
+                held = []
+                continue
+            if isinstance(event, ToolCall | Finished):
+                for delta in held:
+                    yield delta
+                held = []
+            told = told or (isinstance(event, Delta) and event.kind == "answer" and bool(event.text))
+            yield event
