@@ -147,7 +147,7 @@ describe("direction", () => {
     expect(dirOf("1. שלום\n\n   עוד\n\n2. `code` פה\n", "ol, li")).toEqual(["rtl", "rtl", "rtl"]);
     expect(dirOf("> - سلام\n", "blockquote, ul, li")).toEqual(["rtl", "rtl", "rtl"]);
     expect(dirOf("> English\n", "blockquote")).toEqual(["ltr"]);
-    expect(dirOf("| اسم | x |\n|---|---|\n| 1 | 2 |", "table")).toEqual(["rtl"]);
+    expect(dirOf("| اسم | x |\n|---|---|\n| 1 | 2 |", ".table")).toEqual(["rtl"]);
     expect(dirOf("- 12\n", "li")).toEqual(["auto"]);
     expect(dirOf("- English\n  - عربي\n", "li")).toEqual(["ltr", "rtl"]);
   });

@@ -77,7 +77,7 @@ md.renderer.rules.image = (tokens, index) => {
 };
 
 md.renderer.rules["table_open"] = (tokens, index) =>
-  `<div class="table" tabindex="0"><table dir="${tokens[index]?.attrGet("dir") ?? "auto"}">\n`;
+  `<div class="table" tabindex="0" dir="${tokens[index]?.attrGet("dir") ?? "auto"}"><table>\n`;
 md.renderer.rules["footnote_ref"] = drawReference(escapeHtml);
 md.renderer.rules["table_close"] = () => "</table></div>\n";
 
