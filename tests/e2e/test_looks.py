@@ -314,7 +314,7 @@ def test_arabic_and_hebrew_run_from_the_right(new_page: Pages, echo: Server) -> 
     page = new_page(f"{echo.url}/c/{imported(echo, 'مرحبا بك', [('ما هذا؟', answer)])}")
     expect(page.locator(".answer .prose h1")).to_be_visible()
     way = "(at) => getComputedStyle(at).direction"
-    for element in ("h1", ".block:nth-child(3) p", *"ul|li|ol li|ol li p|blockquote|blockquote p|th|td".split("|")):
+    for element in ("h1", ".block:nth-child(3) p", "ul", "li", "ol li", "ol li p", "blockquote", "blockquote p", "td"):
         assert page.locator(f".answer .prose :is({element})").first.evaluate(way) == "rtl", element
     assert page.locator(".answer .prose p").first.evaluate(way) == "ltr"
     assert page.locator(".answer .prose figure.code").evaluate(way) == "ltr"
