@@ -82,9 +82,16 @@ function Origin({ card, answered }: { card: OriginCard; answered: string | null 
 }
 
 const NAMES: Record<string, string> = {
-  wall: "Time", cpu: "Processor time", gpu: "GPU time", energy: "Energy", prompt_tokens: "Tokens read", cached_tokens: "Tokens reused",
-  completion_tokens: "Tokens written", reasoning_tokens: "Tokens of thinking", flops: "Work", bytes: "Bytes", money: "Money",
+  wall: "Time", energy: "Energy", money: "Money", cpu: "Processor time", gpu: "GPU time", prompt_tokens: "Tokens read", cached_tokens: "Tokens reused",
+  completion_tokens: "Tokens written", reasoning_tokens: "Tokens of thinking", flops: "Work", bytes: "Bytes",
 };
+
+const ORDER = Object.keys(NAMES);
+
+/** What people ask for first stands first; a total of a name that is not known here comes last. */
+function byName([a]: [string, Quantity], [b]: [string, Quantity]): number {
+  return (ORDER.indexOf(a) + 1 || ORDER.length + 1) - (ORDER.indexOf(b) + 1 || ORDER.length + 1);
+}
 
 function Made({ card }: { card: ReceiptCard }) {
   return (
@@ -106,7 +113,7 @@ function Made({ card }: { card: ReceiptCard }) {
         <Fact name="Ended"><Moment at={card.run?.finished_at} /></Fact>
         <Fact name="From">{card.base?.name}</Fact>
         <Fact name="Receipt made">{card.made?.at && <><Moment at={card.made.at} /> by {card.made.by}</>}</Fact>
-        {Object.entries(card.totals).map(([name, quantity]) => (
+        {Object.entries(card.totals).sort(byName).map(([name, quantity]) => (
           <Fact key={name} name={NAMES[name] ?? name}>
             <Amount of={quantity} />
           </Fact>
