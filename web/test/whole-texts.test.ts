@@ -1,9 +1,12 @@
 import MarkdownIt from "markdown-it";
 import footnote from "markdown-it-footnote";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { noteReferences, numberNotes, takeNotes } from "../src/markdown/notes";
 import * as render from "../src/markdown/render";
 import { domOf, linksOf, plain, renderMarkdown, streamed, textOf, times } from "./drawing";
+
+// KaTeX and highlight.js would arrive somewhere in the middle, and KaTeX says everything twice, for the eye and the ear.
+vi.mock(import("../src/markdown/extras"), async (original) => ({ ...(await original()), wantMath: () => {}, wantCode: () => {} }));
 
 /** The same rules over the text in one piece. */
 function atOnce(text: string): string {
