@@ -120,7 +120,7 @@ def _holds(offer: Offer, at: float) -> bool:
 
 
 def rates_json(rates: Rates, owner: str) -> dict[str, Any]:
-    """What was declared, and how to. Where the file lies is told to "local" alone: it is no business of a key's holder."""
+    """What was declared, and how to. Where the file lies is told to "local" alone, not to those with keys."""
     file = str(home() / "config.toml") if owner == "local" else "config.toml (`clearseek doctor` names its folder)"
     return {
         "machine_usd_per_hour": rates.machine_usd_per_hour.as_json(),
