@@ -1,3 +1,7 @@
+/// <reference types="node" />
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { defineConfig, loadEnv, type Plugin } from "vite";
 
 /** KaTeX offers each font three times; every browser that runs this page reads woff2, so only that is shipped. */
@@ -12,8 +16,29 @@ function onlyWoff2(): Plugin {
   };
 }
 
+/** Texts lie compressed beside themselves, as small as it goes; the server sends what a browser takes. */
+function compressed(): Plugin {
+  let folder = "";
+  return {
+    name: "compressed",
+    apply: "build",
+    configResolved: (config) => void (folder = config.build.outDir),
+    closeBundle() {
+      for (const entry of readdirSync(folder, { recursive: true, encoding: "utf-8" })) {
+        if (!/\.(?:js|css|html|svg|json|md)$/.test(entry)) continue;
+        const file = join(folder, entry);
+        const plain = readFileSync(file);
+        const brotli = brotliCompressSync(plain, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: plain.length } });
+        for (const [ending, packed] of [["br", brotli], ["gz", gzipSync(plain, { level: 9 })]] as const) {
+          if (packed.length < plain.length) writeFileSync(`${file}.${ending}`, packed);
+        }
+      }
+    },
+  };
+}
+
 export default defineConfig({
-  plugins: [onlyWoff2()],
+  plugins: [onlyWoff2(), compressed()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     outDir: "../src/clearseek/server/static",

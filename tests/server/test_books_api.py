@@ -124,6 +124,7 @@ def test_an_answer_carries_what_it_took_and_is_in_the_books(home: Path) -> None:
         assert found["chain"]["state"] == "intact"
         assert found["chain"]["entries"] == 2
         assert "machine_usd_per_hour" in found["rates"]["how_to_declare"]
+        assert str(home / "config.toml") in found["rates"]["how_to_declare"]
         assert found["budget"] == {"day": None, "key": None}
         assert http.get("/health").json()["ledger"] == "ok"
         assert "clearseek_booked_entries_total 2.0" in http.get("/metrics").text
@@ -208,6 +209,7 @@ def test_two_keys_do_not_see_each_others_books(home: Path) -> None:
         ask(http, ben).raise_for_status()
         assert books(http, secret=ann)["total"]["answers"] == 1
         assert books(http, secret=ben)["total"]["answers"] == 2
+        assert str(home) not in books(http, secret=ann)["rates"]["how_to_declare"]
         assert books(http, secret=ann)["budget"] == {"day": None, "key": None}
         budget = books(http, secret=ben)["budget"]
         assert budget["day"] is None, "it would say what others spend"

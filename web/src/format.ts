@@ -81,6 +81,12 @@ export function dayOf(time: number, now: number): string {
   return then.toLocaleDateString("en-GB", { month: "long", ...year });
 }
 
+/** `2026-11-23T17:02:03.123Z` as "2026-11-23 17:02 UTC"; as it is where it is no such time. */
+export function moment(text: string): string {
+  const time = Date.parse(text);
+  return Number.isFinite(time) ? `${new Date(time).toISOString().slice(0, 16).replace("T", " ")} UTC` : text;
+}
+
 /** Consecutive items of the same day together, order kept. */
 export function byDay<T>(items: readonly T[], timeOf: (item: T) => number, now: number): [string, T[]][] {
   const groups: [string, T[]][] = [];

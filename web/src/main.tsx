@@ -6,6 +6,7 @@ import { refresh } from "./actions";
 import { ApiError, keyWanted, request, sentence } from "./api";
 import { loadRows, loadRowsSoon } from "./history";
 import { backoff, lost, pause, reached, retryNow, startLive, stopLive, unfollowAll } from "./listen";
+import { startPrinting } from "./printing";
 import { startRouter } from "./router";
 import * as state from "./state";
 import type { ServerState } from "./types";
@@ -16,6 +17,9 @@ import "./styles/frame.css";
 import "./styles/thread.css";
 import "./styles/prose.css";
 import "./styles/composer.css";
+import "./styles/touch.css";
+import "./styles/forced.css";
+import "./styles/print.css";
 
 /** A hidden tab gives its two connections back after this, since a browser allows only six to one server. */
 const HIDDEN_MS = 5_000;
@@ -103,4 +107,5 @@ try {
 
 render(<App boot={() => void boot()} />, document.getElementById("app")!);
 serveCopyButtons(document.body);
+startPrinting();
 void boot();

@@ -26,7 +26,8 @@ export const BASIS_WORDS: Record<Basis, string> = {
 
 /** The tooltip of a mark. */
 export function basisTitle(basis: Basis, how: string): string {
-  return how ? `${basis}: ${how}` : `${basis}: ${BASIS_WORDS[basis]}`;
+  // A tooltip is plain text.
+  return how ? `${basis}: ${how.replaceAll("`", "")}` : `${basis}: ${BASIS_WORDS[basis]}`;
 }
 
 /** "$0.0012", "94 J", "94–120 J", "unknown". The interval stands for the number where there is one. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { definitionsOf, split, Splitter } from "../src/markdown/blocks";
-import { renderMarkdown } from "../src/markdown/render";
+import { split, Splitter } from "../src/markdown/blocks";
+import { renderMarkdown } from "./drawing";
 
 const TEXT = `# Title
 
@@ -64,15 +64,6 @@ describe("Splitter", () => {
   it("starts again for another text", () => {
     const splitter = new Splitter();
     splitter.next("a\n\nb\n\nc");
-    expect(splitter.next("x\n\ny\n")).toEqual({ done: ["x\n"], tail: "y\n" });
-  });
-});
-
-describe("link definitions", () => {
-  it("serve blocks before and after them", () => {
-    const text = "See [the docs][d].\n\n[d]: https://example.com/docs\n";
-    expect(definitionsOf(text)).toBe("[d]: https://example.com/docs");
-    const first = all(text)[0]!;
-    expect(renderMarkdown(first, { definitions: definitionsOf(text) })).toContain('href="https://example.com/docs"');
+    expect(splitter.next("x\n\ny\n")).toMatchObject({ done: ["x\n"], tail: "y\n" });
   });
 });

@@ -1,5 +1,7 @@
 import { render } from "preact";
 import { describe, expect, it } from "vitest";
+import { changeWords } from "../src/ui/ProofTables";
+import { Told } from "../src/ui/Told";
 import { ProofText, type OriginCard, type ProofOf, type ReceiptCard } from "../src/ui/ProofText";
 
 const ATTACK = `<img src=x onerror="window.__pwned=1">`;
@@ -50,5 +52,45 @@ describe("where weights come from", () => {
     expect(root.querySelector(".good")).toBeNull();
     expect(root.querySelector(".bad")!.textContent).toBe("The receipt is not in order.");
     expect(root.textContent).toContain("The signature does not fit.");
+  });
+});
+
+describe("what a run changed", () => {
+  const share = (value: number, low: number, high: number) => ({ value, low, high, unit: "", basis: "measured" as const, how: "95%" });
+  const tests = (before: ReturnType<typeof share>, after: ReturnType<typeof share>) => [
+    { name: "test-after", results: { accuracy_chain_sum: share(0.85, 0.64, 0.95), mean: after } },
+    { name: "test-before", results: { accuracy_chain_sum: share(0.75, 0.53, 0.89), mean: before } },
+  ];
+  it("is told in words, and only where the intervals tell it", () => {
+    expect(changeWords(tests(share(0.822, 0.756, 0.872), share(0.811, 0.745, 0.861)))).toBe(
+      "Right answers: 75.6–87.2% before, 74.5–86.1% after. The intervals overlap, so these tests do not show that this run made it better or worse at them.",
+    );
+    expect(changeWords(tests(share(0.2, 0.1, 0.3), share(0.8, 0.7, 0.9)))).toContain("70–90% after: more, beyond what chance explains.");
+    expect(changeWords(tests(share(0.8, 0.7, 0.9), share(0.2, 0.1, 0.3)))).toContain("fewer");
+    expect(changeWords([])).toBeNull();
+    expect(changeWords(tests(share(0.8, 0.7, 0.9), { ...share(0, 0, 0), value: null as never }))).toBeNull();
+  });
+  it("stands in tables with heads, times to the minute, and words for names", () => {
+    const root = shown({
+      ...receipt,
+      run: { name: "r", started_at: "2026-11-29T13:01:39.911101Z", finished_at: "2026-11-29T13:32:31.559746Z" },
+      evaluations: tests(share(0.822, 0.756, 0.872), share(0.811, 0.745, 0.861)),
+    });
+    expect([...root.querySelectorAll("thead")].map((row) => [...row.querySelectorAll("th")].map((cell) => cell.textContent))).toEqual([
+      ["Test", "Before", "After"],
+      ["Stage", "Time", "Energy", "Money"],
+    ]);
+    expect(root.textContent).toContain("chain sum");
+    expect(root.textContent).toContain("2026-11-29 13:01 UTC");
+    expect(root.textContent).not.toMatch(/accuracy_|test-after|\.911101/);
+  });
+});
+
+describe("the server's sentences", () => {
+  it("show code as code, and everything else as text", () => {
+    const root = document.createElement("div");
+    render(<Told text={"set `watts` under [machine] in `config.toml`, not a lone ` or <b>"} />, root);
+    expect([...root.querySelectorAll("code")].map((code) => code.textContent)).toEqual(["watts", "config.toml"]);
+    expect(root.textContent).toBe("set watts under [machine] in config.toml, not a lone ` or <b>");
   });
 });

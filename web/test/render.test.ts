@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { loadCode, loadMath } from "../src/markdown/extras";
-import { renderMarkdown, sanitize } from "../src/markdown/render";
+import { sanitize } from "../src/markdown/render";
+import { domOf, renderMarkdown, textOf } from "./drawing";
 import corpus from "./xss.json";
 
 /** Everything that could act, fetch or lie about where it goes. */
@@ -40,7 +41,8 @@ describe("what a model may write", () => {
       });
       it.each(corpus)("%j is harmless", (attack) => {
         for (const growing of [false, true]) expect(dangers(renderMarkdown(attack, { growing }))).toEqual([]);
-        expect(dangers(renderMarkdown("[click][a] and [a]", { definitions: attack }))).toEqual([]);
+        expect(dangers(renderMarkdown(`[click][a] and [a]\n\n${attack}`))).toEqual([]);
+        expect(dangers(renderMarkdown(`[click][a] and [a]\n\n[a]: ${attack}`))).toEqual([]);
       });
       it.each(corpus)("%j is harmless as raw HTML to the last gate", (attack) => {
         expect(dangers(sanitize(attack))).toEqual([]);
@@ -52,8 +54,8 @@ describe("what a model may write", () => {
 describe("Markdown", () => {
   it("draws tables, lists, code and links", () => {
     const html = renderMarkdown("| a | b |\n|---|--:|\n| 1 | 2 |\n\n- x\n\n```python\nprint(1)\n```\n\nhttps://example.com/a");
-    expect(html).toContain("<table>");
-    expect(html).toContain("<li>x</li>");
+    expect(html).toMatch(/<table[^>]*>/);
+    expect(html).toMatch(/<li[^>]*>x<\/li>/);
     expect(html).toContain("copy-code");
     expect(html).toMatch(/<a href="https:\/\/example\.com\/a"[^>]*rel="noopener noreferrer"/);
   });
@@ -91,5 +93,65 @@ describe("asterisks", () => {
   it("multiply between figures, and mean emphasis elsewhere", () => {
     expect(renderMarkdown("3 spiders 3*8=24\n2 cats 2*4=8")).toContain("3*8=24<br>\n2 cats 2*4=8");
     expect(renderMarkdown("so *this* is **bold**, 2*3")).toContain("<em>this</em> is <strong>bold</strong>, 2*3");
+  });
+});
+
+describe("bold beside other scripts' punctuation", () => {
+  it.each([
+    ["**「太字」**です。**重要：**テスト", ["「太字」", "重要："]],
+    ["**注意：**请先保存。", ["注意："]],
+    ["这是**“引用”**的例子", ["“引用”"]],
+    ["이것은 **한국어(영어)**는 굵다", ["한국어(영어)"]],
+    ["価格は**1,000円（税込）**です", ["1,000円（税込）"]],
+    ["**参照：**[リンク](https://example.com)を見て", ["参照："]],
+  ])("%s", (source, bold) => {
+    const dom = domOf(renderMarkdown(source));
+    expect([...dom.querySelectorAll("strong")].map((one) => one.textContent)).toEqual(bold);
+    expect(dom.textContent).not.toContain("*");
+  });
+  it("leaves sums and English as they were", () => {
+    expect(domOf(renderMarkdown("2*3*4 and a * b * c and **bold**")).querySelectorAll("em, strong")).toHaveLength(1);
+  });
+});
+
+describe("task lists", () => {
+  it("are drawn as boxes that have names", () => {
+    const dom = domOf(renderMarkdown("- [x] **done** thing\n- [ ] to do\n  1. [X] inner\n\n     more\n"));
+    expect([...dom.querySelectorAll("[role=img]")].map((box) => box.getAttribute("aria-label"))).toEqual(["done", "to do", "done"]);
+    expect(dom.querySelector("li")!.textContent!.trim()).toBe("☑ done thing");
+    expect(dom.querySelectorAll("li.task")).toHaveLength(3);
+    expect(dom.textContent).not.toContain("[");
+  });
+  it.each(["- [x]no space", "- [x]", "- [y] else", "- \\[x] escaped", "[x] no list", "- `[x]` code", "- text [x] late"])(
+    "%s is none",
+    (source) => expect(domOf(renderMarkdown(source)).querySelector(".task, .box")).toBeNull(),
+  );
+  it("keeps links that look like boxes", () => {
+    const dom = domOf(renderMarkdown("- [x](https://example.com) a link\n- [x]: plain words\n- [x] task\n\n[x]: https://example.com/x\n"));
+    expect(dom.querySelectorAll(".box")).toHaveLength(1);
+    expect(dom.querySelector("a")!.getAttribute("href")).toBe("https://example.com");
+    expect(textOf(renderMarkdown("- [x]: plain words"))).toBe("[x]: plain words");
+  });
+});
+
+describe("direction", () => {
+  const dirOf = (source: string, selector: string) =>
+    [...domOf(renderMarkdown(source)).querySelectorAll(selector)].map((one) => one.getAttribute("dir"));
+  it("paragraphs, headings and cells are each told by their own first letter", () => {
+    for (const [source, tag] of [["مرحبا", "p"], ["# שלום", "h1"], ["| a |\n|---|\n| سلام |", "td"]] as const) {
+      expect(dirOf(source, tag)).toEqual(["auto"]);
+    }
+  });
+  it("lists and quotes run with what is in them, however deep", () => {
+    expect(dirOf("- **مرحبا** world\n- two\n", "ul, li")).toEqual(["rtl", "rtl", "ltr"]);
+    expect(dirOf("1. שלום\n\n   עוד\n\n2. `code` פה\n", "ol, li")).toEqual(["rtl", "rtl", "rtl"]);
+    expect(dirOf("> - سلام\n", "blockquote, ul, li")).toEqual(["rtl", "rtl", "rtl"]);
+    expect(dirOf("> English\n", "blockquote")).toEqual(["ltr"]);
+    expect(dirOf("| اسم | x |\n|---|---|\n| 1 | 2 |", ".table")).toEqual(["rtl"]);
+    expect(dirOf("- 12\n", "li")).toEqual(["auto"]);
+    expect(dirOf("- English\n  - عربي\n", "li")).toEqual(["ltr", "rtl"]);
+  });
+  it("code never does", () => {
+    expect(dirOf("- سلام\n\n  ```\n  x = 1\n  ```\n", "figure")).toEqual(["ltr"]);
   });
 });

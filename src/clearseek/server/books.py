@@ -16,6 +16,7 @@ from clearseek.ledger.hosted import Offer, all_offers
 from clearseek.ledger.index import Index, Row
 from clearseek.ledger.prices import Rates
 from clearseek.ledger.quantity import Quantity, measured, total, unknown
+from clearseek.settings import home
 
 By = Literal["day", "model", "conversation", "kind"]
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
@@ -26,7 +27,7 @@ MAX_CHECKED = 64 * 1024 * 1024
 CHECK_AGAIN = 30.0
 """Seconds for which a check that took long is believed while the ledger grows."""
 HOW_TO_DECLARE = """\
-# in config.toml (`clearseek doctor` names its folder); two numbers in brackets are an interval
+# in {file}; two numbers in brackets are an interval
 [prices]
 machine_usd_per_hour = 0.05      # what this machine costs for an hour: its rent, or what you count for wear
 electricity_usd_per_kwh = 0.30   # leave it out where the rent includes it
@@ -118,13 +119,15 @@ def _holds(offer: Offer, at: float) -> bool:
     return offer.start.timestamp() <= at and (offer.end is None or at < offer.end.timestamp())
 
 
-def rates_json(rates: Rates) -> dict[str, Any]:
+def rates_json(rates: Rates, owner: str) -> dict[str, Any]:
+    """What was declared, and how to. Where the file lies is told to "local" alone, not to those with keys."""
+    file = str(home() / "config.toml") if owner == "local" else "config.toml (`clearseek doctor` names its folder)"
     return {
         "machine_usd_per_hour": rates.machine_usd_per_hour.as_json(),
         "electricity_usd_per_kwh": rates.electricity_usd_per_kwh.as_json(),
         "watts": rates.watts.as_json(),
         "grid_region": rates.grid_region,
-        "how_to_declare": HOW_TO_DECLARE,
+        "how_to_declare": HOW_TO_DECLARE.format(file=file),
     }
 
 

@@ -66,7 +66,7 @@ export function Checks({ checks }: { checks: readonly Check[] }) {
   return (
     <section aria-labelledby="checks">
       <h2 id="checks">Does it agree with itself?</h2>
-      <div class="wide" tabIndex={0} role="region" aria-labelledby="checks">
+      <div class="wide" tabIndex={0} role="group" aria-labelledby="checks">
         <table>
           <thead>
             <tr>

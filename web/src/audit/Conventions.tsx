@@ -34,7 +34,7 @@ export function Conventions({ examination }: { examination: Examination }) {
       />
       <details class="same">
         <summary class="act">The same as a table</summary>
-        <div class="wide" tabIndex={0} role="region" aria-labelledby="where">
+        <div class="wide" tabIndex={0} role="group" aria-labelledby="where">
           <table>
             <thead>
               <tr>

@@ -30,7 +30,7 @@ export function Breakdown({ days }: { days: number }) {
         <Choice legend="Split by" name="by" options={WAYS} value={by} choose={(value) => setBy(value as By)} />
       </header>
       {trouble && <p role="alert">{trouble}</p>}
-      <div class="wide" tabIndex={0} role="region" aria-labelledby="split" aria-busy={books?.by !== by}>
+      <div class="wide" tabIndex={0} role="group" aria-labelledby="split" aria-busy={books?.by !== by}>
         <Table by={by} rows={all ? rows : rows.slice(0, FIRST)} of={rows} />
       </div>
       {rows.length > FIRST && !all && (

@@ -38,7 +38,7 @@ export function ByDay({ rows, days }: { rows: Row[]; days: number }) {
       )}
       <details class="same">
         <summary class="act">The same as a table</summary>
-        <div class="wide" tabIndex={0} role="region" aria-labelledby="by-day">
+        <div class="wide" tabIndex={0} role="group" aria-labelledby="by-day">
           <table>
             <thead>
               <tr>

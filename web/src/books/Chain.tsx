@@ -1,6 +1,7 @@
 /** Whether the ledger is whole: checked by the server when this page asked. */
 
 import { plural } from "../format";
+import { Told } from "../ui/Told";
 import type { BooksAnswer } from "./shape";
 
 export function Chain({ chain }: { chain: BooksAnswer["chain"] }) {
@@ -22,7 +23,7 @@ export function Chain({ chain }: { chain: BooksAnswer["chain"] }) {
           </>
         )}
       </p>
-      {problem && <p role="alert">{problem}</p>}
+      {problem && <p role="alert"><Told text={problem} /></p>}
       {head && entries > 0 && (
         <p class="quiet">
           Head <code class="hash">{head}</code>. Who writes this down today can tell tomorrow whether anything before it was changed.

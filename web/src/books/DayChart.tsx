@@ -1,9 +1,10 @@
 /** Spend by day as bars. For the eye only: the table under it says the same. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { amount, plainAmount } from "../quantity";
+import { printing } from "../printing";
 import { theme } from "../theme";
 import { dayWords, MEASURE_WORDS, measured, type Measure } from "./days";
 import type { Row } from "./shape";
@@ -19,8 +20,9 @@ export function DayChart({ days, measure }: DayChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const [at, point] = useState<number | null>(null);
   const dark = theme.value;
+  const paper = printing.value;
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const target = box.current;
     if (!target) return;
     const plot = draw(target, days, measure, point);
@@ -30,12 +32,12 @@ export function DayChart({ days, measure }: DayChartProps) {
       resized.disconnect();
       plot.destroy();
     };
-  }, [days, measure, dark]);
+  }, [days, measure, dark, paper]);
 
   const shown = at === null ? null : days[at];
   return (
-    <figure class="chart" role="img" aria-label={`${MEASURE_WORDS[measure]} by day, as bars; the table below says the same.`}>
-      <div ref={box} />
+    <figure class="chart">
+      <div ref={box} role="img" aria-label={`${MEASURE_WORDS[measure]} by day, as bars; the table below says the same.`} />
       <figcaption class="quiet num" aria-hidden="true">
         {shown
           ? `${dayWords(shown.day, Date.now())}: ${shown.row ? amount(measured(shown.row, measure)) : "nothing"}`
@@ -54,6 +56,9 @@ function caption(days: DayChartProps["days"], measure: Measure): string {
 
 function draw(target: HTMLElement, days: DayChartProps["days"], measure: Measure, point: (at: number | null) => void): uPlot {
   const style = getComputedStyle(target);
+  // Paper is light, and the page's styles for it count only once it is laid out.
+  if (printing.peek()) target.style.colorScheme = "light";
+  else target.style.colorScheme = "";
   // The canvas knows no CSS: `light-dark()` is asked for through a colour that the browser has worked out.
   const colour = (name: string) => {
     target.style.color = `var(${name})`;
@@ -95,7 +100,7 @@ function draw(target: HTMLElement, days: DayChartProps["days"], measure: Measure
           font,
           grid: { stroke: hair, width: 1 },
           ticks: { show: false },
-          size: 72,
+          size: widthOfLabels,
           space: 32,
           values: (_, splits) => splits.map((value) => plainAmount(value, unit)),
         },
@@ -109,6 +114,18 @@ function draw(target: HTMLElement, days: DayChartProps["days"], measure: Measure
     target,
   );
   return plot;
+}
+
+/** As wide as the longest number of the axis: "1,000,000 tokens" is told whole. */
+function widthOfLabels(plot: uPlot, values: string[] | null, axisIndex: number): number {
+  const axis = plot.axes[axisIndex];
+  const gap = (axis?.gap ?? 0) + 6;
+  if (!values || !axis) return gap;
+  plot.ctx.save();
+  plot.ctx.font = Array.isArray(axis.font) ? String(axis.font[0]) : String(axis.font);
+  const widest = Math.max(0, ...values.map((value) => plot.ctx.measureText(value ?? "").width));
+  plot.ctx.restore();
+  return Math.ceil(widest / devicePixelRatio + gap);
 }
 
 /** The interval of a bar, where its number has one. */

@@ -21,7 +21,7 @@ export function HostedOffers({ hosted, total }: { hosted: Hosted[]; total: Total
         At the prices of the hour in which they were used. Other models would give other answers, of other lengths: this
         compares prices only.
       </p>
-      <div class="wide" tabIndex={0} role="region" aria-labelledby="hosted">
+      <div class="wide" tabIndex={0} role="group" aria-labelledby="hosted">
         <table>
           <thead>
             <tr>

@@ -29,6 +29,12 @@ export function wantCode(): void {
   void loadCode().catch(() => (codeAsked = false));
 }
 
+/** Asks for what `text` will need, without drawing it. */
+export function wantExtras(text: string): void {
+  if (/\\[([]|\$/.test(text)) wantMath();
+  if (/^ *(?:```|~~~)[ \t]*\w/m.test(text)) wantCode();
+}
+
 export async function loadMath(): Promise<void> {
   const [{ default: katex }] = await Promise.all([import("katex"), import("katex/dist/katex.min.css")]);
   const typeset: Typeset = (tex, display) =>

@@ -70,8 +70,10 @@ function blockMath(state: StateBlock, startLine: number, endLine: number, silent
   if (open !== "$$" && open !== "\\[") return false;
   const close = open === "$$" ? "$$" : "\\]";
 
+  // A display right under a footnote or a list, and not indented as they are, is looked at from inside of them first.
+  const indent = Math.min(state.blkIndent, state.sCount[startLine] ?? 0);
   for (let line = startLine; line < endLine; line++) {
-    if (line > startLine && (state.sCount[line] ?? 0) < state.blkIndent && !state.isEmpty(line)) break;
+    if (line > startLine && (state.sCount[line] ?? 0) < indent && !state.isEmpty(line)) break;
     const lineStart = line === startLine ? from + 2 : (state.bMarks[line] ?? 0) + (state.tShift[line] ?? 0);
     const lineEnd = state.eMarks[line] ?? 0;
     const at = findClose(state.src, close, lineStart, lineEnd);

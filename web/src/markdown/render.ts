@@ -1,9 +1,13 @@
 /** Markdown of a model to safe HTML. The text is never trusted: no raw HTML, then DOMPurify with short lists. */
 
 import DOMPurify from "dompurify";
-import MarkdownIt from "markdown-it";
+import MarkdownIt, { type Token } from "markdown-it";
+import cjkFriendly from "markdown-it-cjk-friendly";
+import { direction } from "./direction";
 import { extras, wantCode, wantMath } from "./extras";
 import { math } from "./math";
+import { drawReference, NOTE_LINK, notes, type Named } from "./notes";
+import { tasks } from "./tasks";
 
 const SAFE_LINK = /^(?:https?:\/\/|mailto:)/i;
 
@@ -11,6 +15,10 @@ const md = new MarkdownIt({ html: false, linkify: true, breaks: true, typographe
 md.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false });
 md.validateLink = (url) => SAFE_LINK.test(url.trim());
 math(md);
+notes(md);
+tasks(md);
+direction(md);
+md.use(cjkFriendly); // `**重要：**テスト` is bold, though no space parts the words
 
 // An asterisk between two figures multiplies: 3*8 and 2*4 in one paragraph are no emphasis.
 md.inline.ruler.before("emphasis", "times", (state, silent) => {
@@ -26,7 +34,8 @@ const { escapeHtml } = md.utils;
 md.renderer.rules["math_inline"] = (tokens, index) => typeset(tokens[index]?.content ?? "", false);
 md.renderer.rules["math_display"] = (tokens, index) => typeset(tokens[index]?.content ?? "", true);
 md.renderer.rules["math_block"] = (tokens, index) =>
-  `<div class="math-block">${typeset(tokens[index]?.content ?? "", true)}</div>\n`;
+  // Wide formulas scroll, and what scrolls must be reached without a mouse.
+  `<div class="math-block" tabindex="0" role="group" aria-label="Formula">${typeset(tokens[index]?.content ?? "", true)}</div>\n`;
 md.renderer.rules["math_pending"] = (tokens, index) =>
   `<div class="math-block"><code class="tex">${escapeHtml(tokens[index]?.content ?? "")}</code></div>\n`;
 
@@ -53,7 +62,7 @@ function codeBlock(code: string, language: string, growing: boolean): string {
   }
   const label = escapeHtml(language || "text");
   return (
-    `<figure class="code"><figcaption><span>${label}</span>` +
+    `<figure class="code" dir="ltr"><figcaption><span>${label}</span>` +
     `<button type="button" class="act copy-code">Copy</button></figcaption>` +
     `<pre tabindex="0"><code>${inner ?? escapeHtml(code)}</code></pre></figure>\n`
   );
@@ -67,18 +76,20 @@ md.renderer.rules.image = (tokens, index) => {
   return SAFE_LINK.test(src) ? `<a href="${escapeHtml(src)}">${label} (image)</a>` : label;
 };
 
-md.renderer.rules["table_open"] = () => '<div class="table" tabindex="0"><table>\n';
+md.renderer.rules["table_open"] = (tokens, index) =>
+  `<div class="table" tabindex="0" dir="${tokens[index]?.attrGet("dir") ?? "auto"}"><table>\n`;
+md.renderer.rules["footnote_ref"] = drawReference(escapeHtml);
 md.renderer.rules["table_close"] = () => "</table></div>\n";
 
 const HTML_TAGS =
   "p br hr h1 h2 h3 h4 h5 h6 strong em s del code pre blockquote ul ol li a table thead tbody tr th td " +
-  "div span figure figcaption button";
+  "div span figure figcaption button section sup";
 const SVG_TAGS = "svg path line g";
 const MATH_TAGS =
   "math mrow mi mn mo mtext mspace ms mover munder munderover msub msup msubsup mmultiscripts mfrac msqrt mroot " +
   "mtable mtr mtd mlabeledtr mpadded mphantom mstyle menclose merror";
 const ATTRIBUTES =
-  "class style href title target rel start type tabindex aria-hidden " +
+  "class style href title target rel start type tabindex aria-hidden id dir role " +
   "xmlns width height viewBox preserveAspectRatio d x1 x2 y1 y2 stroke-width " +
   "display mathvariant stretchy fence separator accent accentunder columnalign columnspacing rowspacing columnlines " +
   "rowlines scriptlevel displaystyle linethickness lspace rspace minsize maxsize movablelimits mathsize mathcolor " +
@@ -99,9 +110,11 @@ const purify = DOMPurify(window);
 const SAFE_STYLE = /^(?:(?!url|image|expression|fixed|sticky|import)[\w\s:;.,#%+()-])*$/i;
 purify.addHook("uponSanitizeAttribute", (_node, attribute) => {
   if (attribute.attrName === "style" && !SAFE_STYLE.test(attribute.attrValue)) attribute.keepAttr = false;
+  // Footnotes and where they are referred to; no other name can be taken from the page.
+  if (attribute.attrName === "id" && !NOTE_LINK.test(`#${attribute.attrValue}`)) attribute.keepAttr = false;
 });
 purify.addHook("afterSanitizeAttributes", (node) => {
-  if (node.tagName !== "A") return;
+  if (node.tagName !== "A" || NOTE_LINK.test(node.getAttribute("href") ?? "")) return;
   if (!SAFE_LINK.test(node.getAttribute("href") ?? "")) {
     node.removeAttribute("href");
     return;
@@ -110,17 +123,34 @@ purify.addHook("afterSanitizeAttributes", (node) => {
   node.setAttribute("rel", "noopener noreferrer");
 });
 
-export interface RenderOptions {
+/** What the blocks of one text share while they are read. */
+export interface Env {
   /** More text may come behind this one. */
-  growing?: boolean;
-  /** Link definitions from elsewhere in the same text, as Markdown. */
-  definitions?: string;
+  growing: boolean;
+  /** Where `[name]: address` leads, by the name as markdown-it compares it. */
+  references: Record<string, Reference>;
+  /** Which footnotes there are: `:name`, as its plugin writes it. */
+  footnotes: { refs: Record<string, number> };
+  [key: string | symbol]: unknown;
+}
+export interface Reference {
+  href: string;
+  title: string;
+}
+
+export function newEnv(growing: boolean, known?: Named): Env {
+  const refs = Object.fromEntries(Object.keys(known?.notes ?? {}).map((name) => [name, -1]));
+  return { growing, references: { ...known?.references }, footnotes: { refs } };
+}
+
+/** Markdown as tokens, the inline ones too. */
+export function parse(source: string, env: Env): Token[] {
+  return md.parse(source, env);
 }
 
 /** HTML that is safe to insert. Reads `extras`, so a component that calls this is drawn again when they arrive. */
-export function renderMarkdown(source: string, { growing = false, definitions = "" }: RenderOptions = {}): string {
-  const html = md.render(definitions ? `${source}\n\n${definitions}` : source, { growing });
-  return sanitize(html);
+export function draw(tokens: Token[], env: Env): string {
+  return sanitize(md.renderer.render(tokens, md.options, env));
 }
 
 /** The last gate; exported so that the tests can attack it without Markdown in front. */
@@ -128,9 +158,9 @@ export function sanitize(html: string): string {
   return purify.sanitize(html, CONFIG);
 }
 
-/** Where the top-level blocks of `source` begin, as line numbers. */
-export function blockStarts(source: string, growing: boolean): number[] {
-  const tokens: ReturnType<typeof md.parse> = [];
-  md.block.parse(source, md, { growing }, tokens);
-  return tokens.filter((token) => token.level === 0 && token.nesting >= 0 && token.map).map((token) => token.map![0]);
+/** The top-level blocks of `source`, link definitions among them. What it defines is added to `env`. */
+export function topBlocks(source: string, env: Env): Token[] {
+  const tokens: Token[] = [];
+  md.block.parse(source, md, env, tokens);
+  return tokens.filter((token) => token.level === 0 && token.nesting >= 0 && token.map);
 }

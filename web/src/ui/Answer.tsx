@@ -4,6 +4,8 @@ import type { Signal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { continueAnswer, regenerate } from "../actions";
 import { progressWords } from "../format";
+import { wantExtras } from "../markdown/extras";
+import { printing } from "../printing";
 import { writing } from "../state";
 import type { Entry } from "../stream";
 import type { Message } from "../types";
@@ -30,13 +32,15 @@ export function Answer({ entry, last, visible }: AnswerProps) {
   const noAnswer = message.status === "complete" && message.content.trim() === "";
   const box = useRef<HTMLElement>(null);
   // Drawing the Markdown of hundreds of answers takes seconds; of those far away only the plain text is there.
-  const near = useNear(box, visible || growing);
+  const near = useNear(box, visible || growing) || printing.value;
+  // Printing draws them all at once and cannot wait: what they will need is here by then.
+  if (!near && message.content) wantExtras(message.content);
   return (
     <article ref={box} class="answer" aria-label="Answer" aria-busy={growing} data-status={message.status} data-id={message.id}>
       {message.thinking && <Thinking entry={entry.value} />}
       {growing && (nothingYet || progress) && <p class="waiting num">{progressWords(progress)}…</p>}
       {message.content &&
-        (near ? <Prose text={message.content} growing={growing} /> : <div class="prose plain">{message.content}</div>)}
+        (near ? <Prose text={message.content} growing={growing} /> : <div class="prose plain" dir="auto">{message.content}</div>)}
       {noAnswer && <p class="waiting">The model gave no answer.</p>}
       {(message.status === "failed" || message.error?.code === "budget") && <Trouble message={message} />}
       {!growing && (

@@ -9,6 +9,7 @@ import { Chips } from "./Attachments";
 import { DeepThink } from "./DeepThink";
 import { focusComposer, touchScreen } from "./focus";
 import { Send, Stop } from "./icons";
+import { Told } from "./Told";
 import { grow, isSend } from "./typing";
 
 /** Sends what is in the box. The text stays there until the server has it. */
@@ -113,7 +114,7 @@ export function NoticeLine() {
   if (!notice || notice.budget) return null;
   return (
     <div class="notice" role="alert">
-      <span>{notice.text}</span>
+      <span><Told text={notice.text} /></span>
       <span class="acts" data-last>
         {notice.retry && (
           <button type="button" class="act" onClick={notice.retry.run}>

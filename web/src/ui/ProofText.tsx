@@ -1,9 +1,11 @@
 /** A proof as the server tells it: docs/receipts.md has the fields. Everything in it is text of others. */
 
 import type { ComponentChildren } from "preact";
-import { parameters, plural } from "../format";
+import { moment, parameters } from "../format";
 import { plainAmount, type Quantity } from "../quantity";
 import { Amount } from "./Mark";
+import { Evaluations, Stages, type Evaluation, type Stage } from "./ProofTables";
+import { Told } from "./Told";
 
 export interface OriginCard {
   kind: "origin";
@@ -32,9 +34,9 @@ export interface ReceiptCard {
   made: { at?: string; by?: string } | null;
   run: { name?: string; started_at?: string; finished_at?: string } | null;
   base: { name?: string } | null;
-  stages: { name: string; kind: string | null; quantities: Record<string, Quantity> }[];
+  stages: Stage[];
   totals: Record<string, Quantity>;
-  evaluations: { name: string; results: Record<string, Quantity> }[];
+  evaluations: Evaluation[];
   cannot_prove: string[];
 }
 
@@ -50,7 +52,7 @@ function Origin({ card, answered }: { card: OriginCard; answered: string | null 
   const other = answered !== null && served !== null && answered !== served;
   return (
     <>
-      <p>{card.description}</p>
+      <p><Told text={card.description} /></p>
       <p class="quiet">Others made this model, so it has no receipt. This card says what is known of it, and what is not.</p>
       <dl class="facts">
         <Fact name="From">{card.source_words}</Fact>
@@ -71,7 +73,7 @@ function Origin({ card, answered }: { card: OriginCard; answered: string | null 
       <dl class="facts">
         {card.unknown.map(({ what, why }) => (
           <Fact key={what} name={what}>
-            {why}
+            <Told text={why} />
           </Fact>
         ))}
       </dl>
@@ -80,9 +82,16 @@ function Origin({ card, answered }: { card: OriginCard; answered: string | null 
 }
 
 const NAMES: Record<string, string> = {
-  wall: "Time", cpu: "Processor time", gpu: "GPU time", energy: "Energy", prompt_tokens: "Tokens read", cached_tokens: "Tokens reused",
-  completion_tokens: "Tokens written", reasoning_tokens: "Tokens of thinking", flops: "Work", bytes: "Bytes", money: "Money",
+  wall: "Time", energy: "Energy", money: "Money", cpu: "Processor time", gpu: "GPU time", prompt_tokens: "Tokens read", cached_tokens: "Tokens reused",
+  completion_tokens: "Tokens written", reasoning_tokens: "Tokens of thinking", flops: "Work", bytes: "Bytes",
 };
+
+const ORDER = Object.keys(NAMES);
+
+/** What people ask for first stands first; a total of a name that is not known here comes last. */
+function byName([a]: [string, Quantity], [b]: [string, Quantity]): number {
+  return (ORDER.indexOf(a) + 1 || ORDER.length + 1) - (ORDER.indexOf(b) + 1 || ORDER.length + 1);
+}
 
 function Made({ card }: { card: ReceiptCard }) {
   return (
@@ -100,37 +109,19 @@ function Made({ card }: { card: ReceiptCard }) {
       <Texts list={card.problems} />
       <dl class="facts">
         <Fact name="Run">{card.run?.name}</Fact>
-        <Fact name="Began">{card.run?.started_at}</Fact>
-        <Fact name="Ended">{card.run?.finished_at}</Fact>
+        <Fact name="Began"><Moment at={card.run?.started_at} /></Fact>
+        <Fact name="Ended"><Moment at={card.run?.finished_at} /></Fact>
         <Fact name="From">{card.base?.name}</Fact>
-        <Fact name="Made by">{card.made?.by}</Fact>
-        {Object.entries(card.totals).map(([name, quantity]) => (
+        <Fact name="Receipt made">{card.made?.at && <><Moment at={card.made.at} /> by {card.made.by}</>}</Fact>
+        {Object.entries(card.totals).sort(byName).map(([name, quantity]) => (
           <Fact key={name} name={NAMES[name] ?? name}>
             <Amount of={quantity} />
           </Fact>
         ))}
       </dl>
-      {card.stages.length > 0 && (
-        <>
-          <h3>{plural(card.stages.length, "stage")}</h3>
-          <dl class="facts">
-            {card.stages.map(({ name, kind, quantities }) => (
-              <Fact key={name} name={kind && kind !== name ? `${name} (${kind})` : name}>
-                {["wall", "energy", "money"].map((key) => quantities[key] && <Amount key={key} of={quantities[key]} />)}
-              </Fact>
-            ))}
-          </dl>
-        </>
-      )}
-      {card.evaluations.map(({ name, results }) => (
-        <dl key={name} class="facts" aria-label={name}>
-          {Object.entries(results).map(([what, quantity]) => (
-            <Fact key={what} name={`${name}: ${what}`}>
-              <Amount of={quantity} />
-            </Fact>
-          ))}
-        </dl>
-      ))}
+      <Evaluations list={card.evaluations} />
+      <Stages list={card.stages} />
+      <h3>The receipt itself</h3>
       <dl class="facts">
         <Fact name="Receipt, SHA-256"><code class="hash">{card.receipt_sha256}</code></Fact>
         <Fact name="Signed with key">{card.keyid && <code class="hash">{card.keyid}</code>}</Fact>
@@ -142,6 +133,11 @@ function Made({ card }: { card: ReceiptCard }) {
       </p>
     </>
   );
+}
+
+/** A time to the minute, in UTC as the receipt has it. */
+function Moment({ at }: { at: string | undefined }) {
+  return at === undefined ? <>unknown</> : <time dateTime={at}>{moment(at)}</time>;
 }
 
 function Fact({ name, children }: { name: string; children?: ComponentChildren }) {
@@ -158,7 +154,9 @@ function Texts({ list }: { list: readonly string[] }) {
   return list.length === 0 ? null : (
     <ul class="texts">
       {list.map((line) => (
-        <li key={line}>{line}</li>
+        <li key={line}>
+          <Told text={line} />
+        </li>
       ))}
     </ul>
   );

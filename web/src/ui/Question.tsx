@@ -72,6 +72,7 @@ function Editor({ message, close }: { message: Message; close: () => void }) {
     >
       <textarea
         ref={box}
+        dir="auto"
         aria-label="Edit the question"
         rows={1}
         value={text}

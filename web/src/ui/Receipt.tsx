@@ -7,6 +7,7 @@ import { onLink } from "../router";
 import type { Message, Spent, Timings, Usage } from "../types";
 import { later } from "./later";
 import { Mark } from "./Mark";
+import { Told } from "./Told";
 
 const Proof = later(() => import("./Proof").then((module) => module.Proof));
 
@@ -42,12 +43,12 @@ export function Receipt({ message }: { message: Message }) {
             </dd>
             {part.how && (
               <dd class="how">
-                {part.how}
-                {part.basis === "unknown" && what === "Money" && (
+                <Told text={part.how} />
+                {part.basis === "unknown" && (what === "Money" || what === "Energy") && (
                   <>
                     {" "}
                     <a class="act" href="/books#prices" onClick={onLink}>
-                      How to declare a price
+                      {what === "Money" ? "How to declare a price" : "How to declare it"}
                     </a>
                   </>
                 )}

@@ -87,6 +87,7 @@ function Search() {
       <input
         id="search"
         type="search"
+        dir="auto"
         placeholder="Search"
         autocomplete="off"
         maxLength={200}
@@ -155,9 +156,9 @@ function Row({ row }: { row: ConversationRow }) {
         title={title}
         onClick={onLink}
       >
-        <span class="title">{title}</span>
+        <span class="title" dir="auto">{title}</span>
         {row.snippet && (
-          <span class="snippet">
+          <span class="snippet" dir="auto">
             {snippetParts(row.snippet).map(({ text, hit }, index) => (hit ? <mark key={index}>{text}</mark> : text))}
           </span>
         )}
@@ -187,6 +188,7 @@ function Renaming({ row, close }: { row: ConversationRow; close: () => void }) {
     <li class="row">
       <input
         class="rename"
+        dir="auto"
         aria-label="New title"
         maxLength={200}
         defaultValue={row.title}

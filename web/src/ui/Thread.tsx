@@ -19,7 +19,8 @@ export function Thread() {
 
   const toEnd = () => {
     const box = scroller.current;
-    if (box) box.scrollTop = box.scrollHeight;
+    // The first screen is read from its beginning.
+    if (box && state.opened.peek()) box.scrollTop = box.scrollHeight;
   };
 
   useEffect(() => {

@@ -6,6 +6,7 @@ import { plural } from "../format";
 import { onLink } from "../router";
 import * as state from "../state";
 import type { Message } from "../types";
+import { Told } from "./Told";
 import { startOver } from "./startOver";
 
 const TITLES: Record<string, string> = {
@@ -26,7 +27,7 @@ export function Trouble({ message }: { message: Message }) {
     <div class="trouble" role="alert">
       {title && <strong>{title}</strong>}
       <p>
-        {tooLong && error.over ? `It is ${plural(error.over, "token")} too long. Nothing was left out.` : error.message}
+        {tooLong && error.over ? `It is ${plural(error.over, "token")} too long. Nothing was left out.` : <Told text={error.message} />}
       </p>
       <p class="acts">
         {tooLong ? (
@@ -69,7 +70,7 @@ export function Refused() {
   return (
     <div ref={box} class="trouble" role="alert">
       <strong>{TITLES["budget"]}</strong>
-      <p>{notice.text}</p>
+      <p><Told text={notice.text} /></p>
       <p class="acts">
         <a class="act" href="/books" onClick={onLink}>
           See the books

@@ -34,7 +34,7 @@ async def _books(request: Request, by: By, days: int) -> dict[str, Any]:
 async def books(request: Request, by: By = "day", days: Days = 30) -> Response:
     services: Services = request.app.state.services
     told = await _books(request, by, days)
-    told["rates"] = rates_json(rates_from(services.settings))
+    told["rates"] = rates_json(rates_from(services.settings), request.state.client)
     told["budget"] = {"day": None, "key": None}
     if services.books is not None:
         await services.books.refresh()
