@@ -13,15 +13,13 @@ import os
 import random
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from clearseek.errors import UserError
 from clearseek.hub.chat_template import THINK_CLOSE, THINK_OPEN
@@ -34,6 +32,7 @@ from clearseek.training.rollout import rollout
 from clearseek.training.rows import Sample, Sampling
 from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
 from clearseek.training.traces import Trace
+from clearseek.training.twin import twin
 from clearseek.training.workbench import some
 
 Pick = Literal["shortest", "diverse", "first"]
@@ -174,7 +173,8 @@ class RejectStage:
         problems = self.problems(number)
         prompts = [workshop.chat.prompt(problem.prompt) for _, problem in problems]
         began = time.perf_counter()
-        groups = self.generate(prompts, settings.samples, settings.max_new, settings.temperature, number)
+        model = workshop.learner.model
+        groups = self.generate(model, prompts, settings.samples, settings.max_new, settings.temperature, number)
         generated = time.perf_counter()
         kept: list[Trace] = []
         right = drawn = cut = 0
@@ -247,8 +247,7 @@ class RejectStage:
             pieces = own.render([{"role": "user", "content": prompt}])
             ids.append(chat.tokenizer.encode_pieces(list(pieces)))
         began = time.perf_counter()
-        with base_weights(self.workshop):
-            groups = self.generate(ids, 1, settings.general_max_new, 0.0, number)
+        groups = self.generate(base_model(self.workshop), ids, 1, settings.general_max_new, 0.0, number)
         kept = []
         lengths = [len(group[0].ids) for group in groups]
         cut = 0
@@ -272,12 +271,12 @@ class RejectStage:
         return rng.choice(DIRECT) if rng.random() < self.settings.general_thinking else None
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], samples: int, max_new: int, temperature: float, number: int
+        self, model: Any, prompts: Sequence[Sequence[int]], samples: int, max_new: int, temperature: float, number: int
     ) -> list[list[Sample]]:
         settings, workshop = self.settings, self.workshop
         with workshop.meter.span("rollout") as span:
             groups: list[list[Sample]] = rollout(
-                workshop.learner.model,
+                model,
                 prompts,
                 group_size=samples,
                 sampling=Sampling(max_new=max_new, temperature=temperature, stop_ids=workshop.chat.stop_ids),
@@ -367,9 +366,8 @@ def goes_round(answer: str) -> bool:
     return len(set(runs)) < 0.8 * len(runs) or len(set(said)) < 0.75 * len(said)
 
 
-@contextmanager
-def base_weights(workshop: Workshop) -> Iterator[None]:
-    """The base itself, as long as the block runs: without the adapter that a recipe may name as its beginning, too."""
+def base_model(workshop: Workshop) -> Any:
+    """The base itself, beside the model that learns: without the adapter that a recipe may name as its beginning, too."""
     learner = workshop.learner
     folder = workshop.folder / "checkpoints" / "step-000000"
     if learner.settings.method == "lora":
@@ -379,18 +377,7 @@ def base_weights(workshop: Workshop) -> Iterator[None]:
         start = {name.removeprefix("weights/"): value for name, value in found.items() if name.startswith("weights/")}
     else:
         raise UserError("The weights that this run began with are gone (checkpoints/step-000000).")
-    now = learner.keep()
-    try:
-        _put(learner.trainable(), start)
-        yield
-    finally:
-        _put(learner.trainable(), now)
-
-
-def _put(parameters: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+    return twin(learner.model, start)
 
 
 def _sample(trace: Trace) -> dict[str, Any]:
