@@ -6,11 +6,13 @@
                             digests.json          SHA-256 of the three
 
 A checkpoint is written into a folder beside its place, every file synced, and renamed. A full disk leaves the last
-good one, and nothing of the new.
+good one, and nothing of the new. One that takes another's place needs two renames; whoever was killed between them
+left both under dot names, and `recover` puts the new one, or else the old, where it belongs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -123,6 +125,21 @@ def load(folder: Path) -> Checkpoint:
     return Checkpoint(folder, position, learner, StageState(position.values, tensors))
 
 
+def recover(root: Path) -> None:
+    """Put back what a kill left without its name; by whoever holds the run's lock."""
+    if not root.is_dir():
+        return
+    asides = sorted(root.glob(".new-step-*")) + sorted(root.glob(".old-step-*"))
+    for aside in asides:
+        final = root / aside.name[5:]
+        if final.exists():
+            continue
+        with contextlib.suppress(UserError):  # one that was not whole yet
+            load(aside)
+            os.replace(aside, final)
+            sync_folder(root)
+
+
 def numbers(root: Path) -> list[int]:
     """Steps that have a checkpoint, in order."""
     if not root.is_dir():
@@ -137,6 +154,7 @@ def latest(root: Path) -> Path | None:
 
 def load_latest(root: Path) -> tuple[Checkpoint, list[str]]:
     """The last whole one, and what was said of later ones that are not. Raises UserError where there is none."""
+    recover(root)
     said: list[str] = []
     for number in reversed(numbers(root)):
         try:

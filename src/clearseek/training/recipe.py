@@ -124,7 +124,7 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe says, checked. `folder` is where its relative paths begin."""
+    """What a recipe says, checked. Paths are whole, from the recipe's own folder on."""
 
     name: str
     stages: tuple[StagePlan, ...]

@@ -91,6 +91,7 @@ class Run:
         try:
             with self.span("setup", "setup"), self.guard.interruptible():
                 self.bench = open_bench(self.recipe, self.folder, self.meter, self.screen.tell)
+            checkpoint.recover(self.checkpoints)
             if self.fresh or not checkpoint.numbers(self.checkpoints):
                 self.begin()  # a run that was killed before its first checkpoint has nothing to go on from
             else:
@@ -299,8 +300,7 @@ class Run:
 
     def write_down(self, plan: StagePlan, number: int, report: StepReport, seconds: float) -> None:
         numbers = {name: float(value) for name, value in report.numbers.items()}
-        time_of = {name: numbers.pop(name) for name in list(numbers) if "second" in name and "verifier" not in name}
-        time_of |= self.speeds
+        time_of = {f"seconds_{name}": float(value) for name, value in report.seconds.items()} | self.speeds
         self.speeds = {}
         row = {
             "kind": "step", "done": self.place.done, "stage": plan.name, "step": number, "numbers": numbers,

@@ -20,8 +20,8 @@ from clearseek.training.evaluate import Answered, Answerer, Ask
 from clearseek.training.evaluation import Conditions
 from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
 from clearseek.training.stages.reject import Pick, choose
+from clearseek.training.supply import Supply
 from clearseek.training.traces import Trace, write_traces
-from clearseek.training.workbench import some
 
 SAMPLES = 2
 KEY = "CLEARSEEK_TEACHER_KEY"
@@ -97,19 +97,23 @@ class DistillStage:
         self.folder = workshop.folder / "data"
         self.paid = self.folder / f"{settings.name}.answers.jsonl"
         self.known = read_paid(self.paid)
+        self.supply = Supply(lambda task: seed_of(workshop.seed, settings.name, task), workshop.avoid)
 
     def asks(self, number: int) -> list[Ask]:
-        """The problems of a step, alike over the tasks, each as often as it is to be answered."""
-        settings, workshop = self.settings, self.workshop
-        share, more = divmod(settings.prompts, len(self.tasks))
+        """The problems of a step, alike over the tasks, each as often as it is to be answered; none comes in two steps
+        as far as the tasks are large enough."""
         found = []
         for place, task in enumerate(self.tasks):
-            count = share + ((place - number * more) % len(self.tasks) < more)
-            seed = seed_of(workshop.seed, settings.name, number, task.name)
-            for problem in some(task, count, seed, workshop.avoid) if count else ():
-                for sample in range(settings.samples):
-                    found.append(Ask(task, problem, sample, seed_of(workshop.seed, problem.id, sample)))
+            start, count = sum(self.count(place, earlier) for earlier in range(number)), self.count(place, number)
+            for problem in self.supply.take(task, start, count) if count else ():
+                for sample in range(self.settings.samples):
+                    found.append(Ask(task, problem, sample, seed_of(self.workshop.seed, problem.id, sample)))
         return found
+
+    def count(self, place: int, number: int) -> int:
+        """How many problems of the task at this place a step has."""
+        share, more = divmod(self.settings.prompts, len(self.tasks))
+        return share + ((place - number * more) % len(self.tasks) < more)
 
     def step(self, number: int) -> StepReport:
         asks = self.asks(number)
@@ -139,10 +143,9 @@ class DistillStage:
             "length": sum(one.tokens for one in answered) / max(1, len(answered)),
             "truncated": sum(one.finish == "length" for one in answered) / max(1, len(answered)),
             "tokens_generated": float(sum(one.tokens for one in answered)),
-            "seconds_rollout": seconds,
         }
         samples = [{"kind": "kept", **asdict(trace)} for trace in kept[:SAMPLES]]
-        return StepReport(numbers, samples)
+        return StepReport(numbers, samples, seconds={"rollout": seconds})
 
     def conditions(self) -> Conditions:
         settings = self.settings
@@ -181,7 +184,8 @@ class DistillStage:
 
     def finish(self) -> None:
         """Everything that was kept, in the order of the steps, whatever order it came in."""
-        traces = [trace for number in range(self.steps) for trace in self.kept(self.asks(number))]
+        asks = {(ask.problem.id, ask.sample): ask for number in range(self.steps) for ask in self.asks(number)}
+        traces = self.kept(list(asks.values()))  # a problem that came again has the same answers
         if not traces:
             raise UserError(
                 f"None of the teacher's answers in {self.paid} was right, or none showed its thinking: is "

@@ -26,14 +26,15 @@ from clearseek.hub.chat_template import THINK_CLOSE, THINK_OPEN
 from clearseek.tasks.task import Problem, Task
 from clearseek.training import checkpoint
 from clearseek.training.chat_format import ChatFormat
+from clearseek.training.context import fitting
 from clearseek.training.flops import rollout_flops, sizes_of
 from clearseek.training.packing import Group
 from clearseek.training.rollout import rollout
-from clearseek.training.rows import Sample, Sampling
+from clearseek.training.rows import Sample, Sampling, kv_bytes
 from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
+from clearseek.training.supply import Supply
 from clearseek.training.traces import Trace
 from clearseek.training.twin import twin
-from clearseek.training.workbench import some
 
 Pick = Literal["shortest", "diverse", "first"]
 DIRECT = (
@@ -155,7 +156,12 @@ class RejectStage:
         wanted = set(settings.tasks)
         self.tasks = [task for task in workshop.tasks if not wanted or task.name in wanted]
         self.file = workshop.folder / "data" / f"{settings.name}.jsonl"
+        self.supply = Supply(lambda task: seed_of(workshop.seed, settings.name, task), workshop.avoid)
+        self.places: list[dict[str, int]] = [{}]
+        """For each step, how many problems of each task came before it; as far as was asked."""
         self.bytes = 0
+        self.kept: dict[str, set[str]] = {}
+        """Problem -> the thoughts that were kept of it; as the file has them."""
         self.counts: dict[str, list[int]] = {}
         """Task -> [samples right, samples drawn]."""
         self.sizes = sizes_of(workshop.learner.model)
@@ -170,8 +176,9 @@ class RejectStage:
     def verified(self, number: int) -> StepReport:
         """Problems, answers, the verifier, and what is kept."""
         settings, workshop = self.settings, self.workshop
-        problems = self.problems(number)
-        prompts = [workshop.chat.prompt(problem.prompt) for _, problem in problems]
+        positions = workshop.learner.model.config.max_positions
+        fit, warnings = fitting(self.problems(number), workshop.chat.prompt, settings.max_new, positions)
+        problems, prompts = [(task, problem) for task, problem, _ in fit], [ids for _, _, ids in fit]
         began = time.perf_counter()
         model = workshop.learner.model
         groups = self.generate(model, prompts, settings.samples, settings.max_new, settings.temperature, number)
@@ -190,42 +197,52 @@ class RejectStage:
                 easy = len(good) > settings.skip_easy * len(group)
                 if easy and random.Random(seed_of(workshop.seed, settings.name, problem.id)).random() < 0.5:
                     continue
-                kept += choose(good, settings.keep, settings.pick)
+                kept += self.new(problem, good)
         self.write(kept)
         numbers = {
-            "accuracy": right / drawn,
+            "accuracy": right / max(1, drawn),
             "kept": float(len(kept)),
-            "length": sum(lengths) / len(lengths),
-            "truncated": cut / drawn,
+            "length": sum(lengths) / max(1, len(lengths)),
+            "truncated": cut / max(1, drawn),
             "tokens_generated": float(sum(lengths)),
-            "seconds_rollout": generated - began,
-            "seconds_verify": time.perf_counter() - generated,
             **{f"accuracy/{name}": tally[0] / tally[1] for name, tally in self.counts.items()},
         }
-        warnings = []
         if number == settings.steps - 1 and self.bytes == 0:
             raise UserError(
                 f"The stage {settings.name} kept nothing: none of the answers was right. Train longer before it, or "
                 "sample more often."
             )
-        if number == 0 and right == 0:
+        if number == 0 and right == 0 and drawn:
             warnings.append("None of the first answers was right: there may be nothing to keep.")
-        return StepReport(numbers, [_sample(trace) for trace in kept[:SAMPLES]], warnings)
+        seconds = {"rollout": generated - began, "verify": time.perf_counter() - generated}
+        return StepReport(numbers, [_sample(trace) for trace in kept[:SAMPLES]], warnings, seconds)
 
     def problems(self, number: int) -> list[tuple[Task, Problem]]:
         """The problems of a step; no problem comes in two steps, as far as the tasks are large enough."""
-        settings, workshop = self.settings, self.workshop
-        share, more = divmod(settings.prompts, len(self.tasks))
-        order = list(range(len(self.tasks)))
-        random.Random(seed_of(workshop.seed, settings.name, number)).shuffle(order)
+        while len(self.places) <= number:
+            before, counts = self.places[-1], self.counts_of(len(self.places) - 1)
+            self.places.append({task.name: before.get(task.name, 0) + count for task, count in counts})
         found = []
-        for place, index in enumerate(order):
-            count = share + (place < more)
-            if count:
-                task = self.tasks[index]
-                seed = seed_of(workshop.seed, settings.name, number, task.name)
-                found += [(task, problem) for problem in some(task, count, seed, workshop.avoid)]
+        for task, count in self.counts_of(number):
+            start = self.places[number].get(task.name, 0)
+            found += [(task, problem) for problem in self.supply.take(task, start, count)] if count else []
         return found
+
+    def counts_of(self, number: int) -> list[tuple[Task, int]]:
+        """How many problems of each task a step has, in an order of its own."""
+        share, more = divmod(self.settings.prompts, len(self.tasks))
+        order = list(self.tasks)
+        random.Random(seed_of(self.workshop.seed, self.settings.name, number)).shuffle(order)
+        return [(task, share + (place < more)) for place, task in enumerate(order)]
+
+    def new(self, problem: Problem, good: Sequence[Trace]) -> list[Trace]:
+        """Of the right answers to a problem, those to keep: a problem that came again, because its task has no more,
+        keeps no more than `keep` in all, and nothing twice."""
+        there = self.kept.setdefault(problem.id, set())
+        fresh = [trace for trace in good if (trace.thinking or "") not in there]
+        chosen = choose(fresh, max(0, self.settings.keep - len(there)), self.settings.pick)
+        there.update(trace.thinking or "" for trace in chosen)
+        return chosen
 
     def judge(self, task: Task, problem: Problem, sample: Sample) -> Trace | None:
         """A trace, where the answer is well formed and right, by the hidden verifier too where there is one."""
@@ -262,9 +279,9 @@ class RejectStage:
             "length": sum(lengths) / len(lengths),
             "truncated": cut / len(prompts),
             "tokens_generated": float(sum(lengths)),
-            "seconds_rollout": time.perf_counter() - began,
         }
-        return StepReport(numbers, [_sample(trace) for trace in kept[:SAMPLES]])
+        seconds = {"rollout": time.perf_counter() - began}
+        return StepReport(numbers, [_sample(trace) for trace in kept[:SAMPLES]], seconds=seconds)
 
     def thought(self, prompt: str) -> str | None:
         rng = random.Random(seed_of(self.workshop.seed, self.settings.name, "thought", prompt))
@@ -281,9 +298,9 @@ class RejectStage:
                 group_size=samples,
                 sampling=Sampling(max_new=max_new, temperature=temperature, stop_ids=workshop.chat.stop_ids),
                 seed=seed_of(workshop.seed, settings.name, number, "samples"),
-                kv_bytes=int(settings.kv_gigabytes * 1e9),
+                kv_bytes=kv_bytes(settings.kv_gigabytes),
                 max_rows=settings.rows,
-                dtype=workshop.learner.dtype,
+                dtype=workshop.learner.rollout_dtype,
             )
             made = [
                 Group(tuple(prompt), tuple(sample.ids for sample in group))
@@ -316,9 +333,14 @@ class RejectStage:
             raise UserError(f"The checkpoint of the stage {self.settings.name} is of another kind of stage.")
         self.bytes = int(state.values["bytes"])
         self.counts = {name: list(pair) for name, pair in state.values["counts"].items()}
-        there = self.file.stat().st_size if self.file.exists() else 0
-        if there < self.bytes:
+        content = self.file.read_bytes() if self.file.exists() else b""
+        if len(content) < self.bytes:
             raise UserError(f"{self.file} is shorter than its checkpoint says; start the run again.")
+        self.kept = {}
+        for line in content[: self.bytes].splitlines():
+            told = json.loads(line)
+            if told["problem"]:
+                self.kept.setdefault(told["problem"], set()).add(told["thinking"] or "")
 
 
 def choose(good: Sequence[Trace], keep: int, pick: Pick) -> list[Trace]:
@@ -367,7 +389,7 @@ def goes_round(answer: str) -> bool:
 
 
 def base_model(workshop: Workshop) -> Any:
-    """The base itself, beside the model that learns: without the adapter that a recipe may name as its beginning, too."""
+    """The base itself, beside the model that learns; without the adapter that a recipe may name as its beginning."""
     learner = workshop.learner
     folder = workshop.folder / "checkpoints" / "step-000000"
     if learner.settings.method == "lora":
