@@ -240,7 +240,8 @@ def probe_examples(bench: Bench, seed: int) -> list[Group]:
     for task in shop.tasks[:16]:
         for problem in some(task, each, seed_of(seed, "probe"), shop.avoid):
             found.append(Group(tuple(shop.chat.prompt(problem.prompt)), (tuple(_answer(task, problem, bench)),)))
-    return found
+    most = shop.learner.model.config.max_positions - PROBE_TOKENS
+    return [group for group in found if len(group.prompt) + group.scored <= most] or found[:1]
 
 
 def _answer(task: Task, problem: Any, bench: Bench) -> Sequence[int]:

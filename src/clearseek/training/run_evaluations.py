@@ -63,7 +63,10 @@ def ask_served(recipe: Recipe, bench: Bench, gguf: Path, books: Books) -> Evalua
 
 
 def row_of(name: str, done: int, result: Evaluation, seconds: float) -> dict[str, Any]:
-    """An evaluation as a line of metrics.jsonl."""
+    """An evaluation as a line of metrics.jsonl; of dev with every problem, so that looks can be paired."""
+    right: dict[str, list[float]] = {}
+    for row in result.rows:
+        right.setdefault(row.task, []).append(row.accuracy)
     return {
         "kind": "eval",
         "name": name,
@@ -75,6 +78,7 @@ def row_of(name: str, done: int, result: Evaluation, seconds: float) -> dict[str
         "well_formed": _mean([one.well_formed for one in result.tasks]),
         "truncated": _mean([one.truncated for one in result.tasks]),
         "tokens": _mean([one.tokens for one in result.tasks]),
+        **({"right": right} if result.conditions.split == "dev" else {}),
         "time": {"seconds": seconds, "at": runfolder.now()},
     }
 

@@ -44,7 +44,7 @@ EVAL_SEED = 0
 """Of the problems that a run is evaluated on: the same for every run, so that runs can be compared."""
 REFERENCES = 8
 """Reference answers of each task that its verifier must accept before anything is trained."""
-_HEAD = """The resolved recipe of this run: every value written out, the derived ones too.
+HEAD = """The resolved recipe of this run: every value written out, the derived ones too.
 `clearseek train` reads it as it reads any recipe."""
 
 
@@ -291,7 +291,7 @@ def settled(recipe: Recipe, folder: Path) -> Recipe:
     """Write the resolved recipe into the run folder, with its files beside it; the recipe to go by from here on, whose
     stages read those: what is changed outside the folder meanwhile does not count."""
     own = carried(recipe, folder)
-    write_aside(folder / RECIPE, write_recipe(own, _HEAD).encode())
+    write_aside(folder / RECIPE, write_recipe(own, HEAD).encode())
     return dataclasses.replace(recipe, stages=_renamed(own.stages, lambda name: str(folder / name)))
 
 

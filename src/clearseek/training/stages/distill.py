@@ -21,6 +21,7 @@ from clearseek.training.evaluation import Conditions
 from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
 from clearseek.training.stages.reject import Pick, choose
 from clearseek.training.supply import Supply
+from clearseek.training.tables import BadKey, at_least, between
 from clearseek.training.traces import Trace, write_traces
 
 SAMPLES = 2
@@ -60,12 +61,10 @@ class DistillSettings:
     """Answers asked for side by side."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.prompts, self.samples, self.keep, self.max_new, self.at_once) < 1:
-            raise UserError(f"The numbers of the stage {self.name} are at least 1.")
+        at_least(self, 1, "steps", "prompts", "samples", "keep", "max_new", "at_once")
+        between(self, 0.0, 5.0, "temperature")
         if not self.model:
-            raise UserError(f"The stage {self.name} needs `model`, the teacher.")
-        if not 0.0 <= self.temperature <= 5.0:
-            raise UserError(f"`temperature` of the stage {self.name} lies between 0 and 5.")
+            raise BadKey("model", f"The stage {self.name} needs `model`, the teacher.")
 
 
 def open_stage(settings: DistillSettings, workshop: Workshop) -> DistillStage:

@@ -304,10 +304,10 @@ class GrpoStage:
             "groups_that_teach": _mean([float(one.teaches) for one in drawn]),
             "groups_all_right": _mean([float(all(g.accuracy >= 1.0 for g in one.graded)) for one in drawn]),
             "groups_all_wrong": _mean([float(all(g.accuracy <= 0.0 for g in one.graded)) for one in drawn]),
-            # where the second verifier said nothing, it cannot disagree
-            "second_verifier": _mean(second) + _mean([g.accuracy for g in every]) - _mean(judged) if second else 0.0,
             "second_judged": len(second) / len(every),
         }
+        if second:  # where it said nothing of a sample, it cannot disagree
+            found["second_verifier"] = _mean(second) + found["accuracy"] - _mean(judged)
         for task in self.tasks:
             own = [graded.accuracy for one in drawn if one.task is task for graded in one.graded]
             if own:
@@ -325,7 +325,7 @@ class GrpoStage:
             name: numbers[name]
             for name in (
                 *("groups_that_teach", "truncated", "mismatch", "accuracy", "format", "length", "entropy"),
-                *("second_judged", "second_verifier"),
+                *("second_judged", "second_verifier", "skipped", "groups"),
             )
             if name in numbers
         }
@@ -334,7 +334,12 @@ class GrpoStage:
             memory.first.append(kept)
         memory.recent = [*memory.recent, kept][-2 * START :]
         history = memory.recent if memory.steps <= 2 * START else [*memory.first, *memory.recent]
-        signs = warnings_of(history, max_new=self.settings.max_new, random_reward=self.rewards.random)
+        signs = warnings_of(
+            history,
+            max_new=self.settings.max_new,
+            random_reward=self.rewards.random,
+            min_groups=self.settings.min_groups,
+        )
         due = [name for name in signs if number - memory.told.get(name, -AGAIN) >= AGAIN]
         memory.told |= dict.fromkeys(due, number)
         return [signs[name] for name in due]

@@ -33,6 +33,7 @@ from clearseek.training.rollout import rollout
 from clearseek.training.rows import Sample, Sampling, kv_bytes
 from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
 from clearseek.training.supply import Supply
+from clearseek.training.tables import BadKey, above_zero, at_least, between
 from clearseek.training.traces import Trace
 from clearseek.training.twin import twin
 
@@ -89,16 +90,13 @@ class RejectSettings:
     """Memory for keys and values while generating."""
 
     def __post_init__(self) -> None:
-        if min(self.prompts, self.samples, self.keep, self.max_new, self.general_max_new, self.rows) < 1:
-            raise UserError(f"The numbers of the stage {self.name} are at least 1.")
-        if self.steps < 0 or (self.steps == 0 and self.general == 0):
-            raise UserError(f"The stage {self.name} has no `steps` and no `general` prompts: nothing to do.")
-        if self.general < 0 or not 0.0 <= self.skip_easy <= 1.0 or self.kv_gigabytes <= 0:
-            raise UserError(f"`general` of the stage {self.name} is not below 0, and `skip_easy` is between 0 and 1.")
-        if not 0.0 <= self.general_thinking <= 1.0:
-            raise UserError(f"`general_thinking` of the stage {self.name} lies between 0 and 1.")
-        if not 0.01 <= self.temperature <= 10.0:
-            raise UserError(f"`temperature` of the stage {self.name} lies between 0.01 and 10.")
+        at_least(self, 1, "prompts", "samples", "keep", "max_new", "general_max_new", "rows")
+        at_least(self, 0, "steps", "general")
+        between(self, 0.0, 1.0, "skip_easy", "general_thinking")
+        between(self, 0.01, 10.0, "temperature")
+        above_zero(self, "kv_gigabytes")
+        if self.steps == 0 and self.general == 0:
+            raise BadKey("steps", f"The stage {self.name} has no `steps` and no `general` prompts: nothing to do.")
 
     @property
     def planned_steps(self) -> int:

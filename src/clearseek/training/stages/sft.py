@@ -27,6 +27,7 @@ from clearseek.training.losses import sft_loss
 from clearseek.training.schedule import Decay, learning_rate
 from clearseek.training.stage import StageState, StepReport, Workshop, seed_of
 from clearseek.training.stage_files import is_file
+from clearseek.training.tables import BadKey, above_zero, at_least, between
 from clearseek.training.traces import Trace
 
 SAMPLES = 2
@@ -61,18 +62,24 @@ class SftSettings:
     """How it falls after that: `linear`, `cosine`, `constant`."""
     floor: float = 0.0
     """Share of the peak it falls to."""
+    patience: int = 0
+    """Looks at dev without a gain that can be told from chance after which the stage ends, and leaves its time to what
+    comes after. 0: all its steps are done."""
     max_tokens: int = 512
     """Examples with more tokens, prompt included, are left out."""
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.examples < 1 or self.max_tokens < 8 or self.warmup < 0 or self.lr < 0:
-            raise UserError(f"The stage {self.name} needs at least one example a step, and no negative numbers.")
-        if not self.sources or (self.shares and len(self.shares) != len(self.sources)):
-            raise UserError(f"The stage {self.name} needs sources, and a share for each or none at all.")
+        at_least(self, 0, "steps", "warmup", "lr", "patience")
+        at_least(self, 1, "examples")
+        at_least(self, 8, "max_tokens")
+        above_zero(self, "epochs")
+        between(self, 0.0, 1.0, "thinking_off", "floor")
+        if not self.sources:
+            raise BadKey("sources", f"The stage {self.name} needs `sources` to learn from.")
+        if self.shares and len(self.shares) != len(self.sources):
+            raise BadKey("shares", f"`shares` of the stage {self.name} needs a share for each of its sources, or none.")
         if any(share < 0 for share in self.shares) or (self.shares and sum(self.shares) <= 0):
-            raise UserError(f"The shares of the stage {self.name} are not negative, and one is above 0.")
-        if not 0.0 <= self.thinking_off <= 1.0 or not 0.0 <= self.floor <= 1.0 or self.epochs <= 0:
-            raise UserError(f"`thinking_off` and `floor` of the stage {self.name} lie between 0 and 1, epochs above 0.")
+            raise BadKey("shares", f"The shares of the stage {self.name} are not negative, and one is above 0.")
 
 
 def open_stage(settings: SftSettings, workshop: Workshop) -> SftStage:
