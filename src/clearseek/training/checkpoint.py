@@ -13,7 +13,6 @@ left both under dot names, and `recover` puts the new one, or else the old, wher
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -30,6 +29,7 @@ from torch import Tensor
 
 from clearseek.errors import UserError
 from clearseek.hub.files import hash_file, remove_tree, sync_folder
+from clearseek.training.disk import disk_said
 from clearseek.training.stage import StageState
 
 FORMAT = 1
@@ -96,11 +96,10 @@ def save(root: Path, position: Position, learner: Mapping[str, Tensor], stage: S
         remove_tree(aside)
         good = latest(root)
         rest = f"the last good one is {good.name}" if good is not None else "there is none yet"
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error)
-        why = "the disk is full" if full else str(getattr(error, "strerror", None) or error).rstrip(".").lower()
+        why = disk_said(error) or str(getattr(error, "strerror", None) or error).rstrip(".").lower()
+        again = "run again with --resume" if good is not None else "begin again"
         raise UserError(
-            f"The checkpoint {final.name} could not be written, because {why}; {rest}. Make room and run again with "
-            "--resume."
+            f"The checkpoint {final.name} could not be written, because {why}; {rest}. Make room and {again}."
         ) from None
     return final
 

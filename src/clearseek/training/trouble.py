@@ -39,7 +39,7 @@ def interrupted(run: Run) -> UserError:
 def ended_by(run: Run, error: BaseException) -> BaseException:
     """Note it, and give what is to be raised: a disk that is full is told in words, whoever met it."""
     disk = disk_said(error)
-    if disk is not None and not (isinstance(error, UserError) and "--resume" in str(error)):
+    if disk is not None and not (isinstance(error, UserError) and "Make room" in str(error)):
         error = UserError(stranded(run, disk))
     failed(run, error)
     return error
