@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -81,6 +82,7 @@ class Run:
         self.place = _Place()
         self.saved = -1
         self.reported = 0.0
+        self.written: deque[dict[str, Any]] = deque(maxlen=TRANSCRIPTS)
         self.view = View(recipe, limits)
         self.bench: Bench
         self.opened = False
@@ -174,6 +176,7 @@ class Run:
         if at.noted.get("outlook"):
             self.purse.outlook = Preflight.from_json(at.noted["outlook"])
         self.view.read(self.metrics.read())
+        self.written.extend(self.samples.read())
         self.code_changed()
         self.screen.tell(f"Going on from step {at.done}, attempt {self.attempt}.")
 
@@ -289,7 +292,9 @@ class Run:
             "warnings": list(report.warnings), "time": {**time_of, "seconds": seconds, "at": runfolder.now()},
         }  # fmt: skip
         self.metrics.append([row])
-        self.samples.append([{"done": self.place.done, **sample} for sample in report.samples])
+        samples = [{"done": self.place.done, **sample} for sample in report.samples]
+        self.samples.append(samples)
+        self.written.extend(samples)
         self.view.add(row)
         for warning in report.warnings:
             self.screen.tell(warning)
@@ -416,8 +421,8 @@ class Run:
         from clearseek.training.report import report_page
 
         self.look()
-        samples = self.samples.read()[-TRANSCRIPTS:]
-        write_aside(self.folder / runfolder.REPORT, report_page(self.view, samples, ended=ended).encode())
+        page = report_page(self.view, list(self.written), ended=ended)
+        write_aside(self.folder / runfolder.REPORT, page.encode())
         self.reported = time.perf_counter()
 
     def end(self, state: str, why: str, *, finished: bool = False) -> None:
