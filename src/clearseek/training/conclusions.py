@@ -72,7 +72,7 @@ def higher_loss(stage: StageView) -> str | None:
     if stage.kind != "sft" or len(losses) <= LAST:
         return None
     last = sum(losses[-LAST:]) / LAST
-    if last <= 1.2 * losses[0]:
+    if last <= 1.2 * losses[0] + 0.1:  # batches differ
         return None
     return (
         f"The loss of the stage {stage.name} was {losses[0]:.2f} at first and is {last:.2f} at last: the model was "

@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 AGAIN = 10
+BLOWN = 3
+"""Steps in a row whose loss has to be far above the first one's before it is said that the weights have blown up."""
 START = 5
 """Steps whose mean is what later ones are compared with, and over which they are averaged."""
 
@@ -21,10 +23,10 @@ def warnings_of(
     found: dict[str, str] = {}
     last = history[-1]
     damaged = _damaged(history) if len(history) > START else None
-    if last["groups_that_teach"] == 0.0:
-        found["flat"] = _flat(last, damaged)
-    elif damaged is not None:
-        found["damaged"] = f"{damaged[:1].upper()}{damaged[1:]}: begin again with a lower learning rate."
+    if damaged is not None:
+        found["damaged"] = f"{damaged}: the model has been damaged; begin again with a lower learning rate."
+    elif last["groups_that_teach"] == 0.0:
+        found["flat"] = _flat(last)
     elif last.get("skipped"):
         taught, groups = round(last["groups_that_teach"] * last["groups"]), round(last["groups"])
         found["skipped"] = (
@@ -54,10 +56,11 @@ def warnings_of(
 
 
 def blown_up(losses: Sequence[float], vocabulary: int) -> str | None:
-    """Whether a supervised stage has come to be much worse than both its first step and a guess that knows nothing,
-    which costs the logarithm of the vocabulary a token: weights that a learning rate has thrown about do that."""
+    """Whether a supervised stage has come to be far worse than its first step, several steps in a row: half of what a
+    guess costs that knows nothing, which is the logarithm of the vocabulary. Weights that a learning rate has thrown
+    about do that, and examples of other kinds hardly ever."""
     blind = math.log(vocabulary)
-    if losses[-1] <= 1.5 * max(blind, losses[0]):
+    if len(losses) <= BLOWN or min(losses[-BLOWN:]) <= losses[0] + 0.5 * blind:
         return None
     return (
         f"the loss is {losses[-1]:.1f} nats a token, where its first step had {losses[0]:.1f} and blind guessing has "
@@ -72,14 +75,12 @@ def _damaged(history: Sequence[Mapping[str, float]]) -> str | None:
         most = max(step[name] for step in history[:START])
         now = _mean([step[name] for step in recent])
         if most >= 0.2 and now < 0.2 * most:
-            return f"samples were {words} {most:.0%} of the time in the first steps and are {now:.0%} of it now"
+            return f"Samples were {words} {most:.0%} of the time in the first steps and are {now:.0%} of it now"
     return None
 
 
-def _flat(last: Mapping[str, float], damaged: str | None) -> str:
-    if damaged is not None:
-        why = f"{damaged}: the model has been damaged; begin again with a lower learning rate"
-    elif last["accuracy"] == 0.0:
+def _flat(last: Mapping[str, float]) -> str:
+    if last["accuracy"] == 0.0:
         why = "no sample was right"
         if last["format"] < 0.5:
             why += (
