@@ -221,11 +221,15 @@ STEADY = {
         ("mismatch", {"mismatch": 0.2}, "disagree by 0.200 nats"),
         ("second", {"second_verifier": 0.2}, "accepts 50%"),
         ("flat", {"groups_that_teach": 0.0}, "by all of its samples or by none"),
+        ("damaged", {"accuracy": 0.02, "second_verifier": 0.02}, "were right 50% of the time in the first steps"),
+        ("damaged", {"format": 0.1, "groups_that_teach": 0.0}, "of the right form 100% of the time in the first"),
+        ("skipped", {"skipped": 1.0, "groups": 4.0}, "Only 2 of 4 groups taught, fewer than `min_groups` = 3"),
     ],
 )
 def test_signs_of_trouble_are_said_in_words(name: str, change: dict[str, float], words: str) -> None:
-    assert warnings_of([STEADY] * 20, max_new=160, random_reward=False) == {}
-    found = warnings_of([*[STEADY] * 10, *[{**STEADY, **change}] * 10], max_new=160, random_reward=False)
+    how: dict[str, Any] = {"max_new": 160, "random_reward": False, "min_groups": 3}
+    assert warnings_of([STEADY] * 20, **how) == {}
+    found = warnings_of([*[STEADY] * 10, *[{**STEADY, **change}] * 10], **how)
     assert list(found) == [name]
     assert words in found[name]
 
