@@ -276,3 +276,14 @@ def test_llama_cpp_applies_our_lora_gguf(tmp_path: Path, real_model: Model) -> N
 
     assert not ask(False).startswith(sentence[:20])
     assert ask(True).startswith(sentence.removesuffix("."))
+
+
+def test_a_starts_as_lecuns_uniform() -> None:
+    """Bound sqrt(3 / in), variance 1 / in; PEFT's kaiming_uniform(a = sqrt 5) has the bound sqrt(1 / in)."""
+    model = tiny()
+    add_lora(model, 8, 8.0, ["down_proj"])
+    values = torch.cat([layer.lora_A.detach().flatten() for layer in lora_layers(model).values()])
+    inputs = CONFIG.intermediate_size
+    assert float(values.abs().max()) <= (3 / inputs) ** 0.5
+    assert float(values.abs().max()) > 0.95 * (3 / inputs) ** 0.5
+    assert float(values.var()) == pytest.approx(1 / inputs, rel=0.1)

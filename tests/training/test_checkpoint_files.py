@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,72 @@ def test_a_status_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "status.json").write_text("[]")
     with pytest.raises(UserError, match="is not what a run writes"):
         runfolder.read_status(tmp_path)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from clearseek.training import checkpoint
+from clearseek.training.checkpoint import Position
+from clearseek.training.stage import StageState
+
+root, first = Path(sys.argv[1]), sys.argv[2] == "first"
+
+def state(value):
+    return {"updates": torch.tensor(value), "weights/a": torch.full((3, 2), float(value))}
+
+def once(number, place):
+    # write one; killed at the number-th thing done to the file system
+    seen = 0
+    def hook(event, args):
+        nonlocal seen
+        if event in ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir") and str(place) in str(args):
+            seen += 1
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+    checkpoint.save(place, Position(7, 1, 0), state(2), StageState())
+    checkpoint.prune(place, 3)
+
+number = 0
+while True:
+    number += 1
+    place = root / str(number)
+    if not first:
+        checkpoint.save(place, Position(7, 0, 7), state(1), StageState())
+    child = os.fork()
+    if child == 0:
+        once(number, place)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print(number, os.WIFSIGNALED(status), flush=True)
+    if not os.WIFSIGNALED(status):
+        break
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [True, False], ids=["a new one", "one that takes another's place"])
+def test_killed_at_any_point_of_a_save_one_whole_checkpoint_is_found(tmp_path: Path, first: bool) -> None:
+    """By SIGKILL, at each open, rename and removal; what is found is the new one or the old, and a later save works."""
+    args = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path), "first" if first else "again"]
+    lines = subprocess.run(args, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
+    assert len(lines) > 8
+    stages = []
+    for number in range(1, len(lines) + 1):
+        root = tmp_path / str(number)
+        try:
+            found, said = checkpoint.load_latest(root)
+        except UserError:
+            assert first, number
+            stages.append(None)
+        else:
+            assert said == []
+            assert int(found.learner["updates"]) == found.position.stage + 1
+            stages.append(found.position.stage)
+        checkpoint.prune(root, 3)
+        checkpoint.save(root, Position(7, 1, 0), STATE, StageState())
+        assert [path.name for path in root.iterdir()] == ["step-000007"]
+    assert stages[-1] == 1
+    assert stages == sorted(stages, key=lambda stage: -1 if stage is None else stage)

@@ -17,6 +17,7 @@ from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.tasks.task import Problem, Score, Task  # noqa: E402
 from clearseek.training.curriculum import remember, spread_draws, weigh  # noqa: E402
 from clearseek.training.learner import Learner, LearnerSettings, open_learner  # noqa: E402
+from clearseek.training.losses import GrpoTokens  # noqa: E402
 from clearseek.training.rewards import RewardRule, grade  # noqa: E402
 from clearseek.training.rows import Sample  # noqa: E402
 from clearseek.training.stage import StageState  # noqa: E402
@@ -66,8 +67,8 @@ def test_every_number_and_span_is_there(started: dict[str, Any], tmp_path: Path)
     here = workshop(tmp_path, [copying()], fresh(started), entries=entries)
     report = open_stage(GrpoSettings(**SMALL, kl=0.01), here).step(0)
     for name in (
-        *("loss", "lr", "grad_norm", "tokens_trained", "tokens_generated", "seconds_rollout", "seconds_verify"),
-        *("seconds_update", "reward", "accuracy", "format", "length", "truncated", "groups_that_teach", "entropy"),
+        *("loss", "lr", "grad_norm", "tokens_trained", "tokens_generated"),
+        *("reward", "accuracy", "format", "length", "truncated", "groups_that_teach", "entropy"),
         *("mismatch", "second_verifier", "accuracy/copy", "k3", "loss/policy", "loss/kl", "clipped"),
     ):
         assert isinstance(report.numbers[name], float), name
@@ -93,10 +94,7 @@ def test_interrupted_equals_uninterrupted(started: dict[str, Any], tmp_path: Pat
     second.workshop.learner.restore(weights)
     second.restore(state)
     for number in (3, 4):
-        again, before = dict(second.step(number).numbers), dict(reports[number].numbers)
-        for name in ("seconds_rollout", "seconds_verify", "seconds_update"):
-            again.pop(name), before.pop(name)
-        assert again == before
+        assert second.step(number).numbers == reports[number].numbers
     wanted, found = whole.workshop.learner.state(), second.workshop.learner.state()
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
     assert second.memory == whole.memory
@@ -160,12 +158,13 @@ def test_what_was_cut_off_can_be_left_out(started: dict[str, Any], tmp_path: Pat
         cut = [graded.truncated for one in drawn for graded in one.graded]
         assert True in cut
         assert False in cut
-        _, tokens = stage.tokens(drawn, more_updates=False)
-        each = iter(tokens.advantages_A.split([len(sample.ids) for one in drawn for sample in one.samples]))
-        moved = [bool(advantages.any()) for advantages in each]
-        of_cut = [m for m, c in zip(moved, cut, strict=True) if c]
-        assert any(of_cut) == (overlong == "wrong")
-        assert any(m for m, c in zip(moved, cut, strict=True) if not c)
+        drawn = [one for one in drawn if one.teaches]
+        groups, tokens = stage.tokens(drawn, 64, more_updates=False)
+        pairs = [pair for one in drawn for pair in zip(one.samples, one.graded, strict=True)]
+        trained = [sample.ids for sample, graded in pairs if overlong == "wrong" or not graded.truncated]
+        assert (len(trained) == len(pairs)) == (overlong == "wrong")
+        assert [ids for group in groups for ids in group.completions] == trained
+        assert len(tokens.weights_A) == len(tokens.advantages_A) == len(tokens.sampled_A) == sum(map(len, trained))
 
 
 def test_rewards_are_kept_apart() -> None:
@@ -242,11 +241,15 @@ STEADY = {
         ("mismatch", {"mismatch": 0.2}, "disagree by 0.200 nats"),
         ("second", {"second_verifier": 0.2}, "accepts 50%"),
         ("flat", {"groups_that_teach": 0.0}, "by all of its samples or by none"),
+        ("damaged", {"accuracy": 0.02, "second_verifier": 0.02}, "were right 50% of the time in the first steps"),
+        ("damaged", {"format": 0.1, "groups_that_teach": 0.0}, "of the right form 100% of the time in the first"),
+        ("skipped", {"skipped": 1.0, "groups": 4.0}, "Only 2 of 4 groups taught, fewer than `min_groups` = 3"),
     ],
 )
 def test_signs_of_trouble_are_said_in_words(name: str, change: dict[str, float], words: str) -> None:
-    assert warnings_of([STEADY] * 20, max_new=160, random_reward=False) == {}
-    found = warnings_of([*[STEADY] * 10, *[{**STEADY, **change}] * 10], max_new=160, random_reward=False)
+    how: dict[str, Any] = {"max_new": 160, "random_reward": False, "min_groups": 3}
+    assert warnings_of([STEADY] * 20, **how) == {}
+    found = warnings_of([*[STEADY] * 10, *[{**STEADY, **change}] * 10], **how)
     assert list(found) == [name]
     assert words in found[name]
 
@@ -260,3 +263,97 @@ def test_settings_that_make_no_sense_are_refused(started: dict[str, Any], tmp_pa
     stage = stage_of(started, tmp_path)
     with pytest.raises(UserError, match="another kind of stage"):
         stage.restore(StageState())
+
+
+def tokens_of(stage: GrpoStage, number: int = 0) -> list[GrpoTokens]:
+    """What each update of a step was told of its tokens."""
+    seen: list[GrpoTokens] = []
+    learner = stage.workshop.learner
+    update = learner.update
+
+    def watching(groups: Any, loss: Any, lr: float, **more: Any) -> Any:
+        seen.append(loss.keywords["tokens"])
+        return update(groups, loss, lr, **more)
+
+    learner.update = watching  # type: ignore[method-assign]
+    stage.step(number)
+    return seen
+
+
+@pytest.mark.parametrize(("rounds", "groups"), [(1, 8), (3, 24)])
+def test_the_constant_normaliser_counts_every_sample_that_was_drawn(
+    started: dict[str, Any], tmp_path: Path, rounds: int, groups: int
+) -> None:
+    """By hand: 8 prompts x 4 samples x 4 tokens a round, whatever was trained on."""
+    rare = judged(lambda problem, answer: Score(float(problem.answer == "3" and answer == "3"), "rare"))
+    stage = stage_of(started, tmp_path, [rare], rounds=rounds, enough_groups=100, samples=4, length_constant=4.0)
+    (tokens,) = tokens_of(stage)
+    assert torch.equal(tokens.weights_A, torch.full_like(tokens.weights_A, 1.0 / (groups * 4 * 4.0)))
+    assert 0 < len(tokens.weights_A) < groups * 4 * 6
+
+
+def test_a_task_with_fewer_problems_than_a_step_asks_for_counts_those_there_are(
+    started: dict[str, Any], tmp_path: Path
+) -> None:
+    few = Task("few", lambda split, index: copying().make(split, index % 3), copying().check, {}, copying().solve)
+    (tokens,) = tokens_of(stage_of(started, tmp_path, [few], prompts=8))
+    assert torch.equal(tokens.weights_A, torch.full_like(tokens.weights_A, 1.0 / (3 * 4 * 4.0)))
+
+
+def test_samples_that_are_left_out_count_in_no_mean_and_are_not_held_to_the_reference(
+    started: dict[str, Any], tmp_path: Path
+) -> None:
+    how: dict[str, Any] = {"max_new": 4, "samples": 8, "overlong": "mask", "kl": 0.1, "normalise": "tokens"}
+    stage = stage_of(started, tmp_path, **how)
+    drawn = stage.draw(0, 0, Clocks())
+    kept = sum(
+        len(sample.ids)
+        for one in drawn
+        if one.teaches
+        for sample, graded in zip(one.samples, one.graded, strict=True)
+        if not graded.truncated
+    )
+    assert kept < sum(len(sample.ids) for one in drawn if one.teaches for sample in one.samples)
+    (tokens,) = tokens_of(stage)
+    assert tokens.reference_A is not None
+    assert tokens.weights_A.tolist() == pytest.approx([1.0 / kept] * kept)
+    assert len(tokens.reference_A) == kept
+
+
+def test_a_group_that_was_cut_off_as_a_whole_teaches_nothing_where_such_samples_are_left_out(
+    started: dict[str, Any], tmp_path: Path
+) -> None:
+    stage = stage_of(started, tmp_path, max_new=1, overlong="mask", length_reward=0.5)
+    report = stage.step(0)
+    assert report.numbers["truncated"] == 1.0
+    assert report.numbers["groups_that_teach"] == 0.0
+    assert report.numbers["skipped"] == 1.0
+
+
+def wordy(every: int) -> Task:
+    """Numbers to say again, of which some come with more words than the tiny model can hold."""
+    base = copying()
+
+    def make(split: Any, index: int) -> Problem:
+        short = base.make(split, index)
+        if index % every:
+            return short
+        return Problem(short.task, split, index, short.prompt + " 7" * 70, short.answer)
+
+    return Task("wordy", make, base.check, {}, base.solve)
+
+
+def test_a_problem_longer_than_the_context_is_left_out_by_name_and_no_step_dies_of_it(
+    started: dict[str, Any], tmp_path: Path
+) -> None:
+    stage = stage_of(started, tmp_path, [wordy(3)], prompts=8)
+    reports = [stage.step(number) for number in range(4)]
+    (said, *_) = [warning for report in reports for warning in report.warnings if "tokens" in warning]
+    assert "of the task wordy" in said
+    assert "max_new = 6" in said
+    assert "64" in said
+    assert "left out" in said
+    assert all(0 < report.numbers["groups"] <= 8 for report in reports)
+    nothing = stage_of(started, tmp_path, [wordy(1)], prompts=8).step(0)
+    assert nothing.numbers["skipped"] == 1.0
+    assert any("and 7 more like it" in warning for warning in nothing.warnings)

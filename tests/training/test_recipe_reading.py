@@ -65,12 +65,12 @@ def test_what_is_left_out_is_derived_and_written_down(tmp_path: Path) -> None:
         (('"sft"', '"pretrain"'), r"line 6: stages of kind `pretrain` are not built yet"),
         (('kind = "sft"\n', ""), r"line 5: a stage needs a `kind`"),
         (("steps = 10", 'steps = "ten"'), r"line 7: `steps` must be a whole number\.$"),
-        (("steps = 10", "steps = -1"), r"line 5: .*no negative numbers"),
+        (("steps = 10", "steps = -1"), r"line 7: `steps` of the stage sft is -1, and must be at least 0"),
         (("steps = 10", 'steps = 1\ndecay = "linaer"'), r'line 8: `decay` must be one of .*did you mean "linear"\?$'),
         (("steps = 10", 'steps = 1\nstart = "bsae"'), r'line 8: `start` must be "here" or "base"'),
         (("[[stage]]", "[lora]\nrnak = 3\n[[stage]]"), r"line 6: \[lora\] has no key `rnak`; did you mean `rank`"),
         (("[[stage]]", "[lora]\n[full]\n[[stage]]"), r"both \[lora\] and \[full\]"),
-        (("[[stage]]", "[budget]\nminutes = 0\n[[stage]]"), r"line 5: `minutes` of a budget must be above 0"),
+        (("[[stage]]", "[budget]\nminutes = 0\n[[stage]]"), r"line 6: `minutes` of a budget must be above 0"),
         (("[[stage]]", "[budget]\nminuts = 9\n[[stage]]"), r"line 6: .*did you mean `minutes`"),
         (("[[stage]]", '[[tasks]]\ngenerater = "gcd"\n[[stage]]'), r"line 6: .*did you mean `generator`"),
         (("[[stage]]", '[checkpoints]\nkeep = "some"\n[[stage]]'), r"line 6: `keep` must be a whole number or one of"),
@@ -224,3 +224,88 @@ def test_a_task_of_the_suite_is_drawn_as_often_as_its_weight_says(tmp_path: Path
     assert tomllib.loads(write_recipe(recipe))["weights"] == {"products": 3.0}
     with pytest.raises(UserError, match="names product, and r1 trains no such task; did you mean `products`"):
         open_tasks(read(GOOD.replace("[[stage]]", "[weights]\nproduct = 3\n[[stage]]"), tmp_path))
+
+
+GRPO_KEYS = 'suite = "r1"\n[[stage]]\nkind = "grpo"\nsteps = 3\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "samples = 1",
+            r"line 8: `samples` of the stage grpo is 1, and must be at least 2: alone, a sample has nothing",
+        ),
+        ("prompts = 0", r"line 8: `prompts` .* at least 1"),
+        ("max_new = 0", r"line 8: `max_new` .* at least 1"),
+        ("temperature = 0.0", r"line 8: `temperature` .* between 0.01 and 10"),
+        ("clip_low = 1.5", r"line 8: `clip_low` .* between 0"),
+        ("kl = -1.0", r"line 8: `kl` .* at least 0"),
+        ("length_constant = 0.0", r"line 8: `length_constant` .* above 0"),
+        ("kv_gigabytes = 0.0", r"line 8: `kv_gigabytes` .* above 0"),
+        ("updates = 0", r"line 8: `updates` .* at least 1"),
+        ("prompts = 2\nmin_groups = 3", r"line 9: `min_groups` .* is 3, and a step draws 2 problems at most: no step"),
+        ("min_groups = 17", r"line 8: .*draws 16 problems at most"),
+        ("group_size = 8", r"line 8: .*no key `group_size`; did you mean `samples`\?$"),
+        ("num_generations = 8", r"did you mean `samples`\?$"),
+        ("max_completion_length = 8", r"did you mean `max_new`\?$"),
+        ("max_tokens = 8", r"did you mean `max_new`\?$"),
+        ("learning_rate = 0.1", r"did you mean `lr`\?$"),
+        ("beta = 0.1", r"did you mean `kl`\?$"),
+        ("batch_size = 8", r"did you mean `prompts`\?$"),
+        ("num_iterations = 8", r"did you mean `updates`\?$"),
+        ("max_steps = 8", r"did you mean `steps`\?$"),
+    ],
+)
+def test_a_wrong_value_is_told_by_its_key_and_what_others_call_a_key_is_understood(
+    line: str, said: str, tmp_path: Path
+) -> None:
+    text = GOOD.replace('suite = "r1"\n', "").split("[[stage]]")[0] + GRPO_KEYS + line + "\n"
+    with pytest.raises(UsageError, match=said):
+        read(text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "rounds", "groups"), [(1, 1, 1), (2, 1, 1), (4, 1, 2), (5, 1, 3), (16, 1, 3), (2, 3, 3)]
+)
+def test_how_many_groups_have_to_teach_follows_from_how_many_there_are(prompts: int, rounds: int, groups: int) -> None:
+    from clearseek.training.stages.grpo_settings import GrpoSettings
+
+    assert GrpoSettings(prompts=prompts, rounds=rounds).min_groups == groups
+    assert GrpoSettings(prompts=prompts, rounds=rounds, min_groups=1).min_groups == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("[lora]\nr = 8", r"line 6: \[lora\] has no key `r`; did you mean `rank`"),
+        ("[lora]\nlora_alpha = 8", r"did you mean `alpha`"),
+        ("[lora]\nmax_grad_norm = 1.0", r"did you mean `clip`"),
+        ("[evaluate]\neval_steps = 8", r"did you mean `every`"),
+        ("[evaluate]\ndev = -1", r"line 6: `dev` .*at least 0"),
+        ("[evaluate]\nmax_new = 0", r"line 6: `max_new` .*at least 1"),
+        ("[checkpoints]\nkeep = 0", r"line 6: `keep` .*at least 1"),
+        ("[checkpoints]\nevery = -1", r"line 6: `every` .*at least 0"),
+        ("[checkpoints]\nsave_total_limit = 1", r"did you mean `keep`"),
+        ("[publish]\nrank = -1", r"line 6: `rank` .*at least 0"),
+        ("[lora]\nclip = -1.0", r"line 5: .*cannot be negative"),
+        ("[lora]\nrank = 0", r"line 6: `rank` .*at least 1"),
+    ],
+)
+def test_tables_are_held_to_sense_too(table: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        read(GOOD.replace("[[stage]]", f"{table}\n[[stage]]"), tmp_path)
+
+
+def test_comments_and_layout_of_a_tasks_file_make_no_other_recipe(tmp_path: Path) -> None:
+    def fingerprint(code: str) -> str:
+        (tmp_path / "own.py").write_text(code)
+        text = GOOD.replace('suite = "r1"', '[[tasks]]\npython = "own.py"')
+        return read(text, tmp_path).fingerprint
+
+    code = "def make(rng, index):\n    return {'prompt': 'a', 'answer': 'b'}\n"
+    was = fingerprint(code)
+    assert fingerprint("# what it is\n\n" + code.replace("(rng, index):", "(rng,  index):  # a comment")) == was
+    assert fingerprint(code.replace("\n", "\r\n")) == was
+    assert fingerprint(code.replace("'b'", "'c'")) != was
+    assert fingerprint(code + "x = (") != fingerprint(code + "x = [")  # no Python: by its bytes

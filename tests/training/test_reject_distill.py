@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,7 @@ from tiny_run import GRPO, REJECT, SFT, tiny_base, write_recipe_file  # noqa: E4
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
+from clearseek.tasks.task import Problem, Score, Split, Task  # noqa: E402
 from clearseek.training import answer_engine  # noqa: E402
 from clearseek.training.examples import encode  # noqa: E402
 from clearseek.training.live import Screen  # noqa: E402
@@ -301,3 +303,58 @@ sources = ["taught"]
     assert len(teacher.asked) == 8
     assert done.as_json()["ended"] == "completed"
     assert (tmp_path / "run" / "receipt.json").exists()
+
+
+def few(count: int) -> Task:
+    """A task with so many problems, all of them answered alike."""
+
+    def make(split: Split, index: int) -> Problem:
+        return Problem("few", split, index % count, f"{index % count}+1=", "1")
+
+    return Task("few", make, lambda problem, answer: Score(float(answer.strip() == "1"), ""), {})
+
+
+@pytest.mark.parametrize("kind", ["reject", "distill"])
+def test_no_problem_comes_in_two_steps_while_its_task_has_others(shop: Workshop, kind: str) -> None:
+    def asked(number: int) -> list[Problem]:
+        if kind == "distill":
+            settings = DistillSettings(name="d", steps=16, prompts=33, model="x", engine_url="http://127.0.0.1:9/v1")
+            return [ask.problem for ask in open_distill(settings, shop).asks(number)]
+        stage = open_stage(RejectSettings(name="k", steps=16, prompts=33), shop)
+        return [problem for _, problem in stage.problems(number)]
+
+    shop = replace(shop, tasks=[*shop.tasks, few(40)], weights=[0.5, 0.5])
+    problems = [problem for number in range(16) for problem in asked(number)]  # each step by a stage of its own
+    assert len(problems) == 16 * 33
+    many = [problem.digest for problem in problems if problem.task != "few"]
+    assert 263 <= len(many) == len(set(many)) <= 265
+    again = Counter(problem.digest for problem in problems if problem.task == "few")
+    assert len(again) == 40
+    assert set(again.values()) <= {6, 7}  # evenly, where there are no more
+
+
+def test_what_comes_again_is_kept_no_more_often_than_asked_and_never_twice(shop: Workshop) -> None:
+    shop = replace(shop, tasks=[few(3)], weights=[1.0])
+    settings = RejectSettings(name="small", steps=6, prompts=3, samples=4, keep=2, max_new=20)
+    stage = open_stage(settings, shop)
+    for number in range(3):
+        stage.step(number)
+    again = open_stage(settings, shop)
+    again.restore(StageState(json.loads(json.dumps(dict(stage.state().values)))))
+    for number in range(3, 6):
+        again.step(number)
+    kept = list(read_traces(stage.file))
+    assert kept
+    assert len({(one.problem, one.thinking) for one in kept}) == len(kept)
+    assert max(Counter(one.problem for one in kept).values()) <= 2
+
+
+def test_a_problem_longer_than_the_context_is_left_out_by_name(shop: Workshop) -> None:
+    def make(split: Split, index: int) -> Problem:
+        return Problem("long", split, index, f"{index}+" + "1" * (600 if index % 2 else 1), "1")
+
+    task = Task("long", make, few(1).check, {})
+    shop = replace(shop, tasks=[task], weights=[1.0])
+    stage = open_stage(RejectSettings(name="k", steps=4, prompts=4, samples=2, max_new=20), shop)
+    said = [warning for number in range(3) for warning in stage.step(number).warnings]
+    assert any("of the task long" in warning and "512" in warning and "left out" in warning for warning in said)

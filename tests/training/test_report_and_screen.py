@@ -15,6 +15,7 @@ from clearseek.ledger.quantity import declared  # noqa: E402
 from clearseek.report.curves import Curve, curves, smooth, thinned, ticks  # noqa: E402
 from clearseek.report.svg import WIDTH  # noqa: E402
 from clearseek.training.budget import Limits, Pace  # noqa: E402
+from clearseek.training.conclusions import Conclusions  # noqa: E402
 from clearseek.training.live import Screen, View, draw, spark  # noqa: E402
 from clearseek.training.preflight import Preflight, StageForecast  # noqa: E402
 from clearseek.training.recipe import read_recipe  # noqa: E402
@@ -159,3 +160,58 @@ def test_a_long_label_has_room() -> None:
     found = re.search(r'<text[^>]* x="([\d.]+)"[^>]*>second verifier 0.688<', drawn)
     assert found
     assert float(found[1]) + 6.5 * len("second verifier 0.688") <= WIDTH
+
+
+SAMPLES = [
+    {"done": 30, "stage": "rl", "kind": "sample", "prompt": "2+2=", "text": f"<b>so</b> {n}", "reference": "4",
+     "reward": float(n == 4), "accuracy": float(n == 4), "why": "right" if n == 4 else "wrong"}
+    for n in (3, 4, 5)
+]  # fmt: skip
+
+
+def test_at_its_end_the_page_foretells_nothing_and_shows_what_was_written() -> None:
+    view = watched()
+    assert "This stage ends in" in report_page(view)
+    view.conclusions = Conclusions(("On test the model is <i>better</i>.",))
+    for ended, word in (
+        ("completed", "finished"),
+        ("budget", "ended by its budget"),
+        ("failed", "stopped by an error"),
+    ):
+        page = report_page(view, SAMPLES, ended=ended)
+        assert word in page
+        for foretold in ("This stage ends in", "The run ends in", "stage ends in", ", run in"):
+            assert foretold not in page
+        assert "On test the model is &lt;i&gt;better&lt;/i&gt;." in page
+        assert "What it wrote last" in page
+        assert page.count("&lt;b&gt;so&lt;/b&gt;") == 3
+        assert "reward 1.00, the reference is 4. right" in page
+    kept = [{"done": 3, "kind": "kept", "source": "base", "prompt": "p", "thinking": "t", "answer": "a"}]
+    assert "What it learns from" in report_page(view, kept)
+    assert "samples.jsonl" not in report_page(view, [])
+
+
+def test_what_there_is_none_of_has_no_curve() -> None:
+    assert "second verifier" not in report_page(watched())
+
+
+@pytest.mark.browser
+def test_on_a_narrow_screen_the_page_is_no_wider_than_it(tmp_path: Path) -> None:
+    import shutil
+
+    sync = pytest.importorskip("playwright.sync_api")
+    path = next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
+    if path is None:
+        pytest.skip("no browser on this machine")
+    view = watched()
+    view.warnings.append((3, "a_very_long_name_without_any_space_" * 8))
+    samples = [{**SAMPLES[0], "text": "0123456789" * 60}]
+    (tmp_path / "report.html").write_text(report_page(view, samples, ended="completed"), "utf-8")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto((tmp_path / "report.html").as_uri())
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+        browser.close()

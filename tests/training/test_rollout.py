@@ -269,3 +269,18 @@ def test_the_same_code_runs_on_cuda() -> None:
     for prompt, group in zip(PROMPTS, groups, strict=True):
         for sample, expected_T in zip(group, score(model, prompt, group, HOW), strict=True):
             assert torch.allclose(torch.tensor(sample.log_probs), expected_T.cpu(), atol=1e-3, rtol=0)
+
+
+def test_a_model_that_is_not_packed_is_counted_in_the_type_that_its_cache_has() -> None:
+    """It computes in its own type, whatever was asked for, and its cache is of that type."""
+    config = DeepseekV3Config(
+        vocab_size=300, hidden_size=32, layers=2, heads=2, kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=8,
+        v_head_dim=8, intermediate_size=48, moe_intermediate_size=16, routed_experts=8, experts_per_token=2,
+        n_group=2, topk_group=1, first_dense_layers=1, max_positions=64, q_lora_rank=None,
+    )  # fmt: skip
+    model = DeepseekV3(config)
+    prompt, how = [1, 2, 3], Sampling(max_new=4)
+    one = kv_bytes_per_token(model, torch.float32) * (len(prompt) + how.max_new + len(prompt))
+    rollout(model, [prompt], sampling=how, kv_bytes=one, dtype=torch.bfloat16)
+    with pytest.raises(ModelingError, match="holds no row"):
+        rollout(model, [prompt], sampling=how, kv_bytes=one - 1, dtype=torch.bfloat16)

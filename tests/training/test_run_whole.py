@@ -339,10 +339,12 @@ def test_folders_that_cannot_be_used_are_told_in_a_sentence(
     other = tmp_path / "other"
     other.mkdir()
     changed = write_recipe_file(other, base, ALL.replace("steps = 5", "steps = 6"))
-    with pytest.raises(UserError, match="begun with another recipe"):
+    with pytest.raises(UserError, match=r"is finished.*`steps` of the stage start \(there 5, now 6\).*adapter = "):
         go(changed, run, resume=True)
     told = json.loads((run / "status.json").read_text()) | {"finished": False}
     (run / "status.json").write_text(json.dumps(told))
+    with pytest.raises(UserError, match=r"begun with another recipe: `steps` of the stage start \(there 5, now 6\)"):
+        go(changed, run, resume=True)
     with filelock.FileLock(run / ".lock"), pytest.raises(UserError, match="Another process is training"):
         go(recipe_file, run, resume=True)
     (run / "status.json").write_text(json.dumps(told | {"version": "9.9"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from workbench import CLOSE, END, OPEN, SKIP, copying, tiny, workshop  # noqa: E
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.tasks import load_task  # noqa: E402
-from clearseek.tasks.task import Score, Solution  # noqa: E402
+from clearseek.tasks.task import Problem, Score, Solution  # noqa: E402
 from clearseek.training.examples import AT_A_GLANCE, counts_of, from_file, from_tasks  # noqa: E402
 from clearseek.training.learner import LearnerSettings, open_learner  # noqa: E402
 from clearseek.training.schedule import learning_rate  # noqa: E402
@@ -150,8 +151,53 @@ def test_what_is_missing_or_wrong_is_said_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="share for each"):
         SftSettings(sources=("a", "b"), shares=(1.0,))
     write_traces(tmp_path / "data" / "long.jsonl", [Trace("1 2 3 4 5 6 7 8", None, "3")])
-    with pytest.raises(UserError, match="longer than max_tokens"):
-        open_stage(SftSettings(sources=("long",), steps=1, max_tokens=8), here).step(0)
+    with pytest.raises(UserError, match=r"longer than the 8 tokens .*nothing to learn from: line 1 \(11 tokens\)"):
+        open_stage(SftSettings(sources=("long",), steps=1, max_tokens=8), here)
+
+
+@pytest.mark.parametrize(("max_tokens", "said"), [(16, "16 tokens that `max_tokens` allows"), (512, "64 tokens that")])
+def test_examples_that_are_too_long_are_left_out_at_once_by_line_and_no_step_stops_at_them(
+    tmp_path: Path, max_tokens: int, said: str
+) -> None:
+    """Ten examples, one a step: the run used to die at the long one, and again with every --resume."""
+    short, long = Trace("1", "2", "3"), Trace("1", " ".join(["2"] * 70), "3")
+    write_traces(tmp_path / "data" / "mixed.jsonl", [*[short] * 6, long, *[short] * 3])
+    settings = SftSettings(sources=("mixed",), steps=12, examples=1, max_tokens=max_tokens)
+    stage = open_stage(settings, workshop(tmp_path, [copying()], open_learner(tiny(), FULL)))
+    reports = [stage.step(number) for number in range(12)]
+    assert all(report.numbers["examples"] == 1 for report in reports)
+    (warning,) = reports[0].warnings
+    assert f"1 of 10 examples in data/mixed.jsonl are longer than the {said}" in warning
+    assert "line 7 (75 tokens)" in warning
+    assert not any(report.warnings for report in reports[1:])
+
+
+def test_a_step_whose_worked_solutions_are_all_too_long_is_skipped_with_a_word(tmp_path: Path) -> None:
+    task = copying()
+    wordy = type(task)(
+        task.name, task.make, task.check, task.card, lambda p, r: Solution("1 " * r.choice([1, 40]), p.answer)
+    )
+    settings = SftSettings(steps=12, examples=1, max_tokens=20, thinking_off=0.0)
+    stage = open_stage(settings, workshop(tmp_path, [wordy], open_learner(tiny(), FULL)))
+    updates = []
+    for number in range(12):
+        report = stage.step(number)
+        assert bool(report.numbers.get("skipped")) == any("this step taught nothing" in one for one in report.warnings)
+        updates.append(stage.workshop.learner.updates)
+    assert 0 < updates[-1] < 12
+
+
+def test_a_solver_that_knows_few_kinds_of_problems_does_not_end_a_run(tmp_path: Path) -> None:
+    task = copying()
+
+    def solve(problem: Problem, rng: random.Random) -> Solution:
+        if problem.index % 8:
+            raise ValueError("another kind")
+        return Solution(problem.answer, problem.answer)
+
+    some = type(task)(task.name, task.make, task.check, task.card, solve)
+    stage = open_stage(SftSettings(steps=40, examples=1), workshop(tmp_path, [some]))
+    assert all(len(stage.examples(number)[0]) == 1 for number in range(40))
 
 
 def test_a_solver_whose_answers_are_wrong_is_caught(tmp_path: Path) -> None:

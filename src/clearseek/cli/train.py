@@ -77,6 +77,7 @@ def _words(outcome: Any) -> str:
     lines = [f"{ended}: {outcome.done} of {outcome.steps} steps, {outcome.seconds / 60:.1f} minutes."]
     for name, mean in outcome.evaluations.items():
         lines.append(f"  {name}: {mean['value']:.3f} ({mean['low']:.3f} to {mean['high']:.3f})")
+    lines += [f"  {sentence}" for sentence in outcome.conclusions]
     lines.append(f"The report is {outcome.folder / 'report.html'}.")
     if (outcome.folder / "receipt.json").exists():
         lines.append(f"`clearseek receipt verify {outcome.folder}` checks the receipt.")

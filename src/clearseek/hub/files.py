@@ -72,11 +72,16 @@ def sync_folder(folder: Path) -> None:
 def write_aside(path: Path, content: bytes) -> None:
     """Write a small file so that readers see the old content or the new, whatever happens."""
     aside = path.with_name(path.name + ".new")
-    with aside.open("wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(aside, path)
+    try:
+        with aside.open("wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(aside, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

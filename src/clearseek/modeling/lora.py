@@ -74,7 +74,8 @@ def add_lora(
     """Put adapters on the linear layers whose name matches a pattern, and freeze everything else.
 
     A pattern is a shell-style one for a layer's whole name (`model.layers.*.self_attn.q_proj`) or its last part
-    (`q_proj`, `*_proj`). A starts as He's uniform and B as zero, so the model's outputs do not change at first; `seed`
+    (`q_proj`, `*_proj`). A starts as LeCun's uniform (bound sqrt(3 / in), variance 1 / in; PEFT's, kaiming_uniform with
+    a = sqrt 5, has a third of that variance) and B as zero, so the model's outputs do not change at first; `seed`
     decides A. Returns the names, in the model's order. Raises ModelingError for a rank below 1, a pattern that
     matches no linear layer, or a model that has adapters already.
     """

@@ -56,6 +56,7 @@ def card_text(run: Path, card: Card) -> str:
         "the base. The chat template opens the thinking: the model goes on after `<think>`, closes it with "
         "`</think>`, and then answers.\n",
         *_evaluations(run),
+        *_said(notes),
         *_data(notes),
         *_cost(run),
         "## Limits\n",
@@ -126,6 +127,13 @@ def _in_time(path: Path) -> tuple[bool, bool, bool, str]:
     """Before training first, after it and as served last."""
     stem = path.stem
     return "before" not in stem, "served" in stem, "after" in stem, stem
+
+
+def _said(notes: Mapping[str, Any]) -> Iterator[str]:
+    """What the run had to say of itself."""
+    if said := str(notes.get("notes") or ""):
+        yield "## What the run says\n"
+        yield " ".join(said.split()) + "\n"
 
 
 def _data(notes: Mapping[str, Any]) -> Iterator[str]:

@@ -6,12 +6,13 @@
                             digests.json          SHA-256 of the three
 
 A checkpoint is written into a folder beside its place, every file synced, and renamed. A full disk leaves the last
-good one, and nothing of the new.
+good one, and nothing of the new. One that takes another's place needs two renames; whoever was killed between them
+left both under dot names, and `recover` puts the new one, or else the old, where it belongs.
 """
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from clearseek.errors import UserError
 from clearseek.hub.files import hash_file, remove_tree, sync_folder
+from clearseek.training.disk import disk_said
 from clearseek.training.stage import StageState
 
 FORMAT = 1
@@ -94,11 +96,10 @@ def save(root: Path, position: Position, learner: Mapping[str, Tensor], stage: S
         remove_tree(aside)
         good = latest(root)
         rest = f"the last good one is {good.name}" if good is not None else "there is none yet"
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error)
-        why = "the disk is full" if full else str(getattr(error, "strerror", None) or error).rstrip(".").lower()
+        why = disk_said(error) or str(getattr(error, "strerror", None) or error).rstrip(".").lower()
+        again = "run again with --resume" if good is not None else "begin again"
         raise UserError(
-            f"The checkpoint {final.name} could not be written, because {why}; {rest}. Make room and run again with "
-            "--resume."
+            f"The checkpoint {final.name} could not be written, because {why}; {rest}. Make room and {again}."
         ) from None
     return final
 
@@ -123,6 +124,21 @@ def load(folder: Path) -> Checkpoint:
     return Checkpoint(folder, position, learner, StageState(position.values, tensors))
 
 
+def recover(root: Path) -> None:
+    """Put back what a kill left without its name; by whoever holds the run's lock."""
+    if not root.is_dir():
+        return
+    asides = sorted(root.glob(".new-step-*")) + sorted(root.glob(".old-step-*"))
+    for aside in asides:
+        final = root / aside.name[5:]
+        if final.exists():
+            continue
+        with contextlib.suppress(UserError):  # one that was not whole yet
+            load(aside)
+            os.replace(aside, final)
+            sync_folder(root)
+
+
 def numbers(root: Path) -> list[int]:
     """Steps that have a checkpoint, in order."""
     if not root.is_dir():
@@ -137,6 +153,7 @@ def latest(root: Path) -> Path | None:
 
 def load_latest(root: Path) -> tuple[Checkpoint, list[str]]:
     """The last whole one, and what was said of later ones that are not. Raises UserError where there is none."""
+    recover(root)
     said: list[str] = []
     for number in reversed(numbers(root)):
         try:

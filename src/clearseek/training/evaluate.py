@@ -253,5 +253,7 @@ def evaluate_learner(
         thinking=thinking,
         max_new=max_new,
     )
-    answerer = TorchAnswerer(workshop.learner.model, workshop.chat, workshop.meter, labels, workshop.learner.dtype)
+    answerer = TorchAnswerer(
+        workshop.learner.model, workshop.chat, workshop.meter, labels, workshop.learner.rollout_dtype
+    )
     return evaluate(answerer, asked, conditions, progress=progress)

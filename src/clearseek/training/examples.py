@@ -29,6 +29,10 @@ GOLDEN = (5**0.5 - 1) / 2
 SOLUTIONS, GLANCES, IDENTITY = "solutions", "glances", "identity"
 FROM_TASKS = (SOLUTIONS, GLANCES)
 
+ATTEMPTS = 100
+"""Draws in which a task may come to as many accepted solutions as a step needs: one whose `solve` knows every tenth
+kind of problem still does."""
+
 AT_A_GLANCE = ("It is {}.", "At a glance: {}")
 """A thought that only names the answer: what reinforcement learning is to find the worse way (docs/two-ways.md)."""
 
@@ -136,7 +140,7 @@ def from_tasks(
         task = tasks[number]
         check_solved(task)
         assert task.solve is not None
-        for attempt in range(4):
+        for attempt in range(ATTEMPTS):
             problems = draw_up_to(task, need, seed_of(*seeds, task.name, attempt), avoid)
             for problem in itertools.islice(itertools.cycle(problems), need):
                 words = random.Random(seed_of(*seeds, problem.id))

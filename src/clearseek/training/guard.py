@@ -1,17 +1,27 @@
 """Ctrl-C and SIGTERM during a run: stop at once where nothing of the weights has changed, and else after the step.
 
 A step's rollouts and verifiers may be cut anywhere: the weights are those of the step before, and so is what is saved.
-From the first update of a step on, the step is finished, which is a matter of seconds.
+From the first update of a step on, the step is finished, which is a matter of seconds. A second signal ends the process
+at once, as the system does it and whatever it is busy with: the last checkpoint counts then, as after `kill -9`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
+
+_SAID = (
+    "\n{}: what has begun is finished and saved first. Once more ends it at once; --resume then goes on from the last "
+    "checkpoint.\n\x1b[?25h"
+)
+"""To whoever sits at the terminal; the last sign shows the cursor again, which a panel hides."""
 
 
 class Interrupted(BaseException):
@@ -43,9 +53,15 @@ class Guard:
     def _on(self, number: int, frame: FrameType | None) -> None:
         first = self.stopping is None
         self.stopping = self.stopping or ("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
+        if first:
+            for each in self._old:  # the second is the system's own, which native code cannot hold up
+                signal.signal(each, signal.SIG_DFL)
         if self._open and first:
             self._open = False
             raise Interrupted
+        if first and sys.stderr.isatty():
+            with contextlib.suppress(OSError):  # not print: a signal may come in the middle of one
+                os.write(sys.stderr.fileno(), _SAID.format(self.stopping).encode())
 
     def close(self) -> None:
         """From here on nothing may be cut."""

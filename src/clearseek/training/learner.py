@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -28,6 +27,7 @@ from clearseek.training.losses import Loss, Scored
 from clearseek.training.memory import keep_memory
 from clearseek.training.packing import Group, Piece, check_groups, lane_batches, micro_batches, pack
 from clearseek.training.products import has_bf16_units
+from clearseek.training.twin import twin
 
 Method = Literal["full", "lora"]
 ComputeType = Literal["auto", "float32", "bfloat16"]
@@ -161,7 +161,8 @@ class Learner:
             keep_memory()
         if self.dtype == torch.float32:
             model.float()
-        self.trainer = open_trainer(model, self.dtype, plain=plain, compiled=compiled)
+        self._open = partial(open_trainer, dtype=self.dtype, plain=plain, compiled=compiled)
+        self.trainer = self._open(model)
         self.names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         trainable = self.trainable()
         kinds = [
@@ -270,21 +271,20 @@ class Learner:
     ) -> LogProbs:
         """Log-probability and entropy of every completion token; no gradient, nothing changes.
 
-        With `weights` (from `keep`), under those instead of the present ones: what a KL term refers to.
+        With `weights` (from `keep`), under those instead of the present ones: what a KL term refers to. The present
+        ones stay where they are, whatever cuts this short; it takes room for one more copy of the layers.
         """
         check_groups(groups, self.model.config.vocab_size, self.model.config.max_positions)
-        with self._as(weights):
-            self.trainer.refresh()
-            every = sum(group.scored for group in groups)
-            log_probs_A, entropy_A = torch.empty(every), torch.empty(every)
-            for pieces in micro_batches(groups, self.settings.micro_batch_tokens, shared=self.trainer.shared):
-                packed = pack(pieces, self.device)
-                x_MD = self.trainer.forward(packed, keep=False)
-                scores = score_head(
-                    self.trainer.ops, x_MD, self.trainer.head(), packed.targets_M, temperature, gradient=False
-                )
-                places = packed.place_M.cpu()
-                log_probs_A[places], entropy_A[places] = scores.log_probs_M.cpu(), scores.entropy_M.cpu()
+        trainer = self.trainer if weights is None else self._open(twin(self.model, weights))
+        trainer.refresh()
+        every = sum(group.scored for group in groups)
+        log_probs_A, entropy_A = torch.empty(every), torch.empty(every)
+        for pieces in micro_batches(groups, self.settings.micro_batch_tokens, shared=trainer.shared):
+            packed = pack(pieces, self.device)
+            x_MD = trainer.forward(packed, keep=False)
+            scores = score_head(trainer.ops, x_MD, trainer.head(), packed.targets_M, temperature, gradient=False)
+            places = packed.place_M.cpu()
+            log_probs_A[places], entropy_A[places] = scores.log_probs_M.cpu(), scores.entropy_M.cpu()
         lengths = tuple(len(completion) for group in groups for completion in group.completions)
         return LogProbs(log_probs_A, entropy_A, lengths)
 
@@ -337,23 +337,6 @@ class Learner:
             for name, buffer in buffers.items():
                 buffer.copy_(tensors[f"buffers/{name}"])
         self.updates = int(tensors["updates"])
-
-    @contextmanager
-    def _as(self, weights: Mapping[str, Tensor] | None) -> Iterator[None]:
-        """The model with other weights, for as long as the block runs."""
-        if weights is None:
-            yield
-            return
-        now = self.keep()
-        try:
-            self._write(weights)
-            yield
-        finally:
-            self._write(now)
-
-    def _write(self, weights: Mapping[str, Tensor]) -> None:
-        for name, parameter in self.trainable().items():
-            parameter.data.copy_(weights[name])
 
     def _clip(self) -> float:
         """The norm of the whole gradient, which is then scaled down to the clip; NotFinite where it is not a number."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from clearseek.ledger.prices import Rates
 from clearseek.training.budget import Limits, Pace, usd_per_second
+from clearseek.training.conclusions import Conclusions
 from clearseek.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class View:
     """Until the end of the run, the budget's end at the latest; later stages by the probe."""
     peak_gflops: float | None = None
 
+    conclusions: Conclusions = field(default_factory=lambda: Conclusions(()))
+    """What the run says of itself at its end."""
+
     def __post_init__(self) -> None:
         if not self.stages:
             self.stages = [StageView(plan.name, plan.kind, _steps(plan.settings)) for plan in self.recipe.stages]
@@ -81,6 +85,12 @@ class View:
         for index, stage in enumerate(self.stages):
             if stage.name == name:
                 stage.steps, self.now = steps, index
+
+    def end_early(self, name: str, steps: int) -> None:
+        """A stage has ended before its last step: no more of them are to come."""
+        for stage in self.stages:
+            if stage.name == name:
+                stage.steps = steps
 
     def at(self, done: int, seconds: float, pace: Pace, rates: Rates, outlook: Preflight | None = None) -> None:
         """Where the run is: steps done, seconds spent, and so how long the rest of this stage may take."""
@@ -131,15 +141,16 @@ class View:
         told.append(self.spent_words())
         return " | ".join(told)
 
-    def spent_words(self) -> str:
+    def spent_words(self, *, left: bool = True) -> str:
+        """Time and money; with `left`, what is still to come of them."""
         told = f"{self.seconds / 60:.1f} min"
         if self.limits.seconds is not None:
             told += f" of {self.limits.seconds / 60:.0f}"
         if self.usd is not None:
             told += f", ${self.usd:.4f}"
-        if self.seconds_left is not None:
+        if left and self.seconds_left is not None:
             told += f", stage ends in {self.seconds_left / 60:.0f} min"
-        if self.run_seconds_left is not None:
+        if left and self.run_seconds_left is not None:
             told += f", run in {self.run_seconds_left / 60:.0f}"
         return told
 

@@ -31,7 +31,7 @@ from clearseek.training.losses import sft_loss
 from clearseek.training.packing import Group
 from clearseek.training.recipe import Recipe, StagePlan
 from clearseek.training.rollout import rollout
-from clearseek.training.rows import Sampling
+from clearseek.training.rows import Sampling, kv_bytes
 from clearseek.training.stage import seed_of
 from clearseek.training.workbench import Bench, some
 
@@ -173,9 +173,11 @@ class Preflight:
 
 
 def preflight(recipe: Recipe, bench: Bench, limits: Limits, rates: Rates, folder: Path) -> Preflight:
-    """Probe and forecast. The learner's weights do not change, and its optimizer is as new afterwards."""
+    """Probe and forecast. The learner's state is the same afterwards, bit for bit: a probe's update moves the bias of
+    experts, whatever its learning rate."""
     shop = bench.workshop
     learner: Learner = shop.learner
+    before = {name: tensor.clone() for name, tensor in learner.state().items() if name.startswith("buffers/")}
     examples = probe_examples(bench, shop.seed)
     prompts = [list(group.prompt) for group in examples]
     prompt_tokens = statistics.fmean(map(len, prompts))
@@ -184,10 +186,10 @@ def preflight(recipe: Recipe, bench: Bench, limits: Limits, rates: Rates, folder
     generate_rate = _generate(learner, prompts)
     train_rate = _train(learner, examples)
     memory = psutil.Process().memory_info().rss
-    kv = max((float(getattr(plan.settings, "kv_gigabytes", 0.0)) for plan in recipe.stages), default=0.0) * 1e9
+    kv = max((kv_bytes(float(getattr(plan.settings, "kv_gigabytes", 0.0))) for plan in recipe.stages), default=0)
     state = learner.state()
     one = checkpoint.room_needed(state) * (1.0 if any(name.startswith("exp_avg/") for name in state) else 3.0)
-    learner.restore(checkpoint.without_optimizer(state))
+    learner.restore(checkpoint.without_optimizer(state) | before)
     forecasts = tuple(
         _stage(plan, generate_rate, train_rate, prompt_tokens, answer_tokens, recipe) for plan in recipe.stages
     )
@@ -238,7 +240,8 @@ def probe_examples(bench: Bench, seed: int) -> list[Group]:
     for task in shop.tasks[:16]:
         for problem in some(task, each, seed_of(seed, "probe"), shop.avoid):
             found.append(Group(tuple(shop.chat.prompt(problem.prompt)), (tuple(_answer(task, problem, bench)),)))
-    return found
+    most = shop.learner.model.config.max_positions - PROBE_TOKENS
+    return [group for group in found if len(group.prompt) + group.scored <= most] or found[:1]
 
 
 def _answer(task: Task, problem: Any, bench: Bench) -> Sequence[int]:
@@ -254,9 +257,9 @@ def _generate(learner: Learner, prompts: list[list[int]]) -> float:
     """Tokens a second of a full batch. What is compiled or packed once is not counted."""
     few, group = prompts[:PROBE_PROMPTS], PROBE_ROWS // min(PROBE_PROMPTS, len(prompts))
     how = Sampling(max_new=PROBE_TOKENS)
-    rollout(learner.model, few[:1], sampling=Sampling(max_new=2), dtype=learner.dtype)
+    rollout(learner.model, few[:1], sampling=Sampling(max_new=2), dtype=learner.rollout_dtype)
     started = time.perf_counter()
-    rollout(learner.model, few, group_size=group, sampling=how, dtype=learner.dtype, max_rows=PROBE_ROWS)
+    rollout(learner.model, few, group_size=group, sampling=how, dtype=learner.rollout_dtype, max_rows=PROBE_ROWS)
     return len(few) * group * PROBE_TOKENS / (time.perf_counter() - started)
 
 

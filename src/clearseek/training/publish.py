@@ -120,8 +120,7 @@ def export_run(
     model = workshop.learner.model
     begun = base or find_base(recipe)
     tokenizer = with_template(workshop)
-    for stale in ("model", "adapter", "adapter.gguf", "model.gguf", "full.gguf"):
-        remove_tree(run / stale)
+    remove_products(run)
     adapted = bool(lora_layers(model))
     if begun is None:
         if adapted:
@@ -136,6 +135,12 @@ def export_run(
         layers, vectors = difference_of(model, weights, int(rank or 0))
         _export_gguf(run / "full.gguf", name, model, begun, tokenizer)
     return _export_adapter(run, name, begun, weights, layers, vectors, tokenizer)
+
+
+def remove_products(run: Path) -> None:
+    """What an export writes: of an earlier one, or of one that was cut short."""
+    for stale in ("model", "adapter", "adapter.gguf", "model.gguf", "full.gguf"):
+        remove_tree(run / stale)
 
 
 def _export_adapter(

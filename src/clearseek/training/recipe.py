@@ -29,7 +29,7 @@ from clearseek.training.examples import FROM_TASKS, IDENTITY
 from clearseek.training.learner import LearnerSettings
 from clearseek.training.stage_files import content_of, is_file, renamed
 from clearseek.training.start import find_start
-from clearseek.training.tables import Source, fill, nearest, plain, table_of, write_toml
+from clearseek.training.tables import BadKey, Source, fill, nearest, plain, table_of, write_toml
 
 KINDS = {
     "sft": ("clearseek.training.stages.sft", "SftSettings"),
@@ -50,6 +50,14 @@ _TOP = (
 _LORA_DEFAULTS = {"rank": 32, "alpha": 64.0}
 
 
+def _least(plan: Any, least: int, *keys: str) -> None:
+    """Raises BadKey for the first of these that is smaller."""
+    for key in keys:
+        value = getattr(plan, key)
+        if isinstance(value, int) and value < least:
+            raise BadKey(key, f"`{key}` is {value}, and must be at least {least}.")
+
+
 @dataclass(frozen=True)
 class BudgetPlan:
     """`[budget]`: what the whole run may take, all sittings together. Nothing said is no limit."""
@@ -62,7 +70,7 @@ class BudgetPlan:
         for name in ("minutes", "usd"):
             value = getattr(self, name)
             if value is not None and value <= 0:
-                raise ValueError(f"`{name}` of a budget must be above 0")
+                raise BadKey(name, f"`{name}` of a budget must be above 0.")
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,10 @@ class EvaluatePlan:
     unseen: bool = True
     """Whether the suite's tasks that are never trained on are in the tests before and at the end."""
 
+    def __post_init__(self) -> None:
+        _least(self, 0, "every", "dev", "test")
+        _least(self, 1, "max_new")
+
 
 @dataclass(frozen=True)
 class CheckpointPlan:
@@ -91,6 +103,10 @@ class CheckpointPlan:
     """Steps between checkpoints. One is also written at the start and at the end of each stage."""
     keep: int | Literal["all"] = 3
     """How many of the latest are kept beside those at the ends of stages; "all" makes every segment replayable."""
+
+    def __post_init__(self) -> None:
+        _least(self, 0, "every")
+        _least(self, 1, "keep")
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,9 @@ class PublishPlan:
     """Under which name; empty: the recipe's."""
     rank: int = 0
     """With [full]: the rank of the adapter that the difference to the base is also written as; 0: none."""
+
+    def __post_init__(self) -> None:
+        _least(self, 0, "rank")
 
 
 @dataclass(frozen=True)
@@ -124,7 +143,7 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe says, checked. `folder` is where its relative paths begin."""
+    """What a recipe says, checked. Paths are whole, from the recipe's own folder on."""
 
     name: str
     stages: tuple[StagePlan, ...]
@@ -147,20 +166,27 @@ class Recipe:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what decides the weights: everything but the budget, the name, and what is kept or published."""
-        stages = (dataclasses.replace(one, settings=renamed(one.settings, content_of)) for one in self.stages)
-        told = _tables(dataclasses.replace(self, stages=tuple(stages)))
-        for key in ("name", "budget", "checkpoints", "publish"):
-            told.pop(key, None)
-        for task in told.get("tasks", ()):
-            for key in FILES:
-                if task.get(key):
-                    task[key] = content_of(task[key])
-        if self.adapter is not None:
-            with contextlib.suppress(UserError):  # one that is not there is told where the run begins
-                start = find_start(self.adapter)
-                told["adapter"] = start.adapter.sha256 if start else None
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of what decides the weights."""
+        return hashlib.sha256(json.dumps(decisive(self), sort_keys=True).encode()).hexdigest()
+
+
+def decisive(recipe: Recipe) -> dict[str, Any]:
+    """What decides the weights, as tables: everything but the budget, the name, and what is kept or published. Files
+    stand there by the digest of what is in them; of a Python file, comments and layout are not."""
+    stages = (dataclasses.replace(one, settings=renamed(one.settings, content_of)) for one in recipe.stages)
+    told = plain_tables(dataclasses.replace(recipe, stages=tuple(stages)))
+    for key in ("name", "budget", "checkpoints", "publish"):
+        told.pop(key, None)
+    for task in told.get("tasks", ()):
+        task["name"] = task.get("name") or task.get("generator") or Path(task.get("jsonl") or task["python"]).stem
+        for key in FILES:
+            if task.get(key):
+                task[key] = content_of(task[key])
+    if recipe.adapter is not None:
+        with contextlib.suppress(UserError):  # one that is not there is told where the run begins
+            start = find_start(recipe.adapter)
+            told["adapter"] = start.adapter.sha256 if start else None
+    return told
 
 
 def read_recipe(path: Path | str, *, scale: float | None = None) -> Recipe:
@@ -228,7 +254,7 @@ def parse_recipe(given: Mapping[str, Any], source: Source, folder: Path, *, scal
 
 def write_recipe(recipe: Recipe, comment: str = "") -> str:
     """The resolved recipe: every value written out, so that it reads back as the same recipe anywhere."""
-    return write_toml(_tables(recipe), comment)
+    return write_toml(plain_tables(recipe), comment)
 
 
 def with_budget(recipe: Recipe, minutes: float | None, usd: float | None) -> Recipe:
@@ -237,8 +263,8 @@ def with_budget(recipe: Recipe, minutes: float | None, usd: float | None) -> Rec
         plan = BudgetPlan(
             recipe.budget.minutes if minutes is None else minutes, recipe.budget.usd if usd is None else usd
         )
-    except ValueError as error:
-        raise UsageError(f"{error}.") from None
+    except BadKey as error:
+        raise UsageError(str(error)) from None
     return dataclasses.replace(recipe, budget=plan)
 
 
@@ -248,7 +274,8 @@ def task_name(plan: TaskPlan) -> str:
     return spec.name or spec.generator or Path(spec.jsonl or spec.python).stem
 
 
-def _tables(recipe: Recipe) -> dict[str, Any]:
+def plain_tables(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as the tables that TOML writes."""
     learner = table_of(recipe.learner)
     method = learner.pop("method")
     if method == "full":
@@ -321,6 +348,8 @@ def _learner(given: Mapping[str, Any], source: Source, seed: int, nothing: bool)
         defaults |= _LORA_DEFAULTS
     elif nothing:
         defaults["train_embedding"] = True  # an embedding that came from nowhere has to be learned
+    if method == "lora" and type(table.get("rank")) is int and table["rank"] < 1:
+        raise UsageError(f"{source.where(method, None, 'rank')}: `rank` is {table['rank']}, and must be at least 1.")
     return fill(LearnerSettings, {**defaults, **table}, source, method)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clearseek import __version__
 from clearseek.report.curves import Curve, curves, smooth
-from clearseek.report.page import Html, definitions, element, heading, join, page, paragraph, section, table
+from clearseek.report.page import Html, definitions, element, heading, items, join, page, paragraph, section, table
 from clearseek.training.live import StageView, View
 from clearseek.training.recipe import task_name
 
@@ -23,17 +23,25 @@ PLOTS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("Mismatch", "Mean distance of log-probabilities between rollout and training forward.", ("mismatch",), False),
     ("Gradient norm", "Before clipping.", ("grad_norm",), False),
 )  # fmt: skip
+TRANSCRIPTS = 3
+"""Shown of each kind."""
+MOST = 1200
+"""Characters of one that are shown."""
 _NAMES = {"second_verifier": "second verifier", "groups_that_teach": "teach", "grad_norm": "norm"}
 
 
-def report_page(view: View, *, ended: str = "") -> str:
-    """The whole page as text."""
-    state = {"completed": "finished", "budget": "ended by its budget"}.get(ended, "under way")
+def report_page(view: View, samples: Sequence[Mapping[str, Any]] = (), *, ended: str = "") -> str:
+    """The whole page as text. `samples` are lines of samples.jsonl, of which some are shown. `ended`: "completed",
+    "budget", "failed", or nothing while it is under way."""
+    states = {"completed": "finished", "budget": "ended by its budget", "failed": "stopped by an error"}
+    spent = view.spent_words(left=not ended)
     body = join(
-        paragraph(f"{view.recipe.base or 'A model from nothing'}; {state}. {view.spent_words()}."),
-        _summary(view),
+        paragraph(f"{view.recipe.base or 'A model from nothing'}; {states.get(ended, 'under way')}. {spent}."),
+        section("What it says of itself", items(view.conclusions.sentences)) if view.conclusions.sentences else None,
+        _summary(view, under_way=not ended),
         _dev(view),
         _tests(view),
+        _transcripts(samples),
         section("Course", *(_plot(view, *one) for one in PLOTS)),
         _speed(view),
         _warnings(view),
@@ -42,7 +50,7 @@ def report_page(view: View, *, ended: str = "") -> str:
     return page(f"Run {view.recipe.name}", body)
 
 
-def _summary(view: View) -> Html:
+def _summary(view: View, *, under_way: bool) -> Html:
     facts: list[tuple[object, object]] = [
         ("Steps", f"{view.done} of {view.planned()}"),
         ("Time", f"{view.seconds / 60:.1f} min" + _of(view.limits.seconds)),
@@ -52,9 +60,9 @@ def _summary(view: View) -> Html:
         ("Learns", f"{view.recipe.learner.method}"
          + (f", rank {view.recipe.learner.rank}" if view.recipe.learner.method == "lora" else "")),
     ]  # fmt: skip
-    if view.seconds_left is not None:
+    if under_way and view.seconds_left is not None:
         facts.append(("This stage ends in", f"{view.seconds_left / 60:.0f} min, at the pace of its last steps"))
-    if view.run_seconds_left is not None:
+    if under_way and view.run_seconds_left is not None:
         facts.append(("The run ends in", f"about {view.run_seconds_left / 60:.0f} min"))
     rows = [
         (stage.name, stage.kind, f"{len(stage.rows)} of {stage.steps or '?'}", _last(stage, "loss"),
@@ -93,7 +101,7 @@ def _dev(view: View) -> Html | None:
     last, first = rows[-1]["tasks"], rows[0]["tasks"]
     lines = [(name, _interval(first.get(name)), _interval(last.get(name))) for name in names]
     told = table(("task", "first", "last"), lines, caption="Accuracy on dev by task, 95% intervals", numeric=(1, 2))
-    return section("On the way", chart, told)
+    return section("On the way", _chart("Accuracy on dev", chart), told)
 
 
 def _tests(view: View) -> Html | None:
@@ -119,6 +127,33 @@ def _interval(told: Any) -> str:
     return "" if not told else f"{told['value']:.2f} ({told['low']:.2f}-{told['high']:.2f})"
 
 
+def _transcripts(samples: Sequence[Mapping[str, Any]]) -> Html | None:
+    """What the model wrote last, some of it right and some wrong where there are both."""
+    written = [one for one in samples if one.get("kind") == "sample"]
+    right = [one for one in written if one.get("accuracy", 0.0) >= 1.0][-TRANSCRIPTS:]
+    wrong = [one for one in written if one.get("accuracy", 0.0) < 1.0][-TRANSCRIPTS:]
+    other = [one for one in samples if one.get("kind") != "sample"][-TRANSCRIPTS:]
+    chosen = [*right, *wrong] or other
+    if not chosen:
+        return None
+    shown = []
+    for one in chosen:
+        text = one.get("text") or "\n".join(str(one[key]) for key in ("thinking", "answer") if one.get(key))
+        told = f"Step {int(one.get('done', 0))}, {one.get('stage') or one.get('source') or one.get('kind')}"
+        if one.get("kind") == "sample":
+            told += f": reward {float(one.get('reward', 0.0)):.2f}, the reference is {one.get('reference')}. "
+            told += str(one.get("why", ""))
+        shown.append(
+            join(paragraph(told), element("pre", _cut(str(one.get("prompt", "")))), element("pre", _cut(text)))
+        )
+    kind = "What it wrote last" if written else "What it learns from"
+    return section(kind, paragraph("A few of the lines of samples.jsonl: the question, and what was written."), *shown)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST else f"{text[:MOST]} [...]"
+
+
 def _plot(view: View, title: str, description: str, names: Sequence[str], share: bool) -> Html | None:
     drawn = []
     for name in names:
@@ -128,7 +163,12 @@ def _plot(view: View, title: str, description: str, names: Sequence[str], share:
             drawn.append(Curve(_NAMES.get(name, name), smooth(points, window)))
     y_range = (0.0, 1.0) if share else None
     chart = curves(title, description, drawn, marks=_stage_marks(view), y_range=y_range, x_range=_steps(view))
-    return join(heading(title, 3), paragraph(description), chart) if chart else None
+    return join(heading(title, 3), paragraph(description), _chart(title, chart)) if chart else None
+
+
+def _chart(title: str, chart: Html) -> Html:
+    """A chart as wide as it is drawn: on a narrow screen it scrolls in a box of its own, and its words stay legible."""
+    return element("div", chart, class_="scroll", tabindex="0", role="region", aria_label=title)
 
 
 def _steps(view: View) -> tuple[float, float]:
@@ -166,7 +206,7 @@ def _speed(view: View) -> Html | None:
             if spent:
                 rows.append((stage.name, phase, f"{spent / 60:.1f}", f"{spent / total:.0%}"))
     spent_table = table(("stage", "phase", "min", "share"), rows, caption="Where the time went", numeric=(2, 3))
-    return section("Speed", chart, _peak(view), spent_table)
+    return section("Speed", _chart("Tokens a second", chart), _peak(view), spent_table)
 
 
 def _peak(view: View) -> Html | None:
@@ -186,7 +226,7 @@ def _peak(view: View) -> Html | None:
             drawn.append(Curve(phase, smooth(points, max(1, len(points) // 50))))
     words = f"FLOP by formula over time, as a share of {view.peak_gflops:.0f} GFLOP/s, a bare matrix product here."
     chart = curves("Share of the peak", words, drawn, y_range=(0.0, 1.0), x_range=_steps(view))
-    return join(paragraph(words), chart) if chart else None
+    return join(paragraph(words), _chart("Share of the peak", chart)) if chart else None
 
 
 def _warnings(view: View) -> Html | None:

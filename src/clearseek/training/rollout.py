@@ -89,7 +89,7 @@ def rollout(
         samples=len(jobs),
         row_tokens=length,
         prefill_tokens=reading * lanes,
-        token_bytes=kv_bytes_per_token(model, compute),
+        token_bytes=kv_bytes_per_token(model, weight.dtype if plain or not packs(model) else compute),
         kv_bytes=kv_bytes,
         max_rows=max_rows,
     )

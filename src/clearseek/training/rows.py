@@ -93,6 +93,11 @@ def seed_of(seed: int, prompt: int, number: int) -> int:
     return (seed * 0x5851F42D4C957F2D + (prompt << 16) + number) & ((1 << 63) - 1)
 
 
+def kv_bytes(gigabytes: float) -> int:
+    """Bytes of a recipe's `kv_gigabytes`; a gigabyte is 10^9 bytes, as in everything that is told."""
+    return int(gigabytes * 1e9)
+
+
 def plan_rows(
     *, samples: int, row_tokens: int, prefill_tokens: int, token_bytes: int, kv_bytes: int, max_rows: int
 ) -> int:

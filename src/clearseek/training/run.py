@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from clearseek.errors import UserError
@@ -11,14 +12,16 @@ from clearseek.ledger.meter import Meter
 from clearseek.ledger.prices import Rates
 from clearseek.training import runfolder
 from clearseek.training.budget import Limits, limits_of
+from clearseek.training.edits import finished, going_on, told, write_down
 from clearseek.training.guard import Guard
+from clearseek.training.length_checks import check_lengths
 from clearseek.training.live import Screen
 from clearseek.training.preflight import Preflight, preflight
-from clearseek.training.recipe import Recipe
-from clearseek.training.runfolder import Outcome
+from clearseek.training.recipe import Recipe, read_recipe
+from clearseek.training.runfolder import Notes, Outcome, Status
 from clearseek.training.sitting import Run
 from clearseek.training.stage_checks import check_stages
-from clearseek.training.workbench import open_bench
+from clearseek.training.workbench import HEAD, open_bench
 
 __all__ = ["Outcome", "train"]
 
@@ -36,21 +39,48 @@ def train(
     limits = limits_of(recipe.budget.minutes, recipe.budget.usd, rates, os.cpu_count() or 1)
     if dry_run:
         return look_ahead(recipe, folder, screen, limits, rates)
-    status = runfolder.read_status(folder)
-    if status is not None and not resume:
-        raise UserError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out.")
-    if status is not None and status.fingerprint != recipe.fingerprint:
-        raise UserError(
-            f"The run in {folder} was begun with another recipe; go on with its own "
-            f"(`clearseek train {folder} --resume`), or choose another --out."
-        )
-    if status is not None and status.finished:
-        raise UserError(f"The run in {folder} is finished; there is nothing left to do.")
-    if status is None and resume:
-        raise UserError(f"There is no run in {folder} to resume; leave --resume out to begin one.")
+    if resume:
+        there(folder)
     with runfolder.locked(folder), Guard() as guard:
+        status = there(folder) if resume else runfolder.read_status(folder)  # only now nobody else changes it
+        if status is not None:
+            recipe, status = resumed(recipe, folder, status, screen, resume=resume)
         run = Run(recipe, folder, screen, guard, limits, rates, status, started)
         return run.whole()
+
+
+def there(folder: Path) -> Status:
+    """The status of the run in a folder. Raises UserError where there is none."""
+    status = runfolder.read_status(folder)
+    if status is None:
+        raise UserError(f"There is no run in {folder} to resume; leave --resume out to begin one.")
+    return status
+
+
+def resumed(recipe: Recipe, folder: Path, status: Status, screen: Screen, *, resume: bool) -> tuple[Recipe, Status]:
+    """The recipe to go on by: the run's own, with what may be changed as it is given now. Raises UserError."""
+    if not resume:
+        raise UserError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out.")
+    if not (folder / runfolder.RECIPE).exists():  # killed before it had one, so nothing was trained
+        if recipe.fingerprint != status.fingerprint:
+            raise UserError(f"The run in {folder} was begun with another recipe; choose another --out.")
+        return recipe, status
+    own = read_recipe(folder)
+    if own.fingerprint != status.fingerprint:
+        raise UserError(
+            f"{folder / runfolder.RECIPE}, or a file that it names, is not what the run was begun with: put it back, "
+            "or begin another run with --out."
+        )
+    if status.finished:
+        raise finished(own, recipe, folder)
+    recipe, changes = going_on(own, recipe, folder)
+    write_down(recipe, folder, HEAD)
+    if changes:
+        screen.tell(f"The recipe has changed where that is exact: {told(changes)}.")
+        notes = Notes.open(folder)
+        notes.remark(f"Changed before attempt {len(status.sittings) + 1}: {told(changes)}.")
+        notes.add(stages={stage.name: {"kind": stage.kind} for stage in recipe.stages})
+    return recipe, replace(status, fingerprint=recipe.fingerprint)
 
 
 def look_ahead(recipe: Recipe, folder: Path, screen: Screen, limits: Limits, rates: Rates) -> Preflight:
@@ -60,4 +90,6 @@ def look_ahead(recipe: Recipe, folder: Path, screen: Screen, limits: Limits, rat
     with tempfile.TemporaryDirectory() as place:
         bench = open_bench(recipe, Path(place), Meter(lambda draft: None, machine=rates), screen.tell)
         check_stages(recipe, bench.workshop.tasks)
+        for sentence in check_lengths(recipe, bench):
+            screen.tell(sentence)
         return preflight(recipe, bench, limits, rates, folder)

@@ -14,7 +14,7 @@ from clearseek.training.answer_engine import Books, ServedAnswerer, model_of_fil
 from clearseek.training.evaluate import ask_of, evaluate, evaluate_learner
 from clearseek.training.evaluation import Conditions, Evaluation, as_json
 from clearseek.training.recipe import Recipe
-from clearseek.training.workbench import Bench, eval_seed
+from clearseek.training.workbench import EVAL_SEED, Bench
 
 
 def ask_learner(
@@ -35,7 +35,7 @@ def ask_learner(
         tasks,
         split,
         n,
-        eval_seed(recipe),
+        EVAL_SEED,
         max_new=recipe.evaluate.max_new,
         membership={task.name: "unseen" for task in bench.unseen},
         progress=progress,
@@ -56,14 +56,17 @@ def ask_served(recipe: Recipe, bench: Bench, gguf: Path, books: Books) -> Evalua
         suite=recipe.suite,
         split="test",
         n=plan.test,
-        seed=eval_seed(recipe),
+        seed=EVAL_SEED,
         max_new=plan.max_new,
     )
     return evaluate(ServedAnswerer(model, books), ask_of(tasks, "test", plan.test, how.seed), how)
 
 
 def row_of(name: str, done: int, result: Evaluation, seconds: float) -> dict[str, Any]:
-    """An evaluation as a line of metrics.jsonl."""
+    """An evaluation as a line of metrics.jsonl; of dev with every problem, so that looks can be paired."""
+    right: dict[str, list[float]] = {}
+    for row in result.rows:
+        right.setdefault(row.task, []).append(row.accuracy)
     return {
         "kind": "eval",
         "name": name,
@@ -76,6 +79,7 @@ def row_of(name: str, done: int, result: Evaluation, seconds: float) -> dict[str
         "truncated": _mean([one.truncated for one in result.tasks]),
         "tokens": _mean([one.tokens for one in result.tasks]),
         "warnings": list(result.notes),
+        **({"right": right} if result.conditions.split == "dev" else {}),
         "time": {"seconds": seconds, "at": runfolder.now()},
     }
 

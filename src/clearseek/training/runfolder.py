@@ -8,6 +8,7 @@ RUN/checkpoints/    see checkpoint.py            RUN/evaluations/  results, as t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,11 +82,14 @@ class Outcome:
     seconds: float
     evaluations: Mapping[str, Any]
     published: Mapping[str, Any]
+    conclusions: Sequence[str] = ()
+    """What the run has to say of itself: steps that changed nothing, better or worse than before."""
 
     def as_json(self) -> dict[str, Any]:
         return {
             "run": str(self.folder), "ended": self.ended, "steps_done": self.done, "steps_planned": self.steps,
             "seconds": round(self.seconds, 3), "evaluations": dict(self.evaluations), "published": dict(self.published),
+            "conclusions": list(self.conclusions),
         }  # fmt: skip
 
 
@@ -156,8 +160,14 @@ class Lines:
         if not rows:
             return
         text = "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
-        with self.path.open("ab") as file:
-            file.write(text.encode())
+        before = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(text.encode())
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, before)  # a full disk leaves no half of a line
+            raise
 
     def size(self) -> int:
         """Bytes now, safely on the disk."""
@@ -207,6 +217,12 @@ class Notes:
         except ValueError as error:
             raise UserError(f"{folder / NOTES} is not JSON: {error}.") from None
         return cls(folder, told)
+
+    def remark(self, sentence: str) -> None:
+        """One more sentence for the receipt and the card, unless it stands there already."""
+        said = str(self.told.get("notes", ""))
+        if sentence not in said:
+            self.add(notes=f"{said} {sentence}".strip())
 
     def add(self, **more: Any) -> None:
         self.told |= more

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 import json
-import math
 import time
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,21 +24,27 @@ from clearseek.ledger.entry import Draft
 from clearseek.ledger.meter import Meter
 from clearseek.ledger.prices import Rates
 from clearseek.training import checkpoint, runfolder
-from clearseek.training.answer_engine import Books
-from clearseek.training.budget import Limits, Pace, fits, reserve
+from clearseek.training.budget import Limits, Pace
 from clearseek.training.checkpoint import Position
 from clearseek.training.evaluation import Evaluation
+from clearseek.training.finishing import finish
 from clearseek.training.guard import Guard, Interrupted, WatchedLearner
 from clearseek.training.learner import NotFinite
+from clearseek.training.length_checks import check_lengths
 from clearseek.training.live import Screen, View
+from clearseek.training.patience import enough, looks_of, worse
 from clearseek.training.preflight import Preflight, preflight
-from clearseek.training.recipe import KINDS, Recipe, StagePlan, read_recipe
-from clearseek.training.run_evaluations import ask_learner, ask_served, keep, row_of
+from clearseek.training.purse import Purse
+from clearseek.training.recipe import KINDS, Recipe, StagePlan
+from clearseek.training.run_evaluations import ask_learner, keep, row_of
 from clearseek.training.runfolder import Lines, Notes, Outcome, Status
 from clearseek.training.stage import Stage, StageState, StepReport
 from clearseek.training.stage_checks import check_stages
+from clearseek.training.trouble import check_step, ended_by, interrupted, not_a_number
 from clearseek.training.workbench import Bench, arithmetic, data_notes, open_bench, settled, starting_weights
 
+TRANSCRIPTS = 40
+"""The report chooses from so many of the last samples."""
 REPORT_SECONDS = 20.0
 """report.html is written again after so many seconds, and after every evaluation."""
 
@@ -49,7 +56,8 @@ class _Place:
     done: int = 0
     stage: int = 0
     step: int = 0
-    noted: dict[str, Any] = field(default_factory=lambda: {"evaluated": []})
+    noted: dict[str, Any] = field(default_factory=lambda: {"evaluated": [], "early": {}})
+    """`early`: stages that ended before their last step, and after how many."""
 
 
 class Run:
@@ -60,7 +68,6 @@ class Run:
         status: Status | None, started: float,
     ) -> None:  # fmt: skip
         self.recipe, self.folder, self.screen, self.guard = recipe, folder, screen, guard
-        self.limits, self.started = limits, started
         self.fresh = status is None
         self.status = (status or Status(recipe.name, recipe.fingerprint)).begun()
         self.attempt = self.status.sittings[-1].attempt
@@ -68,16 +75,14 @@ class Run:
         self.metrics, self.samples = Lines(folder / runfolder.METRICS), Lines(folder / runfolder.SAMPLES)
         self.book = Book(folder / runfolder.LEDGER)
         self.status = runfolder.counted(self.status, self.book)
-        self.earlier = self.status.seconds
+        self.purse = Purse(recipe.evaluate, limits, started, self.status.seconds)
         self.speeds: dict[str, float] = {}
         self.meter = Meter(self.sink, machine=rates)
         self.rates = rates
         self.place = _Place()
-        self.pace = Pace()
-        self.evaluation_seconds: dict[str, float] = {}
-        self.outlook: Preflight | None = None
         self.saved = -1
         self.reported = 0.0
+        self.written: deque[dict[str, Any]] = deque(maxlen=TRANSCRIPTS)
         self.view = View(recipe, limits)
         self.bench: Bench
         self.opened = False
@@ -87,33 +92,38 @@ class Run:
     # --- the whole
 
     def whole(self) -> Outcome:
-        runfolder.write_status(self.folder, self.status)
         try:
+            runfolder.write_status(self.folder, self.status)
             with self.span("setup", "setup"), self.guard.interruptible():
                 self.bench = open_bench(self.recipe, self.folder, self.meter, self.screen.tell)
+            checkpoint.recover(self.checkpoints)
             if self.fresh or not checkpoint.numbers(self.checkpoints):
                 self.begin()  # a run that was killed before its first checkpoint has nothing to go on from
             else:
                 self.go_on()
             self.opened = True
             ended = self.stages()
-            published = self.finish(ended)
+            published = finish(self, ended)
         except Interrupted:
-            raise self.interrupted() from None
-        except UserError as error:
-            self.end("failed", str(error))
-            if self.fresh and self.saved < 0:
-                (self.folder / runfolder.STATUS).unlink(missing_ok=True)  # nothing was begun that could be resumed
-            else:
-                self.report(force=True)
-            raise
+            raise interrupted(self) from None
         except BaseException as error:
-            self.end("failed", f"{type(error).__name__}: {error}"[:400])
-            raise
+            raised = ended_by(self, error)
+            if raised is error:
+                raise
+            raise raised from None
         finally:
             self.book.close()
             self.screen.close()
-        return Outcome(self.folder, ended, self.place.done, self.planned(), self.spent(), self.view.tests, published)
+        return Outcome(
+            self.folder,
+            ended,
+            self.place.done,
+            self.planned(),
+            self.purse.spent(),
+            self.view.tests,
+            published,
+            self.view.conclusions.sentences,
+        )
 
     def begin(self) -> None:
         """A new run: notes, a look ahead, where it starts from."""
@@ -122,6 +132,7 @@ class Run:
         with self.span("setup", "setup"), self.guard.interruptible():
             check_stages(self.recipe, self.bench.workshop.tasks)
             self.recipe = settled(self.recipe, self.folder)
+            self.remark(check_lengths(self.recipe, self.bench))
             prices = {
                 name: getattr(self.rates, name).as_json()
                 for name in ("machine_usd_per_hour", "electricity_usd_per_kwh")
@@ -141,28 +152,31 @@ class Run:
                 stages={stage.name: {"kind": stage.kind} for stage in self.recipe.stages},
             )
         with self.span("probe", "setup"), self.guard.interruptible():
-            self.outlook = preflight(self.recipe, self.bench, self.limits, self.rates, self.folder)
-        self.screen.outlook(self.outlook)
-        self.outlook.refuse()
+            self.purse.outlook = preflight(self.recipe, self.bench, self.purse.limits, self.rates, self.folder)
+        self.screen.outlook(self.purse.outlook)
+        self.purse.outlook.refuse()
         self.save(milestone=True)
 
     def go_on(self) -> None:
         """Put everything back to where the last whole checkpoint was. Stages read the files that the run carries."""
-        self.recipe = replace(self.recipe, stages=read_recipe(self.folder).stages)
         found, said = checkpoint.load_latest(self.checkpoints)
         for sentence in said:
             self.screen.tell(sentence)
         at = found.position
         self.bench.workshop.learner.restore(found.learner)
         runfolder.cut_back(self.folder, at.sizes)
-        self.place = _Place(at.done, at.stage, at.step, {**at.noted, "evaluated": list(at.noted["evaluated"])})
+        noted = {"early": {}, **at.noted, "evaluated": list(at.noted["evaluated"])}
+        self.place = _Place(at.done, at.stage, at.step, noted)
+        for name, steps in noted["early"].items():
+            self.view.end_early(name, steps)
         self.boundary, self.saved = found.stage, at.done
         if at.stage < len(self.recipe.stages) and "test-after" in self.place.noted["evaluated"]:
             self.place.noted["evaluated"].remove("test-after")  # the budget had ended the run, and now it goes on
-        self.evaluation_seconds = dict(at.noted.get("seconds", {}))
+        self.purse.evaluations = dict(at.noted.get("seconds", {}))
         if at.noted.get("outlook"):
-            self.outlook = Preflight.from_json(at.noted["outlook"])
+            self.purse.outlook = Preflight.from_json(at.noted["outlook"])
         self.view.read(self.metrics.read())
+        self.written.extend(self.samples.read())
         self.code_changed()
         self.screen.tell(f"Going on from step {at.done}, attempt {self.attempt}.")
 
@@ -176,44 +190,7 @@ class Run:
                 "ClearSeek's code has changed since this run began: the rest may differ from an uninterrupted run, and "
                 "the receipt names the code it began with."
             )
-            notes.add(notes=f"Attempt {self.attempt} ran with other code, {now['digest']['sha256'][:16]}.")
-
-    def finish(self, ended: str) -> dict[str, Any]:
-        """Test, export, receipt."""
-        if self.place.done:
-            self.test("after", unseen=self.recipe.evaluate.unseen)
-        self.save(milestone=True)
-        self.screen.tell("Writing the model.")
-        sitting = self.status.ended("completed", "the budget was used" if ended == "budget" else "", self.sat())
-        self.status = replace(sitting, finished=ended == "completed")
-        self.note_attempts(finished=True)
-        published = self.publish()
-        self.end("completed", "the budget was used" if ended == "budget" else "", finished=ended == "completed")
-        self.report(force=True, ended=ended)
-        return published
-
-    def publish(self) -> dict[str, Any]:
-        """Files, a test of the model as it is served, the receipt, the store."""
-        from clearseek.training.publish import export_run, seal
-
-        shop = self.bench.workshop
-        with self.span("publish", "publish"), self.guard.interruptible():
-            done = export_run(self.folder, shop, base=self.bench.base.path if self.bench.base else None)
-        if done.gguf is not None and self.recipe.evaluate.served and self.recipe.evaluate.test and self.place.done:
-            self.test_served(done.gguf)
-        with self.guard.interruptible():
-            sealed = seal(self.folder, done, register=self.recipe.publish.register, tell=self.screen.tell)
-        return sealed.as_json()
-
-    def test_served(self, gguf: Path) -> None:
-        """The same problems as the last test, put to llama.cpp; time for them was kept."""
-        if not fits(self.limits, self.spent(), self.evaluation_guess("test", self.recipe.evaluate.unseen), 0.0):
-            self.screen.tell("No time is left to test the model as it is served.")
-            return
-        began = time.perf_counter()
-        with self.span("eval", "evaluation", evaluation="test-served"), self.guard.interruptible():
-            result = ask_served(self.recipe, self.bench, gguf, Books(self.sink, self.rates))
-        self.wrote("test-served", result, time.perf_counter() - began)
+            notes.remark(f"Attempt {self.attempt} ran with other code, {now['digest']['sha256'][:16]}.")
 
     # --- stages
 
@@ -255,7 +232,7 @@ class Run:
         stage: Stage = module.open_stage(plan.settings, replace(shop, learner=watched))
         if self.place.step or self.boundary.values or self.boundary.tensors:
             stage.restore(self.boundary)
-        self.stage, self.pace = stage, Pace()
+        self.stage, self.purse.pace = stage, Pace()
         self.view.open_stage(plan.name, plan.kind, stage.steps)
         self.screen.tell(f"Stage {plan.name} ({plan.kind}), {stage.steps} steps.")
 
@@ -264,17 +241,28 @@ class Run:
         assert stage is not None
         while self.place.step < stage.steps:
             self.boundary = snapshot(stage)
-            if self.place.step and learns(plan) and self.due(self.recipe.evaluate.every):
+            patience = getattr(plan.settings, "patience", 0)
+            if learns(plan) and (self.due(self.recipe.evaluate.every) if self.place.step else patience):
                 self.dev()
+            rows = next(one.rows for one in self.view.stages if one.name == plan.name)
+            if (why := enough(patience, self.looks(), rows)) is not None:
+                self.screen.tell(
+                    f"Stage {plan.name} ends after {self.place.step} of {stage.steps} steps: {why}. What it leaves "
+                    "of the budget goes to what comes after it."
+                )
+                self.place.noted["early"][plan.name] = self.place.step
+                self.view.end_early(plan.name, self.place.step)
+                break
             if self.place.done != self.saved and self.due(self.recipe.checkpoints.every):
                 self.save()
-            if not self.room_for(self.pace.next(self.guess(plan))):
+            if not self.purse.room_for(self.purse.step(plan.name)):
+                why = self.purse.limits.why.capitalize()
                 if self.place.done == 0:
                     raise UserError(
-                        f"{self.limits.why.capitalize()} is too small for one step: a step takes about "
-                        f"{self.guess(plan):.0f} s, and {self.kept():.0f} s are kept for the end of the run."
+                        f"{why} is too small for one step: a step takes about {self.purse.guess(plan.name):.0f} s, and "
+                        f"{self.purse.kept():.0f} s are kept for the end of the run."
                     )
-                self.screen.tell(f"{self.limits.why.capitalize()} is used up: the run ends here, in order.")
+                self.screen.tell(f"{why} is used up: the run ends here, in order.")
                 return "budget"
             self.one(plan, stage)
         self.boundary = snapshot(stage)
@@ -288,38 +276,39 @@ class Run:
             with self.span(plan.kind, plan.name, step=str(self.place.done)), self.guard.interruptible():
                 report = stage.step(number)
         except NotFinite as error:
-            raise UserError(self.not_a_number(plan, number, str(error))) from None
+            raise UserError(not_a_number(self, plan, number, str(error))) from None
         seconds = time.perf_counter() - began
-        wrong = [name for name in ("loss", "grad_norm") if not math.isfinite(report.numbers.get(name, 0.0))]
-        if wrong:
-            raise UserError(self.not_a_number(plan, number, f"`{wrong[0]}` is not a number."))
-        self.pace.add(seconds)
+        check_step(self, plan, number, report)
+        self.purse.pace.add(seconds)
         self.place = replace(self.place, done=self.place.done + 1, step=number + 1)
         self.write_down(plan, number, report, seconds)
 
     def write_down(self, plan: StagePlan, number: int, report: StepReport, seconds: float) -> None:
         numbers = {name: float(value) for name, value in report.numbers.items()}
-        time_of = {name: numbers.pop(name) for name in list(numbers) if "second" in name and "verifier" not in name}
-        time_of |= self.speeds
+        time_of = {f"seconds_{name}": float(value) for name, value in report.seconds.items()} | self.speeds
         self.speeds = {}
         row = {
             "kind": "step", "done": self.place.done, "stage": plan.name, "step": number, "numbers": numbers,
             "warnings": list(report.warnings), "time": {**time_of, "seconds": seconds, "at": runfolder.now()},
         }  # fmt: skip
         self.metrics.append([row])
-        self.samples.append([{"done": self.place.done, **sample} for sample in report.samples])
+        samples = [{"done": self.place.done, **sample} for sample in report.samples]
+        self.samples.append(samples)
+        self.written.extend(samples)
         self.view.add(row)
         for warning in report.warnings:
             self.screen.tell(warning)
         self.show()
 
-    def not_a_number(self, plan: StagePlan, number: int, what: str) -> str:
-        good = checkpoint.latest(self.checkpoints)
-        return (
-            f"Step {number + 1} of the stage {plan.name} went wrong: {what.rstrip('.')}. The run stopped at its last "
-            f"good checkpoint, {good.name if good else 'none'}; a lower learning rate in a new run may help, and "
-            "--resume tries again from there."
-        )
+    def remark(self, sentences: Sequence[str]) -> None:
+        """What was noticed before the first step: said, and kept with the warnings of steps."""
+        if not sentences:
+            return
+        row = {"kind": "remark", "done": self.place.done, "warnings": list(sentences), "time": {"at": runfolder.now()}}
+        self.metrics.append([row])
+        self.view.add(row)
+        for sentence in sentences:
+            self.screen.tell(sentence)
 
     # --- evaluations
 
@@ -331,6 +320,10 @@ class Run:
         if plan.dev:
             self.evaluate(f"dev-{self.place.done:06d}", "dev", plan.dev, unseen=False)
 
+    def looks(self) -> list[Any]:
+        """At dev, since the stage under way began."""
+        return looks_of(self.view.evaluations, self.place.done - self.place.step)
+
     def test(self, name: str, *, unseen: bool = False) -> None:
         if self.recipe.evaluate.test:
             self.evaluate(f"test-{name}", "test", self.recipe.evaluate.test, unseen=unseen)
@@ -338,10 +331,10 @@ class Run:
     def evaluate(self, name: str, split: str, n: int, *, unseen: bool) -> None:
         """Once, unless the rest of the budget is needed for the end of the run."""
         last = name == "test-after"
-        guess = self.evaluation_guess(split, unseen)
+        guess = self.purse.evaluation(split, unseen)
         if name in self.place.noted["evaluated"]:
             return
-        if not last and not self.room_for(guess):
+        if not last and not self.purse.room_for(guess):
             self.screen.tell(f"No time is left for the evaluation {name}.")
             return
         labels = {"run": self.recipe.name, "stage": "evaluation", "attempt": self.attempt, "evaluation": name}
@@ -351,13 +344,16 @@ class Run:
                 self.recipe, self.bench, split, n, unseen=unseen, progress=self.screen.evaluating(name), labels=labels
             )
         seconds = time.perf_counter() - began
-        self.evaluation_seconds[f"{split}{'+' if unseen else ''}"] = seconds
+        self.purse.evaluated(split, unseen, seconds)
         self.place.noted["evaluated"].append(name)
         self.wrote(name, result, seconds)
 
     def wrote(self, name: str, result: Evaluation, seconds: float) -> None:
         """An evaluation into metrics.jsonl, on the screen, and of test into evaluations/."""
         row = row_of(name, self.place.done, result, seconds)
+        if row["split"] == "dev" and (said := worse([*self.looks(), row])) is not None:
+            row["warnings"] = [said]
+            self.screen.tell(said)
         self.metrics.append([row])
         if row["split"] == "test":
             keep(self.folder, name, result)
@@ -371,34 +367,6 @@ class Run:
         )
         self.report(force=True)
 
-    def evaluation_guess(self, split: str, unseen: bool) -> float:
-        known = self.evaluation_seconds
-        key = f"{split}{'+' if unseen else ''}"
-        if key in known:
-            return known[key]
-        return self.outlook.evaluation_seconds(split, unseen) if self.outlook is not None else 0.0
-
-    # --- budget
-
-    def sat(self) -> float:
-        return time.perf_counter() - self.started
-
-    def spent(self) -> float:
-        return self.earlier + self.sat()
-
-    def kept(self) -> float:
-        """Seconds that the end of the run takes."""
-        last = self.evaluation_guess("test", self.recipe.evaluate.unseen) if self.recipe.evaluate.test else 0.0
-        last *= 2.0 if self.recipe.evaluate.served else 1.0
-        return reserve(last, self.outlook.export_seconds if self.outlook is not None else 0.0)
-
-    def room_for(self, seconds: float) -> bool:
-        return fits(self.limits, self.spent(), seconds, self.kept())
-
-    def guess(self, plan: StagePlan) -> float:
-        """Seconds of the first step of a stage, by the probe."""
-        return self.outlook.step_seconds(plan.name) if self.outlook is not None else 0.0
-
     def planned(self) -> int:
         return max(self.view.planned(), self.place.done)
 
@@ -410,7 +378,7 @@ class Run:
         book = check(self.book.path) if milestone and self.book.path.exists() else None
         ledger = {"entries": book.entries, "head": book.head} if book else {"bytes": _bytes(self.book.path)}
         noted = {
-            **self.place.noted, "seconds": dict(self.evaluation_seconds), "outlook": self._outlook_json(),
+            **self.place.noted, "seconds": dict(self.purse.evaluations), "outlook": self._outlook_json(),
             "arithmetic": self.arithmetic,
         }  # fmt: skip
         position = Position(
@@ -422,7 +390,7 @@ class Run:
             keep = self.recipe.checkpoints.keep
             checkpoint.prune(self.checkpoints, None if keep == "all" else keep)
         self.saved = self.place.done
-        self.status = self.status.ended("failed", runfolder.Sitting("", "").why, self.sat())
+        self.status = self.status.ended("failed", runfolder.Sitting("", "").why, self.purse.sat())
         runfolder.write_status(self.folder, self.status)
 
     @cached_property
@@ -430,7 +398,7 @@ class Run:
         return arithmetic(self.bench.workshop.learner)
 
     def _outlook_json(self) -> Any:
-        return None if self.outlook is None else self.outlook.as_json()
+        return None if self.purse.outlook is None else self.purse.outlook.as_json()
 
     def name_of_stage(self) -> str:
         stages = self.recipe.stages
@@ -439,8 +407,12 @@ class Run:
     def span(self, kind: str, stage: str, **more: str) -> Any:
         return self.meter.span(kind, run=self.recipe.name, stage=stage, attempt=self.attempt, **more)
 
+    def look(self) -> None:
+        """What is shown, as it is now."""
+        self.view.at(self.place.done, self.purse.spent(), self.purse.pace, self.rates, self.purse.outlook)
+
     def show(self) -> None:
-        self.view.at(self.place.done, self.spent(), self.pace, self.rates, self.outlook)
+        self.look()
         self.screen.show(self.view)
         self.report()
 
@@ -450,27 +422,13 @@ class Run:
             return
         from clearseek.training.report import report_page
 
-        self.view.at(self.place.done, self.spent(), self.pace, self.rates, self.outlook)
-        write_aside(self.folder / runfolder.REPORT, report_page(self.view, ended=ended).encode())
+        self.look()
+        page = report_page(self.view, list(self.written), ended=ended)
+        write_aside(self.folder / runfolder.REPORT, page.encode())
         self.reported = time.perf_counter()
 
-    def interrupted(self) -> UserError:
-        """Save where the run is, and say how to go on."""
-        safe = self.saved >= 0 or not self.fresh
-        try:
-            if self.opened and self.saved != self.place.done:
-                self.save()
-        finally:
-            self.end("stopped", f"{self.guard.stopping} after step {self.place.done}")
-        done = self.place.done if self.opened else (checkpoint.numbers(self.checkpoints) or [0])[-1]
-        where = f"Everything up to step {done} is saved" if safe else "Nothing had been trained yet"
-        again = f"go on with `clearseek train {self.folder} --resume`" if safe else "begin again"
-        if not safe:
-            (self.folder / runfolder.STATUS).unlink(missing_ok=True)
-        return UserError(f"Stopped by {self.guard.stopping}. {where}; {again}.")
-
     def end(self, state: str, why: str, *, finished: bool = False) -> None:
-        self.status = replace(self.status.ended(state, why, self.sat()), finished=finished)
+        self.status = replace(self.status.ended(state, why, self.purse.sat()), finished=finished)
         runfolder.write_status(self.folder, self.status)
         self.note_attempts(finished=finished)
 

@@ -60,14 +60,16 @@ class Workshop:
 class StepReport:
     """What one step did. `numbers` are plotted; `samples` go to samples.jsonl; `warnings` are said in words.
 
-    Names of `numbers` shared by all stages: `loss`, `lr`, `grad_norm`, `tokens_trained`, `tokens_generated`,
-    `seconds_rollout`, `seconds_verify`, `seconds_update`. GRPO adds `reward`, `accuracy`, `format`, `length`,
-    `truncated`, `groups_that_teach`, `entropy`, `mismatch`, `second_verifier`, and `accuracy/TASK`.
+    Names of `numbers` shared by all stages: `loss`, `lr`, `grad_norm`, `tokens_trained`, `tokens_generated`. GRPO adds
+    `reward`, `accuracy`, `format`, `length`, `truncated`, `groups_that_teach`, `entropy`, `mismatch`,
+    `second_verifier`, and `accuracy/TASK`. `seconds` are by the clock, of `rollout`, `verify` and `update`: all that
+    differs from run to run.
     """
 
     numbers: Mapping[str, float]
     samples: Sequence[Mapping[str, Any]] = ()
     warnings: Sequence[str] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

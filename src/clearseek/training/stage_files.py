@@ -6,6 +6,8 @@ weights, and carried into the run folder, so that a run stands on its own.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Callable
@@ -37,9 +39,16 @@ def is_file(source: str) -> bool:
 
 
 def content_of(name: str) -> str:
-    """The digest of what is in it, wherever it lies; the name, where it is not there."""
+    """The digest of what is in it, wherever it lies; the name, where it is not there. Of a Python file, what counts is
+    what it does: comments and blank lines are no other task."""
     path = Path(name)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else name
+    if not path.is_file():
+        return name
+    content = path.read_bytes()
+    if path.suffix == ".py":
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            content = ast.dump(ast.parse(content)).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def carry(file: Path, folder: Path, into: str) -> str:

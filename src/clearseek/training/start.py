@@ -103,8 +103,8 @@ def begin_as(model: Any, start: Start, base_sha256: str | None) -> None:
     """Give the model's LoRA the adapter's values, in place.
 
     Only products of A and B are known of an adapter that was written; A's rows get the size that LoRA's begin with
-    (He's uniform: 1/sqrt(in) in the mean square), and B what remains. Raises UserError where it belongs on another
-    base, or has another form than the recipe's [lora].
+    (LeCun's uniform: 1/sqrt(in) in the root mean square), and B what remains. Raises UserError where it belongs on
+    another base, or has another form than the recipe's [lora].
     """
     adapter, layers = start.adapter, lora_layers(model)
     if base_sha256 != adapter.base.sha256:

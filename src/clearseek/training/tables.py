@@ -12,10 +12,44 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from clearseek.errors import UsageError
+from clearseek.errors import UsageError, UserError
 
 T = TypeVar("T")
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\"' -]+?)\s*\]\]?\s*(?:#.*)?$")
+
+
+class BadKey(UsageError):
+    """A value that makes no sense; `key` says whose, so that the line can be told."""
+
+    def __init__(self, key: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.key = key
+
+
+def at_least(settings: Any, least: float, *keys: str, why: str = "") -> None:
+    """Raises BadKey for the first of these that is smaller."""
+    for key in keys:
+        value = getattr(settings, key)
+        if value < least:
+            raise BadKey(key, f"`{key}` of the stage {settings.name} is {value}, and must be at least {least}{why}.")
+
+
+def between(settings: Any, low: float, high: float, *keys: str, why: str = "") -> None:
+    """Raises BadKey for the first of these that lies outside."""
+    for key in keys:
+        value = getattr(settings, key)
+        if not low <= value <= high:
+            raise BadKey(
+                key, f"`{key}` of the stage {settings.name} is {value}, and must lie between {low} and {high}{why}."
+            )
+
+
+def above_zero(settings: Any, *keys: str) -> None:
+    """Raises BadKey for the first of these that is not."""
+    for key in keys:
+        value = getattr(settings, key)
+        if value <= 0:
+            raise BadKey(key, f"`{key}` of the stage {settings.name} is {value}, and must be above 0.")
 
 
 @dataclass(frozen=True)
@@ -55,8 +89,54 @@ class Source:
                 )
 
 
+ELSEWHERE = {
+    "samples": (
+        "group_size num_generations n_generations num_samples n_samples generations completions rollouts n "
+        "num_return_sequences samples_per_prompt rollouts_per_prompt"
+    ),
+    "prompts": "batch_size train_batch_size per_device_train_batch_size problems num_prompts questions",
+    "examples": "batch_size train_batch_size per_device_train_batch_size micro_batch_size",
+    "lr": "learning_rate rate peak_lr",
+    "max_new": "max_new_tokens max_completion_length max_response_length max_output_tokens max_tokens response_length",
+    "max_tokens": "max_length max_seq_length max_seq_len seq_len sequence_length cutoff_len context",
+    "steps": "max_steps num_steps n_steps iterations iters total_steps",
+    "epochs": "num_epochs num_train_epochs n_epochs",
+    "kl": "beta kl_coef kl_beta kl_weight kl_penalty",
+    "clip_low": "epsilon eps_clip cliprange clip_range clip_epsilon",
+    "clip_high": "epsilon_high",
+    "updates": "num_iterations ppo_epochs mu inner_epochs",
+    "temperature": "temp",
+    "decay": "scheduler lr_scheduler lr_scheduler_type schedule lr_decay",
+    "sources": "data dataset datasets file files train_file data_files",
+    "divide_by_std": "scale_rewards normalize_advantages",
+    "normalise": "loss_type normalize normalization loss_agg_mode",
+    "overlong": "mask_truncated_completions overlong_filtering",
+    "patience": "early_stopping early_stopping_patience",
+    "warmup": "warmup_steps num_warmup_steps",
+    "rank": "r lora_r lora_rank",
+    "alpha": "lora_alpha",
+    "targets": "target_modules lora_targets",
+    "clip": "max_grad_norm grad_clip gradient_clipping clip_grad_norm",
+    "micro_batch_tokens": "micro_batch_size max_tokens_per_batch",
+    "base": "model model_name model_name_or_path model_path",
+    "every": "eval_steps save_steps eval_every save_every interval logging_steps",
+    "keep": "save_total_limit",
+    "test": "n_test test_size num_test",
+    "dev": "n_dev val validation eval_size dev_size",
+    "minutes": "time max_minutes max_time minutes_max",
+    "usd": "dollars money max_usd cost",
+    "kind": "type stage",
+    "python": "file path code",
+    "weight": "share",
+}
+"""Our keys, and what other programs call them."""
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """ "did you mean `x`?" or the list of what there is, with the sentence's end."""
+    for own, names in ELSEWHERE.items():
+        if own in known and word.lower().replace("-", "_") in names.split():
+            return f"did you mean `{own}`?"
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}."
 
@@ -88,8 +168,12 @@ def fill(cls: type[T], given: Mapping[str, Any], source: Source, table: str, ind
             raise UsageError(f"{source.where(table, index)}: {_named(table)} needs `{name}`.")
     try:
         return cls(**values)
+    except BadKey as error:
+        raise UsageError(f"{source.where(table, index, error.key)}: {error}") from None
     except ValueError as error:
         raise UsageError(f"{source.where(table, index)}: {str(error).rstrip('.')}.") from None
+    except UserError as error:  # of settings that are not only a recipe's
+        raise UsageError(f"{source.where(table, index)}: {error}") from None
 
 
 def convert(value: Any, hint: Any) -> Any:

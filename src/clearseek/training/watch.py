@@ -5,20 +5,34 @@ A pure function of the steps' numbers. Every sign is said when it first shows an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 AGAIN = 10
+BLOWN = 3
+"""Steps in a row whose loss has to be far above the first one's before it is said that the weights have blown up."""
 START = 5
 """Steps whose mean is what later ones are compared with, and over which they are averaged."""
 
 
-def warnings_of(history: Sequence[Mapping[str, float]], *, max_new: int, random_reward: bool) -> dict[str, str]:
+def warnings_of(
+    history: Sequence[Mapping[str, float]], *, max_new: int, random_reward: bool, min_groups: int = 1
+) -> dict[str, str]:
     """Signs in the last steps, by name. `history` holds the numbers of every step so far, or at least of the first and
     the last `START` of them."""
     found: dict[str, str] = {}
     last = history[-1]
-    if last["groups_that_teach"] == 0.0:
+    damaged = _damaged(history) if len(history) > START else None
+    if damaged is not None:
+        found["damaged"] = f"{damaged}: the model has been damaged; begin again with a lower learning rate."
+    elif last["groups_that_teach"] == 0.0:
         found["flat"] = _flat(last)
+    elif last.get("skipped"):
+        taught, groups = round(last["groups_that_teach"] * last["groups"]), round(last["groups"])
+        found["skipped"] = (
+            f"Only {taught} of {groups} groups taught, fewer than `min_groups` = {min_groups}, so this step changed "
+            "nothing: draw more problems (`prompts`) or more samples of each, or lower `min_groups`."
+        )
     if last["truncated"] > 0.5:
         found["truncated"] = (
             f"{last['truncated']:.0%} of the samples were cut off at {max_new} tokens before they had an answer: raise "
@@ -39,6 +53,30 @@ def warnings_of(history: Sequence[Mapping[str, float]], *, max_new: int, random_
     if random_reward and len(history) == 1:
         found["random"] = "Rewards are coin tosses: this is a control, and nothing should be learned."
     return found
+
+
+def blown_up(losses: Sequence[float], vocabulary: int) -> str | None:
+    """Whether a supervised stage has come to be far worse than its first step, several steps in a row: half of what a
+    guess costs that knows nothing, which is the logarithm of the vocabulary. Weights that a learning rate has thrown
+    about do that, and examples of other kinds hardly ever."""
+    blind = math.log(vocabulary)
+    if len(losses) <= BLOWN or min(losses[-BLOWN:]) <= losses[0] + 0.5 * blind:
+        return None
+    return (
+        f"the loss is {losses[-1]:.1f} nats a token, where its first step had {losses[0]:.1f} and blind guessing has "
+        f"{blind:.1f}: the weights have blown up"
+    )
+
+
+def _damaged(history: Sequence[Mapping[str, float]]) -> str | None:
+    """What was right, or had the form, in one of the first steps, and hardly ever is now."""
+    recent = history[-START:]
+    for name, words in (("accuracy", "right"), ("format", "of the right form")):
+        most = max(step[name] for step in history[:START])
+        now = _mean([step[name] for step in recent])
+        if most >= 0.2 and now < 0.2 * most:
+            return f"Samples were {words} {most:.0%} of the time in the first steps and are {now:.0%} of it now"
+    return None
 
 
 def _flat(last: Mapping[str, float]) -> str:

@@ -42,9 +42,11 @@ SUITE_TEST = 200
 `clearseek eval` asks."""
 FEW = 100
 """Fewer problems of a task to train on are told."""
+EVAL_SEED = 0
+"""Of the problems that a run is evaluated on: the same for every run, so that runs can be compared."""
 REFERENCES = 8
 """Reference answers of each task that its verifier must accept before anything is trained."""
-_HEAD = """The resolved recipe of this run: every value written out, the derived ones too.
+HEAD = """The resolved recipe of this run: every value written out, the derived ones too.
 `clearseek train` reads it as it reads any recipe."""
 
 
@@ -158,11 +160,6 @@ def check_tasks(tasks: tuple[Task, ...]) -> None:
         check_references(task, REFERENCES)
 
 
-def eval_seed(recipe: Recipe) -> int:
-    """Of the problems that a run is evaluated on: the same for every run, so that runs can be compared."""
-    return 0
-
-
 def kept_out(recipe: Recipe, trained: tuple[Task, ...], unseen: tuple[Task, ...]) -> frozenset[str]:
     """Digests of the problems of dev and test that this run is evaluated on, and that `clearseek eval` asks later."""
     found: set[str] = set()
@@ -171,9 +168,9 @@ def kept_out(recipe: Recipe, trained: tuple[Task, ...], unseen: tuple[Task, ...]
     for task in trained:
         for split, count in (("dev", plan.dev), ("test", test)):
             if count:
-                found |= {problem.digest for problem in draw(task, split, count, eval_seed(recipe))}  # type: ignore[arg-type]
+                found |= {problem.digest for problem in draw(task, split, count, EVAL_SEED)}  # type: ignore[arg-type]
     for task in unseen if plan.unseen and plan.test else ():
-        found |= {problem.digest for problem in draw(task, "test", plan.test, eval_seed(recipe))}
+        found |= {problem.digest for problem in draw(task, "test", plan.test, EVAL_SEED)}
     return frozenset(found)
 
 
@@ -209,7 +206,7 @@ def data_notes(recipe: Recipe, bench: Bench) -> list[dict[str, Any]]:
     found = []
     trained = [(task, True) for task in bench.workshop.tasks]
     for task, learned in (*trained, *((task, False) for task in bench.unseen)):
-        report = data_report(task, plan.dev, plan.test, eval_seed(recipe), trained=learned)
+        report = data_report(task, plan.dev, plan.test, EVAL_SEED, trained=learned)
         metadata = report.pop("croissant")
         name = task.name.replace("/", "_")
         files = [
@@ -302,7 +299,7 @@ def settled(recipe: Recipe, folder: Path) -> Recipe:
     """Write the resolved recipe into the run folder, with its files beside it; the recipe to go by from here on, whose
     stages read those: what is changed outside the folder meanwhile does not count."""
     own = carried(recipe, folder)
-    write_aside(folder / RECIPE, write_recipe(own, _HEAD).encode())
+    write_aside(folder / RECIPE, write_recipe(own, HEAD).encode())
     return dataclasses.replace(recipe, stages=_renamed(own.stages, lambda name: str(folder / name)))
 
 

@@ -24,8 +24,9 @@ from clearseek.training.examples import ends_of
 from clearseek.training.faults import Scored, faults_of
 from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
 from clearseek.training.stages.reject import Pick, choose
+from clearseek.training.supply import Supply
+from clearseek.training.tables import BadKey, at_least, between
 from clearseek.training.traces import Trace, write_traces
-from clearseek.training.workbench import some
 
 SAMPLES = 2
 KEY = "CLEARSEEK_TEACHER_KEY"
@@ -64,12 +65,10 @@ class DistillSettings:
     """Answers asked for side by side."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.prompts, self.samples, self.keep, self.max_new, self.at_once) < 1:
-            raise UserError(f"The numbers of the stage {self.name} are at least 1.")
+        at_least(self, 1, "steps", "prompts", "samples", "keep", "max_new", "at_once")
+        between(self, 0.0, 5.0, "temperature")
         if not self.model:
-            raise UserError(f"The stage {self.name} needs `model`, the teacher.")
-        if not 0.0 <= self.temperature <= 5.0:
-            raise UserError(f"`temperature` of the stage {self.name} lies between 0 and 5.")
+            raise BadKey("model", f"The stage {self.name} needs `model`, the teacher.")
 
 
 def open_stage(settings: DistillSettings, workshop: Workshop) -> DistillStage:
@@ -102,19 +101,23 @@ class DistillStage:
         self.paid = self.folder / f"{settings.name}.answers.jsonl"
         self.known = read_paid(self.paid)
         self.scores: dict[tuple[str, int], Score] = {}
+        self.supply = Supply(lambda task: seed_of(workshop.seed, settings.name, task), workshop.avoid)
 
     def asks(self, number: int) -> list[Ask]:
-        """The problems of a step, alike over the tasks, each as often as it is to be answered."""
-        settings, workshop = self.settings, self.workshop
-        share, more = divmod(settings.prompts, len(self.tasks))
+        """The problems of a step, alike over the tasks, each as often as it is to be answered; none comes in two steps
+        as far as the tasks are large enough."""
         found = []
         for place, task in enumerate(self.tasks):
-            count = share + ((place - number * more) % len(self.tasks) < more)
-            seed = seed_of(workshop.seed, settings.name, number, task.name)
-            for problem in some(task, count, seed, workshop.avoid) if count else ():
-                for sample in range(settings.samples):
-                    found.append(Ask(task, problem, sample, seed_of(workshop.seed, problem.id, sample)))
+            start, count = sum(self.count(place, earlier) for earlier in range(number)), self.count(place, number)
+            for problem in self.supply.take(task, start, count) if count else ():
+                for sample in range(self.settings.samples):
+                    found.append(Ask(task, problem, sample, seed_of(self.workshop.seed, problem.id, sample)))
         return found
+
+    def count(self, place: int, number: int) -> int:
+        """How many problems of the task at this place a step has."""
+        share, more = divmod(self.settings.prompts, len(self.tasks))
+        return share + ((place - number * more) % len(self.tasks) < more)
 
     def step(self, number: int) -> StepReport:
         asks = self.asks(number)
@@ -144,10 +147,9 @@ class DistillStage:
             "length": sum(one.tokens for one in answered) / max(1, len(answered)),
             "truncated": sum(one.finish == "length" for one in answered) / max(1, len(answered)),
             "tokens_generated": float(sum(one.tokens for one in answered)),
-            "seconds_rollout": seconds,
         }
         samples = [{"kind": "kept", **asdict(trace)} for trace in kept[:SAMPLES]]
-        return StepReport(numbers, samples, list(faults_of(self.scored(asks)).values()))
+        return StepReport(numbers, samples, list(faults_of(self.scored(asks)).values()), {"rollout": seconds})
 
     def scored(self, asks: Sequence[Ask]) -> list[Scored]:
         """What the verifiers said of what came to its end."""
@@ -206,7 +208,8 @@ class DistillStage:
 
     def finish(self) -> None:
         """Everything that was kept, in the order of the steps, whatever order it came in."""
-        traces = [trace for number in range(self.steps) for trace in self.kept(self.asks(number))]
+        asks = {(ask.problem.id, ask.sample): ask for number in range(self.steps) for ask in self.asks(number)}
+        traces = self.kept(list(asks.values()))  # a problem that came again has the same answers
         if not traces:
             raise UserError(
                 f"None of the teacher's answers in {self.paid} was right, or none showed its thinking: is "

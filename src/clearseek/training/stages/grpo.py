@@ -11,7 +11,7 @@ import functools
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from clearseek.errors import UserError
 from clearseek.tasks.task import Problem, Task
+from clearseek.training.context import fitting
 from clearseek.training.curriculum import remember, spread_draws, weigh
 from clearseek.training.examples import draw_up_to
 from clearseek.training.faults import faults_of
@@ -35,7 +36,7 @@ from clearseek.training.losses import (
 from clearseek.training.packing import Group
 from clearseek.training.rewards import Graded, RewardRule, grade, teaches
 from clearseek.training.rollout import rollout
-from clearseek.training.rows import Sample, Sampling
+from clearseek.training.rows import Sample, Sampling, kv_bytes
 from clearseek.training.schedule import learning_rate
 from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
 from clearseek.training.stages.grpo_settings import GrpoSettings
@@ -64,10 +65,17 @@ class _Drawn:
     prompt: tuple[int, ...]
     samples: list[Sample]
     graded: list[Graded]
+    mask: bool
+    """Whether samples that were cut off are left out of what is learned."""
+
+    @property
+    def trained(self) -> list[bool]:
+        """Which samples are learned from; the others are still of the group that each is compared with."""
+        return [not (self.mask and graded.truncated) for graded in self.graded]
 
     @property
     def teaches(self) -> bool:
-        return teaches(self.graded)
+        return teaches(self.graded) and any(self.trained)
 
 
 @dataclass(slots=True)
@@ -115,6 +123,8 @@ class GrpoStage:
         )
         self.sizes = sizes_of(workshop.learner.model)
         self.memory = _Memory()
+        self.left_out: list[str] = []
+        """What is said of problems that this step could not ask."""
         self.reference: dict[str, Tensor] = {}
         """The weights before the first step, where there is a KL term."""
 
@@ -124,17 +134,21 @@ class GrpoStage:
             self.reference = self.workshop.learner.keep()
         clocks = Clocks()
         drawn: list[_Drawn] = []
+        self.left_out = []
         for round_ in range(settings.rounds):
             drawn += self.draw(number, round_, clocks)
             if sum(one.teaches for one in drawn) >= settings.enough_groups:
                 break
+        if not drawn:
+            return StepReport({"skipped": 1.0, "lr": 0.0}, (), self.left_out, asdict(clocks))
         taught = [one for one in drawn if one.teaches]
         lr = learning_rate(
             number, self.steps, self.lr, warmup=settings.warmup, decay=settings.decay, floor=settings.floor
         )
         numbers = self.numbers(drawn)
         started = time.perf_counter()
-        reports = self.update(number, taught, lr) if len(taught) >= settings.min_groups else []
+        samples_drawn = sum(len(one.samples) for one in drawn)
+        reports = self.update(number, taught, lr, samples_drawn) if len(taught) >= settings.min_groups else []
         clocks.update = time.perf_counter() - started
         numbers |= {
             "lr": lr if reports else 0.0,
@@ -143,9 +157,6 @@ class GrpoStage:
             "grad_norm": max((report.grad_norm for report in reports), default=0.0),
             "tokens_trained": float(sum(report.scored for report in reports)),
             "tokens_generated": float(sum(len(sample.ids) for one in drawn for sample in one.samples)),
-            "seconds_rollout": clocks.rollout,
-            "seconds_verify": clocks.verify,
-            "seconds_update": clocks.update,
             "mismatch": 0.0,
         }
         if reports:
@@ -157,14 +168,17 @@ class GrpoStage:
                 else:
                     numbers[name] = sum(report.parts[name] * report.scored for report in reports) / scored
         samples = [self.sample(number, one, 0) for one in drawn[:: max(1, len(drawn) // SAMPLES)]][:SAMPLES]
-        return StepReport(numbers, samples, self.remember(number, drawn, numbers))
+        warnings = [*self.left_out, *self.remember(number, drawn, numbers)]
+        return StepReport(numbers, samples, warnings, asdict(clocks))
 
     def draw(self, number: int, round_: int, clocks: Clocks) -> list[_Drawn]:
         """Problems, samples and scores of one round."""
         settings, workshop = self.settings, self.workshop
         seeds = (workshop.seed, settings.name, number, round_)
-        problems = self.problems(*seeds)
-        prompts = [tuple(workshop.chat.prompt(problem.prompt)) for _, problem in problems]
+        positions = workshop.learner.model.config.max_positions
+        fit, said = fitting(self.problems(*seeds), workshop.chat.prompt, settings.max_new, positions)
+        self.left_out += said
+        problems, prompts = [(task, problem) for task, problem, _ in fit], [ids for _, _, ids in fit]
         sampling = Sampling(
             max_new=settings.max_new, temperature=settings.temperature, stop_ids=tuple(workshop.chat.stop_ids)
         )
@@ -181,7 +195,7 @@ class GrpoStage:
                     for _, problem in problems
                 ],
                 max_rows=settings.rows,
-                kv_bytes=int(settings.kv_gigabytes * (1 << 30)),
+                kv_bytes=kv_bytes(settings.kv_gigabytes),
                 dtype=learner.rollout_dtype,
             )
             made = [
@@ -195,11 +209,12 @@ class GrpoStage:
             )
         clocks.rollout += time.perf_counter() - started
         started = time.perf_counter()
+        mask = settings.overlong == "mask"
+        drawn = []
         with workshop.meter.span("verify"):
-            drawn = [
-                _Drawn(task, problem, prompt, group, grade(task, problem, group, workshop.chat, self.rewards, *seeds))
-                for (task, problem), prompt, group in zip(problems, prompts, groups, strict=True)
-            ]
+            for (task, problem), prompt, group in zip(problems, prompts, groups, strict=True):
+                graded = grade(task, problem, group, workshop.chat, self.rewards, *seeds)
+                drawn.append(_Drawn(task, problem, prompt, group, graded, mask))
         clocks.verify += time.perf_counter() - started
         return drawn
 
@@ -215,8 +230,8 @@ class GrpoStage:
                 found += [(task, problem) for problem in chosen]
         return found
 
-    def update(self, number: int, taught: Sequence[_Drawn], lr: float) -> list[UpdateReport]:
-        """Learn from these groups, in one or several optimizer steps."""
+    def update(self, number: int, taught: Sequence[_Drawn], lr: float, drawn: int) -> list[UpdateReport]:
+        """Learn from these groups, in one or several optimizer steps; `drawn` are the samples of the step in all."""
         settings, learner = self.settings, self.workshop.learner
         order = list(taught)
         if settings.updates > 1:
@@ -225,7 +240,7 @@ class GrpoStage:
         batches = [order[start : start + each] for start in range(0, len(order), each)]
         reports = []
         with self.workshop.meter.span("update") as span:
-            prepared = [self.tokens(batch, more_updates=len(batches) > 1) for batch in batches]
+            prepared = [self.tokens(batch, drawn, more_updates=len(batches) > 1) for batch in batches]
             for groups, tokens in prepared:
                 report = learner.update(
                     groups,
@@ -240,23 +255,20 @@ class GrpoStage:
                 reports.append(report)
         return reports
 
-    def tokens(self, batch: Sequence[_Drawn], *, more_updates: bool) -> tuple[list[Group], GrpoTokens]:
-        """What is known of the tokens of these groups before the update."""
+    def tokens(self, batch: Sequence[_Drawn], drawn: int, *, more_updates: bool) -> tuple[list[Group], GrpoTokens]:
+        """What is known of the tokens of these groups before the update. Samples that are left out have none: they
+        count in no mean over tokens, and are not held to the reference either. `drawn` are all samples of the step,
+        which is what the constant normaliser and the mean over samples divide by."""
         settings, learner = self.settings, self.workshop.learner
-        groups = [Group(one.prompt, tuple(sample.ids for sample in one.samples)) for one in batch]
-        lengths = [len(sample.ids) for one in batch for sample in one.samples]
+        samples = [[sample for sample, own in zip(one.samples, one.trained, strict=True) if own] for one in batch]
+        completions = [tuple(sample.ids for sample in own) for own in samples]
+        groups = [Group(one.prompt, ids) for one, ids in zip(batch, completions, strict=True)]
+        lengths = [len(sample.ids) for own in samples for sample in own]
         rewards_PS = torch.tensor([[graded.reward for graded in one.graded] for one in batch])
-        advantages_R = group_advantages(rewards_PS, divide_by_std=settings.divide_by_std).flatten()
-        if settings.overlong == "mask":
-            cut_R = torch.tensor([graded.truncated for one in batch for graded in one.graded])
-            advantages_R = advantages_R.masked_fill(cut_R, 0.0)
-        weights_A = token_weights(
-            lengths,
-            settings.normalise,
-            samples=settings.prompts * settings.samples,
-            length=settings.length_constant,
-        )
-        sampled_A = torch.tensor([value for one in batch for sample in one.samples for value in sample.log_probs])
+        advantages_PS = group_advantages(rewards_PS, divide_by_std=settings.divide_by_std)
+        advantages_R = advantages_PS[torch.tensor([one.trained for one in batch])]
+        weights_A = token_weights(lengths, settings.normalise, samples=drawn, length=settings.length_constant)
+        sampled_A = torch.tensor([value for own in samples for sample in own for value in sample.log_probs])
         old_A = reference_A = None
         if more_updates:  # the weights will have moved when the later batches come
             old_A = learner.log_probs(groups, temperature=settings.temperature).log_probs_A
@@ -294,10 +306,10 @@ class GrpoStage:
             "groups_that_teach": _mean([float(one.teaches) for one in drawn]),
             "groups_all_right": _mean([float(all(g.accuracy >= 1.0 for g in one.graded)) for one in drawn]),
             "groups_all_wrong": _mean([float(all(g.accuracy <= 0.0 for g in one.graded)) for one in drawn]),
-            # where the second verifier said nothing, it cannot disagree
-            "second_verifier": _mean(second) + _mean([g.accuracy for g in every]) - _mean(judged) if second else 0.0,
             "second_judged": len(second) / len(every),
         }
+        if second:  # where it said nothing of a sample, it cannot disagree
+            found["second_verifier"] = _mean(second) + found["accuracy"] - _mean(judged)
         for task in self.tasks:
             own = [graded.accuracy for one in drawn if one.task is task for graded in one.graded]
             if own:
@@ -315,7 +327,7 @@ class GrpoStage:
             name: numbers[name]
             for name in (
                 *("groups_that_teach", "truncated", "mismatch", "accuracy", "format", "length", "entropy"),
-                *("second_judged", "second_verifier"),
+                *("second_judged", "second_verifier", "skipped", "groups"),
             )
             if name in numbers
         }
@@ -324,7 +336,12 @@ class GrpoStage:
             memory.first.append(kept)
         memory.recent = [*memory.recent, kept][-2 * START :]
         history = memory.recent if memory.steps <= 2 * START else [*memory.first, *memory.recent]
-        signs = warnings_of(history, max_new=self.settings.max_new, random_reward=self.rewards.random)
+        signs = warnings_of(
+            history,
+            max_new=self.settings.max_new,
+            random_reward=self.rewards.random,
+            min_groups=self.settings.min_groups,
+        )
         signs |= faults_of((one.task.name, graded.fault, graded.why) for one in drawn for graded in one.graded)
         due = [name for name in signs if number - memory.told.get(name, -AGAIN) >= AGAIN]
         memory.told |= dict.fromkeys(due, number)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from clearseek.errors import UserError
 from clearseek.training.losses import Normalise
 from clearseek.training.schedule import Decay
+from clearseek.training.tables import BadKey, above_zero, at_least, between
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,15 @@ class GrpoSettings:
     """See `length_reward`."""
     overlong: Literal["wrong", "mask"] = "wrong"
     """Samples that were cut off count as what they are, without an answer (`wrong`), or are not trained on (`mask`)."""
-    min_groups: int = 3
-    """With fewer groups that teach, a step changes nothing."""
+    min_groups: int = 0
+    """With fewer groups that teach, a step changes nothing. 0: 3, or half of `prompts` where that is less."""
     rounds: int = 1
     """Rounds of problems a step may draw at most; another one only while fewer than `enough_groups` teach."""
     enough_groups: int = 8
     """See `rounds`."""
+    patience: int = 0
+    """Looks at dev without a gain that can be told from chance after which the stage ends, and leaves its time to what
+    comes after; so do five steps in a row that taught nothing. 0: all its steps are done."""
     curriculum: bool = True
     """Ask more often for tasks whose groups taught something lately."""
     rows: int = 128
@@ -78,16 +81,20 @@ class GrpoSettings:
     """Memory for keys and values while generating."""
 
     def __post_init__(self) -> None:
-        where = f"of the stage {self.name}"
-        if self.steps < 1 or self.prompts < 1 or self.samples < 2 or self.max_new < 1 or self.rows < 1:
-            raise UserError(f"`steps`, `prompts`, `max_new` and `rows` {where} are at least 1, `samples` at least 2.")
-        if self.updates < 1 or self.rounds < 1 or self.min_groups < 1 or self.enough_groups < 1:
-            raise UserError(f"`updates`, `rounds`, `min_groups` and `enough_groups` {where} are at least 1.")
-        if not 0.01 <= self.temperature <= 10.0:
-            raise UserError(f"`temperature` {where} lies between 0.01 and 10; at 0 there would be nothing to compare.")
-        if not 0.0 <= self.clip_low < 1.0 or self.clip_high < 0.0 or self.kl < 0.0 or self.importance_cap < 0.0:
-            raise UserError(
-                f"`clip_low` {where} lies between 0 and 1; `clip_high`, `kl`, `importance_cap` are not below 0."
+        at_least(self, 1, "steps", "prompts", "max_new", "rows", "updates", "rounds", "enough_groups")
+        at_least(self, 2, "samples", why=": alone, a sample has nothing that it could be compared with")
+        at_least(
+            self, 0, "clip_high", "kl", "importance_cap", "lr", "warmup", "min_groups", "patience", "length_margin"
+        )
+        between(self, 0.01, 10.0, "temperature", why="; at 0 all samples of a group would be the same")
+        between(self, 0.0, 1.0, "clip_low", "floor")
+        above_zero(self, "length_constant", "kv_gigabytes")
+        most = self.prompts * self.rounds
+        if not self.min_groups:  # written down as it comes out, like everything that is derived
+            object.__setattr__(self, "min_groups", min(3, (most + 1) // 2))
+        if self.min_groups > most:
+            raise BadKey(
+                "min_groups",
+                f"`min_groups` of the stage {self.name} is {self.min_groups}, and a step draws {most} problems at "
+                "most: no step could ever change anything.",
             )
-        if self.length_constant <= 0 or self.lr < 0 or self.warmup < 0 or self.kv_gigabytes <= 0:
-            raise UserError(f"`length_constant` and `kv_gigabytes` {where} are above 0, `lr` and `warmup` not below.")

@@ -13,15 +13,13 @@ import os
 import random
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from clearseek.errors import UserError
 from clearseek.hub.chat_template import THINK_CLOSE, THINK_OPEN
@@ -29,15 +27,18 @@ from clearseek.tasks.lines import tag_in
 from clearseek.tasks.task import Problem, Task
 from clearseek.training import checkpoint
 from clearseek.training.chat_format import ChatFormat
+from clearseek.training.context import fitting
 from clearseek.training.examples import ends_of
 from clearseek.training.faults import Scored, faults_of
 from clearseek.training.flops import rollout_flops, sizes_of
 from clearseek.training.packing import Group
 from clearseek.training.rollout import rollout
-from clearseek.training.rows import Sample, Sampling
+from clearseek.training.rows import Sample, Sampling, kv_bytes
 from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
+from clearseek.training.supply import Supply
+from clearseek.training.tables import BadKey, above_zero, at_least, between
 from clearseek.training.traces import Trace
-from clearseek.training.workbench import some
+from clearseek.training.twin import twin
 
 Pick = Literal["shortest", "diverse", "first"]
 DIRECT = (
@@ -92,16 +93,13 @@ class RejectSettings:
     """Memory for keys and values while generating."""
 
     def __post_init__(self) -> None:
-        if min(self.prompts, self.samples, self.keep, self.max_new, self.general_max_new, self.rows) < 1:
-            raise UserError(f"The numbers of the stage {self.name} are at least 1.")
-        if self.steps < 0 or (self.steps == 0 and self.general == 0):
-            raise UserError(f"The stage {self.name} has no `steps` and no `general` prompts: nothing to do.")
-        if self.general < 0 or not 0.0 <= self.skip_easy <= 1.0 or self.kv_gigabytes <= 0:
-            raise UserError(f"`general` of the stage {self.name} is not below 0, and `skip_easy` is between 0 and 1.")
-        if not 0.0 <= self.general_thinking <= 1.0:
-            raise UserError(f"`general_thinking` of the stage {self.name} lies between 0 and 1.")
-        if not 0.01 <= self.temperature <= 10.0:
-            raise UserError(f"`temperature` of the stage {self.name} lies between 0.01 and 10.")
+        at_least(self, 1, "prompts", "samples", "keep", "max_new", "general_max_new", "rows")
+        at_least(self, 0, "steps", "general")
+        between(self, 0.0, 1.0, "skip_easy", "general_thinking")
+        between(self, 0.01, 10.0, "temperature")
+        above_zero(self, "kv_gigabytes")
+        if self.steps == 0 and self.general == 0:
+            raise BadKey("steps", f"The stage {self.name} has no `steps` and no `general` prompts: nothing to do.")
 
     @property
     def planned_steps(self) -> int:
@@ -159,7 +157,12 @@ class RejectStage:
         wanted = set(settings.tasks)
         self.tasks = [task for task in workshop.tasks if not wanted or task.name in wanted]
         self.file = workshop.folder / "data" / f"{settings.name}.jsonl"
+        self.supply = Supply(lambda task: seed_of(workshop.seed, settings.name, task), workshop.avoid)
+        self.places: list[dict[str, int]] = [{}]
+        """For each step, how many problems of each task came before it; as far as was asked."""
         self.bytes = 0
+        self.kept: dict[str, set[str]] = {}
+        """Problem -> the thoughts that were kept of it; as the file has them."""
         self.counts: dict[str, list[int]] = {}
         """Task -> [samples right, samples drawn]."""
         self.sizes = sizes_of(workshop.learner.model)
@@ -174,10 +177,12 @@ class RejectStage:
     def verified(self, number: int) -> StepReport:
         """Problems, answers, the verifier, and what is kept."""
         settings, workshop = self.settings, self.workshop
-        problems = self.problems(number)
-        prompts = [workshop.chat.prompt(problem.prompt) for _, problem in problems]
+        positions = workshop.learner.model.config.max_positions
+        fit, warnings = fitting(self.problems(number), workshop.chat.prompt, settings.max_new, positions)
+        problems, prompts = [(task, problem) for task, problem, _ in fit], [ids for _, _, ids in fit]
         began = time.perf_counter()
-        groups = self.generate(prompts, settings.samples, settings.max_new, settings.temperature, number)
+        model = workshop.learner.model
+        groups = self.generate(model, prompts, settings.samples, settings.max_new, settings.temperature, number)
         generated = time.perf_counter()
         kept: list[Trace] = []
         scored: list[Scored] = []
@@ -195,42 +200,53 @@ class RejectStage:
                 easy = len(good) > settings.skip_easy * len(group)
                 if easy and random.Random(seed_of(workshop.seed, settings.name, problem.id)).random() < 0.5:
                     continue
-                kept += choose(good, settings.keep, settings.pick)
+                kept += self.new(problem, good)
         self.write(kept)
         numbers = {
-            "accuracy": right / drawn,
+            "accuracy": right / max(1, drawn),
             "kept": float(len(kept)),
-            "length": sum(lengths) / len(lengths),
-            "truncated": cut / drawn,
+            "length": sum(lengths) / max(1, len(lengths)),
+            "truncated": cut / max(1, drawn),
             "tokens_generated": float(sum(lengths)),
-            "seconds_rollout": generated - began,
-            "seconds_verify": time.perf_counter() - generated,
             **{f"accuracy/{name}": tally[0] / tally[1] for name, tally in self.counts.items()},
         }
-        warnings = list(faults_of(scored).values())
+        warnings += faults_of(scored).values()
         if number == settings.steps - 1 and self.bytes == 0:
             raise UserError(
                 f"The stage {settings.name} kept nothing: none of the answers was right. Train longer before it, or "
                 "sample more often."
             )
-        if number == 0 and right == 0:
+        if number == 0 and right == 0 and drawn:
             warnings.append("None of the first answers was right: there may be nothing to keep.")
-        return StepReport(numbers, [_sample(trace) for trace in kept[:SAMPLES]], warnings)
+        seconds = {"rollout": generated - began, "verify": time.perf_counter() - generated}
+        return StepReport(numbers, [_sample(trace) for trace in kept[:SAMPLES]], warnings, seconds)
 
     def problems(self, number: int) -> list[tuple[Task, Problem]]:
         """The problems of a step; no problem comes in two steps, as far as the tasks are large enough."""
-        settings, workshop = self.settings, self.workshop
-        share, more = divmod(settings.prompts, len(self.tasks))
-        order = list(range(len(self.tasks)))
-        random.Random(seed_of(workshop.seed, settings.name, number)).shuffle(order)
+        while len(self.places) <= number:
+            before, counts = self.places[-1], self.counts_of(len(self.places) - 1)
+            self.places.append({task.name: before.get(task.name, 0) + count for task, count in counts})
         found = []
-        for place, index in enumerate(order):
-            count = share + (place < more)
-            if count:
-                task = self.tasks[index]
-                seed = seed_of(workshop.seed, settings.name, number, task.name)
-                found += [(task, problem) for problem in some(task, count, seed, workshop.avoid)]
+        for task, count in self.counts_of(number):
+            start = self.places[number].get(task.name, 0)
+            found += [(task, problem) for problem in self.supply.take(task, start, count)] if count else []
         return found
+
+    def counts_of(self, number: int) -> list[tuple[Task, int]]:
+        """How many problems of each task a step has, in an order of its own."""
+        share, more = divmod(self.settings.prompts, len(self.tasks))
+        order = list(self.tasks)
+        random.Random(seed_of(self.workshop.seed, self.settings.name, number)).shuffle(order)
+        return [(task, share + (place < more)) for place, task in enumerate(order)]
+
+    def new(self, problem: Problem, good: Sequence[Trace]) -> list[Trace]:
+        """Of the right answers to a problem, those to keep: a problem that came again, because its task has no more,
+        keeps no more than `keep` in all, and nothing twice."""
+        there = self.kept.setdefault(problem.id, set())
+        fresh = [trace for trace in good if (trace.thinking or "") not in there]
+        chosen = choose(fresh, max(0, self.settings.keep - len(there)), self.settings.pick)
+        there.update(trace.thinking or "" for trace in chosen)
+        return chosen
 
     def judge(self, task: Task, problem: Problem, sample: Sample, scored: list[Scored]) -> Trace | None:
         """A trace, where the answer is well formed and right, by the hidden verifier too where there is one. `scored`
@@ -257,8 +273,7 @@ class RejectStage:
             pieces = own.render([{"role": "user", "content": prompt}])
             ids.append(chat.tokenizer.encode_pieces(list(pieces)))
         began = time.perf_counter()
-        with base_weights(self.workshop):
-            groups = self.generate(ids, 1, settings.general_max_new, 0.0, number)
+        groups = self.generate(base_model(self.workshop), ids, 1, settings.general_max_new, 0.0, number)
         kept = []
         lengths = [len(group[0].ids) for group in groups]
         cut = 0
@@ -273,28 +288,28 @@ class RejectStage:
             "length": sum(lengths) / len(lengths),
             "truncated": cut / len(prompts),
             "tokens_generated": float(sum(lengths)),
-            "seconds_rollout": time.perf_counter() - began,
         }
-        return StepReport(numbers, [_sample(trace) for trace in kept[:SAMPLES]])
+        seconds = {"rollout": time.perf_counter() - began}
+        return StepReport(numbers, [_sample(trace) for trace in kept[:SAMPLES]], seconds=seconds)
 
     def thought(self, prompt: str) -> str | None:
         rng = random.Random(seed_of(self.workshop.seed, self.settings.name, "thought", prompt))
         return rng.choice(DIRECT) if rng.random() < self.settings.general_thinking else None
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], samples: int, max_new: int, temperature: float, number: int
+        self, model: Any, prompts: Sequence[Sequence[int]], samples: int, max_new: int, temperature: float, number: int
     ) -> list[list[Sample]]:
         settings, workshop = self.settings, self.workshop
         with workshop.meter.span("rollout") as span:
             groups: list[list[Sample]] = rollout(
-                workshop.learner.model,
+                model,
                 prompts,
                 group_size=samples,
                 sampling=Sampling(max_new=max_new, temperature=temperature, stop_ids=workshop.chat.stop_ids),
                 seed=seed_of(workshop.seed, settings.name, number, "samples"),
-                kv_bytes=int(settings.kv_gigabytes * 1e9),
+                kv_bytes=kv_bytes(settings.kv_gigabytes),
                 max_rows=settings.rows,
-                dtype=workshop.learner.dtype,
+                dtype=workshop.learner.rollout_dtype,
             )
             made = [
                 Group(tuple(prompt), tuple(sample.ids for sample in group))
@@ -327,9 +342,14 @@ class RejectStage:
             raise UserError(f"The checkpoint of the stage {self.settings.name} is of another kind of stage.")
         self.bytes = int(state.values["bytes"])
         self.counts = {name: list(pair) for name, pair in state.values["counts"].items()}
-        there = self.file.stat().st_size if self.file.exists() else 0
-        if there < self.bytes:
+        content = self.file.read_bytes() if self.file.exists() else b""
+        if len(content) < self.bytes:
             raise UserError(f"{self.file} is shorter than its checkpoint says; start the run again.")
+        self.kept = {}
+        for line in content[: self.bytes].splitlines():
+            told = json.loads(line)
+            if told["problem"]:
+                self.kept.setdefault(told["problem"], set()).add(told["thinking"] or "")
 
 
 def choose(good: Sequence[Trace], keep: int, pick: Pick) -> list[Trace]:
@@ -377,9 +397,8 @@ def goes_round(answer: str) -> bool:
     return len(set(runs)) < 0.8 * len(runs) or len(set(said)) < 0.75 * len(said)
 
 
-@contextmanager
-def base_weights(workshop: Workshop) -> Iterator[None]:
-    """The base itself, as long as the block runs: without the adapter that a recipe may name as its beginning, too."""
+def base_model(workshop: Workshop) -> Any:
+    """The base itself, beside the model that learns; without the adapter that a recipe may name as its beginning."""
     learner = workshop.learner
     folder = workshop.folder / "checkpoints" / "step-000000"
     if learner.settings.method == "lora":
@@ -389,18 +408,7 @@ def base_weights(workshop: Workshop) -> Iterator[None]:
         start = {name.removeprefix("weights/"): value for name, value in found.items() if name.startswith("weights/")}
     else:
         raise UserError("The weights that this run began with are gone (checkpoints/step-000000).")
-    now = learner.keep()
-    try:
-        _put(learner.trainable(), start)
-        yield
-    finally:
-        _put(learner.trainable(), now)
-
-
-def _put(parameters: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+    return twin(learner.model, start)
 
 
 def _sample(trace: Trace) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from clearseek.training.flops import sizes_of, update_flops
 from clearseek.training.losses import sft_loss
 from clearseek.training.schedule import Decay, learning_rate
 from clearseek.training.stage import StageState, StepReport, Workshop, seed_of
+from clearseek.training.stage_files import is_file
+from clearseek.training.tables import BadKey, above_zero, at_least, between
 from clearseek.training.traces import Trace
 
 SAMPLES = 2
@@ -60,23 +62,35 @@ class SftSettings:
     """How it falls after that: `linear`, `cosine`, `constant`."""
     floor: float = 0.0
     """Share of the peak it falls to."""
+    patience: int = 0
+    """Looks at dev without a gain that can be told from chance after which the stage ends, and leaves its time to what
+    comes after. 0: all its steps are done."""
     max_tokens: int = 512
     """Examples with more tokens, prompt included, are left out."""
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.examples < 1 or self.max_tokens < 8 or self.warmup < 0 or self.lr < 0:
-            raise UserError(f"The stage {self.name} needs at least one example a step, and no negative numbers.")
-        if not self.sources or (self.shares and len(self.shares) != len(self.sources)):
-            raise UserError(f"The stage {self.name} needs sources, and a share for each or none at all.")
+        at_least(self, 0, "steps", "warmup", "lr", "patience")
+        at_least(self, 1, "examples")
+        at_least(self, 8, "max_tokens")
+        above_zero(self, "epochs")
+        between(self, 0.0, 1.0, "thinking_off", "floor")
+        if not self.sources:
+            raise BadKey("sources", f"The stage {self.name} needs `sources` to learn from.")
+        if self.shares and len(self.shares) != len(self.sources):
+            raise BadKey("shares", f"`shares` of the stage {self.name} needs a share for each of its sources, or none.")
         if any(share < 0 for share in self.shares) or (self.shares and sum(self.shares) <= 0):
-            raise UserError(f"The shares of the stage {self.name} are not negative, and one is above 0.")
-        if not 0.0 <= self.thinking_off <= 1.0 or not 0.0 <= self.floor <= 1.0 or self.epochs <= 0:
-            raise UserError(f"`thinking_off` and `floor` of the stage {self.name} lie between 0 and 1, epochs above 0.")
+            raise BadKey("shares", f"The shares of the stage {self.name} are not negative, and one is above 0.")
 
 
 def open_stage(settings: SftSettings, workshop: Workshop) -> SftStage:
-    """Read the stage's files and work out its steps. Raises UserError for a source that is not there."""
-    traces = {name: load_source(name, workshop.folder) for name in settings.sources if name not in FROM_TASKS}
+    """Read the stage's files and work out its steps. Examples that are too long are left out at once, so that no step
+    comes to consist of them. Raises UserError for a source that is not there, or of which nothing is short enough."""
+    traces: dict[str, list[Trace]] = {}
+    said = []
+    for name in settings.sources:
+        if name not in FROM_TASKS:
+            traces[name], told = short_enough(name, load_source(name, workshop.folder), settings, workshop)
+            said += told
     endless = any(name in FROM_TASKS for name in settings.sources)
     if endless and not workshop.tasks:
         raise UserError(f"The stage {settings.name} is to learn from worked solutions, and the run has no tasks.")
@@ -84,7 +98,43 @@ def open_stage(settings: SftSettings, workshop: Workshop) -> SftStage:
     steps = settings.steps
     if not steps:
         steps = max(1, round(settings.epochs * sum(map(len, traces.values())) / settings.examples))
-    return SftStage(settings, workshop, traces, steps)
+    return SftStage(settings, workshop, traces, steps, said)
+
+
+def limit_of(settings: SftSettings, workshop: Workshop) -> int:
+    """Tokens that an example may have."""
+    return min(settings.max_tokens, workshop.learner.model.config.max_positions)
+
+
+def short_enough(
+    name: str, traces: Sequence[Trace], settings: SftSettings, workshop: Workshop
+) -> tuple[list[Trace], list[str]]:
+    """The examples of a file that are, and a sentence that names the lines of those that are not."""
+    limit = limit_of(settings, workshop)
+    spare = limit - length_of(Trace("1", "1", "1"), workshop)
+    kept, long = [], []
+    for line, trace in enumerate(traces, 1):
+        size = sum(len(text.encode()) for text in (trace.prompt, trace.thinking or "", trace.answer))
+        # a token is at least a byte, so most need not be counted
+        if size > spare and (tokens := length_of(trace, workshop)) > limit:
+            long.append((line, tokens))
+        else:
+            kept.append(trace)
+    if not long:
+        return kept, []
+    file = name if is_file(name) else f"data/{name}.jsonl"
+    lines = ", ".join(f"line {line} ({tokens} tokens)" for line, tokens in long[:3]) + (", ..." if long[3:] else "")
+    bound = "`max_tokens` allows" if limit == settings.max_tokens else "the model holds"
+    what = f"{len(long)} of {len(traces)} examples in {file} are longer than the {limit} tokens that {bound}"
+    if not kept:
+        raise UserError(f"{what}, so the stage {settings.name} has nothing to learn from: {lines}.")
+    return kept, [f"{what}, and are left out: {lines}."]
+
+
+def length_of(trace: Trace, workshop: Workshop) -> int:
+    """Tokens of an example, prompt included."""
+    group = encode(trace, workshop.chat, "").group
+    return len(group.prompt) + group.scored
 
 
 def check_steps(settings: SftSettings) -> None:
@@ -99,9 +149,17 @@ class SftStage:
     kind = "sft"
 
     def __init__(
-        self, settings: SftSettings, workshop: Workshop, traces: Mapping[str, Sequence[Trace]], steps: int
+        self,
+        settings: SftSettings,
+        workshop: Workshop,
+        traces: Mapping[str, Sequence[Trace]],
+        steps: int,
+        said: Sequence[str] = (),
     ) -> None:
         self.settings, self.workshop, self.traces, self.steps = settings, workshop, traces, steps
+        self.said = said
+        """What was found on opening; the first step tells it."""
+        self.limit = limit_of(settings, workshop)
         lora = workshop.learner.settings.method == "lora"
         self.lr = settings.lr or (1e-3 if lora else 3e-4)
         if settings.shares:
@@ -115,8 +173,10 @@ class SftStage:
     def step(self, number: int) -> StepReport:
         settings, workshop = self.settings, self.workshop
         examples, warnings = self.examples(number)
+        if number == 0:
+            warnings = [*self.said, *warnings]
         if not examples:
-            raise UserError(f"All examples of step {number + 1} of {settings.name} are longer than max_tokens.")
+            return StepReport({"skipped": 1.0, "lr": 0.0, "examples": 0.0}, (), warnings)
         groups = [example.group for example in examples]
         scored = sum(group.scored for group in groups)
         weights_A = torch.full((scored,), 1.0 / scored, device=workshop.learner.device)
@@ -136,12 +196,10 @@ class SftStage:
             "length": scored / len(examples),
             "tokens_trained": float(scored),
             "tokens_generated": 0.0,
-            "seconds_rollout": 0.0,
-            "seconds_verify": 0.0,
-            "seconds_update": time.perf_counter() - started,
         }
+        seconds = {"update": time.perf_counter() - started}
         samples = [self.sample(number, example) for example in examples[:SAMPLES]] if number == 0 else []
-        return StepReport(numbers, samples, warnings)
+        return StepReport(numbers, samples, warnings, seconds)
 
     def examples(self, number: int) -> tuple[list[Example], list[str]]:
         """The examples of a step, and what is to be said about them."""
@@ -163,15 +221,16 @@ class SftStage:
             for trace in traces:
                 thinking = rng.random() >= settings.thinking_off
                 example = encode(trace, workshop.chat, source, thinking=thinking or source not in FROM_TASKS)
-                if len(example.group.prompt) + example.group.scored > settings.max_tokens:
+                if len(example.group.prompt) + example.group.scored > self.limit:
                     dropped += 1
                 else:
                     found.append(example)
         warnings = []
         if dropped * 4 > dropped + len(found):
+            nothing = "" if found else ", so this step taught nothing"
             warnings.append(
-                f"{dropped} of {dropped + len(found)} examples have more than {settings.max_tokens} tokens and were "
-                "left out: raise max_tokens, or write shorter ones."
+                f"{dropped} of {dropped + len(found)} examples have more than {self.limit} tokens and were left out"
+                f"{nothing}: raise max_tokens, or write shorter ones."
             )
         return found, warnings
 
