@@ -33,6 +33,7 @@ from clearseek.training.packing import Group
 from clearseek.training.rollout import rollout
 from clearseek.training.rows import Sample, Sampling
 from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
+from clearseek.training.stage_files import PROMPTS_FILE
 from clearseek.training.traces import Trace
 from clearseek.training.workbench import some
 
@@ -122,7 +123,7 @@ def read_prompts(file: str) -> list[str]:
     if file:
         where, text = file, _text(Path(file))
     else:
-        place = resources.files("clearseek") / "data" / "chat" / "prompts.jsonl"
+        place = resources.files("clearseek") / PROMPTS_FILE
         where, text = "prompts.jsonl", place.read_text("utf-8")
     found = []
     for number, line in enumerate(text.splitlines(), 1):
