@@ -51,7 +51,7 @@ def test_a_real_run_verifies(trained: Path, key: SigningKey) -> None:
     found.pop("code")  # someone may have edited a source file since the run: see below
     assert set(found.values()) == {"ok"}
     wanted = {"envelope", "form", "signature", "signer", "dates", "weights", "checkpoints", "evaluations", "recipe"}
-    wanted |= {"data", "ledger", "sums", "FLOPs", "money", "arithmetic"}
+    wanted |= {"data", "ledger", "sums", "times", "machine", "FLOPs", "money", "arithmetic"}
     assert set(found) == wanted
     assert len(verification.cannot_prove) == len(CANNOT_PROVE) >= 5
     assert any("no other run" in limit for limit in verification.cannot_prove)

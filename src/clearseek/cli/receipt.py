@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from clearseek.receipts.requirements import REQUIREMENTS
+
 if TYPE_CHECKING:
     from clearseek.receipts.outcome import Verification
 
@@ -52,9 +54,16 @@ def show(
 
 @app.command("verify")
 def verify(
-    file: Annotated[Path, typer.Argument(help="A receipt, or the run folder that holds it.")],
+    file: Annotated[Path, typer.Argument(help="A receipt, the run folder that holds it, or a model's or run's name.")],
     models: Annotated[Path | None, typer.Option(help="A folder to look for the weights in.")] = None,
-    key: Annotated[str | None, typer.Option(help="Whom to trust: a PEM file, or a public key or keyid in hex.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Whom to trust: a file of public keys, or a public key or keyid in hex.")
+    ] = None,
+    require: Annotated[
+        str | None,
+        typer.Option(help=f"What must have been checked, with commas: of {', '.join(REQUIREMENTS)}; or none."),
+    ] = None,
+    strict: Annotated[bool, typer.Option(help="Everything that the receipt names must have been checked.")] = False,
     timestamp: Annotated[
         Path | None, typer.Option(help="A timestamp token (RFC 3161) of the receipt; needs --authority.")
     ] = None,
@@ -63,12 +72,16 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a receipt and everything that it names and that is within reach; exit code 3 where something is wrong."""
-    from clearseek.errors import UsageError
+    """Check a receipt and everything that it names and that is within reach. Exit code 0: what was asked for was
+    checked and is in order (weights, ledger and signer, unless --require says otherwise); 3: something is wrong; 4:
+    nothing is wrong, and something that was asked for could not be checked."""
+    from clearseek.errors import NotChecked, UsageError
+    from clearseek.receipts.requirements import required_of
     from clearseek.receipts.verify import verify as check
 
     if (timestamp is None) != (authority is None):
         raise UsageError("A timestamp is checked against an authority: give both --timestamp and --authority.")
+    required = required_of(require, strict=strict)
     path = _needed(file)
     verification = check(path, models=models, key=key)
     if timestamp is not None and authority is not None:
@@ -76,13 +89,18 @@ def verify(
 
         verification.checks.append(check_timestamp(path, timestamp, authority))
     if as_json:
-        _print_json(verification.as_json())
+        _print_json(verification.as_json(required))
     else:
         from clearseek.cli.receipt_text import print_checks
 
-        print_checks(verification)
+        print_checks(verification, required)
     if not verification.ok:
         _fail(verification)
+    if missing := verification.missing(required):
+        raise NotChecked(
+            f"Nothing is wrong with this receipt, and not everything that was asked for could be checked: "
+            f"{', '.join(missing)}."
+        )
 
 
 @app.command("make")

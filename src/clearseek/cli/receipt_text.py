@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from clearseek.receipts.origin import OriginCard, ReceiptCard
@@ -87,10 +89,12 @@ def print_receipt(statement: dict[str, Any], verification: Verification) -> None
     console.print("\n[dim]● measured  ◐ modelled  ○ declared  ? unknown[/dim]")
 
 
-def print_checks(verification: Verification) -> None:
+def print_checks(verification: Verification, required: Sequence[str] = ()) -> None:
+    """The outcome in the first lines, then every check, then what no receipt proves."""
     from rich.table import Table
 
     console = _console()
+    _outcome(console, verification, required)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -102,10 +106,22 @@ def print_checks(verification: Verification) -> None:
         table.add_row(sign, check.name, _safe(check.said) + field)
     console.print(table)
     _limits(console, verification)
-    skipped = sum(check.state == "not checked" for check in verification.checks)
-    if verification.ok:
-        rest = f"; {skipped} {'thing' if skipped == 1 else 'things'} could not be checked from here" if skipped else ""
-        console.print(f"\n[green]Everything that could be checked is in order[/green]{rest}.")
+
+
+def _outcome(console: Console, verification: Verification, required: Sequence[str]) -> None:
+    from clearseek.receipts.words import counted
+
+    files = {state: counted(verification.checks, state) for state in _SIGNS}
+    missing = verification.missing(required)
+    if not verification.ok:
+        what = ", ".join(dict.fromkeys(check.name for check in verification.failed))
+        console.print(f"[red]This receipt is not in order[/red]: {what}.")
+    elif missing:
+        console.print(f"[yellow]Nothing is wrong, but this could not be checked[/yellow]: {', '.join(missing)}.")
+    else:
+        asked = f" ({', '.join(required)})" if required else ""
+        console.print(f"[green]What was asked for was checked and is in order[/green]{asked}.")
+    console.print(f"Checked: {files['ok']}. Could not be checked: {files['not checked']}.")
 
 
 def _limits(console: Console, verification: Verification) -> None:

@@ -46,17 +46,18 @@ def files_under(folder: Path, within: Path) -> list[dict[str, Any]]:
     return [describe(path, path.relative_to(within).as_posix()) for path in sorted(found)]
 
 
-def inside(folder: Path, name: str) -> Path | None:
+def inside(folder: Path, name: str, *, links: bool = False) -> Path | None:
     """The plain file of that relative name under `folder`; None where there is none, or where it lies elsewhere.
 
-    Names come out of strangers' receipts: nothing outside the folder is looked at.
+    Names come out of strangers' receipts: none leads out of the folder. `links` follows those that lie in the folder,
+    wherever they lead: whoever keeps the folder made them.
     """
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name or len(name) > 1024:
         return None
     path = folder / pure
     try:
-        return path if path.is_file() and path.resolve().is_relative_to(folder.resolve()) else None
+        return path if path.is_file() and (links or path.resolve().is_relative_to(folder.resolve())) else None
     except (OSError, ValueError):
         return None
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from clearseek.ledger.quantity import Quantity
 from clearseek.receipts.arithmetic import from_json
+from clearseek.receipts.outcome import Check
 
 NAMES = {
     "wall": "Time",
@@ -55,3 +57,12 @@ def share(part: Quantity | None, whole: Quantity | None) -> float | None:
     if part is None or whole is None or part.value is None or not whole.value:
         return None
     return min(max(part.value / whole.value, 0.0), 1.0)
+
+
+def counted(checks: Iterable[Check], state: str) -> str:
+    """What checks of one state speak of, in figures: "9 files and the signer, code"; files are counted, not lines."""
+    of_it = [check for check in checks if check.state == state]
+    files = {(check.name, file) for check in of_it for file in check.files}
+    others = dict.fromkeys(check.name for check in of_it if not check.files)
+    parts = [f"{len(files)} {'file' if len(files) == 1 else 'files'}"] if files else []
+    return " and ".join([*parts, *([", ".join(others)] if others else [])]) or "nothing"
