@@ -26,6 +26,7 @@ def show(
 ) -> None:
     """What a run took and what it was made of; for a model that others made, its origin card."""
     from clearseek.cli.files import write_new_text
+    from clearseek.receipts.lineage import lineage_of
     from clearseek.receipts.verify import glance
 
     path = _receipt_path(what)
@@ -36,18 +37,20 @@ def show(
     statement = verification.statement
     if statement is None:
         _fail(verification)
+    lineage = lineage_of(statement, path, verification.public)
     if html is not None:
         from clearseek.receipts.show_page import receipt_page
 
-        write_new_text(html, receipt_page(statement, verification))
+        write_new_text(html, receipt_page(statement, verification, lineage))
     if as_json:
-        _print_json({"statement": statement, "verification": verification.as_json()})
+        all_runs = lineage.as_json()
+        _print_json({"statement": statement, "verification": verification.as_json(), "all_runs": all_runs})
     elif html is not None:
         typer.echo(f"{html} shows the receipt of {statement['predicate']['run']['name']}.")
     else:
         from clearseek.cli.receipt_text import print_receipt
 
-        print_receipt(statement, verification)
+        print_receipt(statement, verification, lineage)
     if not verification.ok:
         _fail(verification)
 

@@ -59,16 +59,14 @@ class Places:
 
 def rest(predicate: dict[str, Any], places: Places, found: Found) -> None:
     """Checkpoints, evaluations, recipe, data, base and code."""
-    for name in ("checkpoints", "evaluations"):
-        files = []
-        for index, part in enumerate(predicate[name]):
-            if name == "evaluations":
-                files.append((f"predicate.evaluations[{index}].file", part["file"]))
-            else:
-                files += [(f"predicate.checkpoints[{index}].files[{n}]", file) for n, file in enumerate(part["files"])]
-        _group(name, files, places, found)
-    _results(predicate["evaluations"], places, found)
-    _recipe(predicate["recipe"], places, found)
+    checkpoints = [
+        (f"predicate.checkpoints[{index}].files[{n}]", file)
+        for index, part in enumerate(predicate["checkpoints"])
+        for n, file in enumerate(part["files"])
+    ]
+    _group("checkpoints", checkpoints, places, found)
+    evaluations_beside(predicate["evaluations"], places, found)
+    recipe_beside(predicate["recipe"], places, found)
     _data(predicate["data"], places, found)
     _base(predicate["base"], places, found)
     _code(predicate["code"], found)
@@ -95,6 +93,13 @@ def _group(name: str, files: list[tuple[str, dict[str, Any]]], places: Places, f
         found.skipped(name, f"predicate.{name}", said, missing)
 
 
+def evaluations_beside(evaluations: list[dict[str, Any]], places: Places, found: Found) -> None:
+    """Their files are the ones meant, and say what is written out in the receipt."""
+    files = [(f"predicate.evaluations[{index}].file", one["file"]) for index, one in enumerate(evaluations)]
+    _group("evaluations", files, places, found)
+    _results(evaluations, places, found)
+
+
 def _results(evaluations: list[dict[str, Any]], places: Places, found: Found) -> None:
     """The results written out in the receipt are those of the files, where these are as they were."""
     for index, one in enumerate(evaluations):
@@ -110,7 +115,8 @@ def _results(evaluations: list[dict[str, Any]], places: Places, found: Found) ->
             found.failed("evaluations", f"predicate.evaluations[{index}].results", said)
 
 
-def _recipe(recipe: dict[str, Any], places: Places, found: Found) -> None:
+def recipe_beside(recipe: dict[str, Any], places: Places, found: Found) -> None:
+    """The recipe's file is the one that the receipt is about, and says what is written out in it."""
     name = recipe["path"]
     path = places.beside(name)
     if path is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from clearseek.errors import UserError
 from clearseek.receipts import gather
+from clearseek.receipts.lineage import Lineage, lineage_of
 from clearseek.receipts.statement import CANNOT_PROVE, RECEIPT
 from clearseek.receipts.verify import glance
 
@@ -80,6 +81,9 @@ class ReceiptCard:
     keyid: str | None
     problems: tuple[str, ...]
     statement: dict[str, Any] | None = field(repr=False)
+    signer: str = "nobody"
+    signed: str = "No key that is in it signed it."
+    lineage: Lineage | None = field(default=None, repr=False)
 
     def as_json(self) -> dict[str, Any]:
         predicate = self.statement["predicate"] if self.statement else {}
@@ -88,6 +92,8 @@ class ReceiptCard:
             "name": self.name,
             "receipt_sha256": self.sha256,
             "keyid": self.keyid,
+            "signer": self.signer,
+            "signed": self.signed,
             "ok": not self.problems,
             "problems": list(self.problems),
             "made": predicate.get("made"),
@@ -98,6 +104,8 @@ class ReceiptCard:
                 for stage in predicate.get("stages", [])
             ],
             "totals": predicate.get("totals", {}),
+            "parents": predicate.get("parents", []),
+            "all_runs": self.lineage.as_json() if self.lineage and self.lineage.ancestors else None,
             "evaluations": [
                 {"name": one["name"], "results": one["results"]} for one in predicate.get("evaluations", [])
             ],
@@ -166,7 +174,17 @@ def _receipt_card(model: Model) -> ReceiptCard:
         about = {file["digest"]["sha256"] for file in statement["subject"]}
         if not about & {model.sha256, model.original_sha256}:
             problems.append("The receipt beside this model is about other weights.")
-    return ReceiptCard(model.name, gather.sha256_of(path), verification.keyid, tuple(problems), statement)
+    signed = next((check.said for check in verification.checks if check.name == "signer"), None)
+    return ReceiptCard(
+        model.name,
+        gather.sha256_of(path),
+        verification.keyid,
+        tuple(problems),
+        statement,
+        verification.signer,
+        signed or "No key that is in it signed it.",
+        lineage_of(statement, path, verification.public) if statement is not None else None,
+    )
 
 
 def _is_from(entry: Entry, model: Model) -> bool:

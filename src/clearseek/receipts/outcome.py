@@ -34,6 +34,8 @@ class Verification:
     keyid: str | None = None
     signer: str = "nobody"
     """Whose key signed: `project`, `own`, `trusted`, `unknown`; `nobody` where no signature fits."""
+    public: bytes | None = None
+    """The raw public key that signed."""
     whole_models: tuple[str, ...] = ()
     """Files of the receipt that are each, or together, a whole model, and are here as they should be."""
 

@@ -72,7 +72,8 @@ def _verify(path: Path, trusted: list[TrustedKey] | None, places: check_files.Pl
         return Verification(found.checks, limits)
     found.ok("envelope", "file", f"The {len(content):,} bytes are the one way to write this receipt (RFC 8785).")
     whole = _form(envelope.statement, found)
-    keyid, signer = _signature(envelope, trusted, found)
+    public, signer = _signature(envelope, trusted, found)
+    keyid = None if public is None else keyid_of(public)
     if whole:
         predicate: dict[str, Any] = envelope.statement["predicate"]
         _dates(predicate, found)
@@ -88,7 +89,7 @@ def _verify(path: Path, trusted: list[TrustedKey] | None, places: check_files.Pl
         if places is not None:
             check_parents.parents(predicate, places, found)
     statement = envelope.statement if whole else None
-    return Verification(found.checks, limits, statement, keyid, signer, tuple(found.whole_models))
+    return Verification(found.checks, limits, statement, keyid, signer, public, tuple(found.whole_models))
 
 
 def _form(statement: dict[str, Any], found: Found) -> bool:
@@ -129,8 +130,8 @@ def _form(statement: dict[str, Any], found: Found) -> bool:
     return True
 
 
-def _signature(envelope: Envelope, trusted: list[TrustedKey] | None, found: Found) -> tuple[str | None, str]:
-    """Check the signature and whose it is; returns the keyid of the key that really signed, and whose that is."""
+def _signature(envelope: Envelope, trusted: list[TrustedKey] | None, found: Found) -> tuple[bytes | None, str]:
+    """Check the signature and whose it is; returns the public key that really signed, and whose that is."""
     stated = _stated_key(envelope.statement)
     candidates = [key for key in (stated, *(one.public for one in trusted or ())) if key is not None]
     signer = next((key for key in candidates if signature_fits(envelope, key)), None)
@@ -154,7 +155,7 @@ def _signature(envelope: Envelope, trusted: list[TrustedKey] | None, found: Foun
         found.failed("signature", "predicate.signer.keyid", "The keyid in the predicate is not that of its public key.")
     else:
         found.ok("signature", field, "Nothing has changed since it was signed.")
-    return keyid, _whose(signer, trusted, found)
+    return signer, _whose(signer, trusted, found)
 
 
 def _whose(signer: bytes, trusted: list[TrustedKey] | None, found: Found) -> str:

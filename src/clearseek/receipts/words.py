@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clearseek.ledger.quantity import Quantity
 from clearseek.receipts.arithmetic import from_json
 from clearseek.receipts.outcome import Check
+
+if TYPE_CHECKING:
+    from clearseek.receipts.lineage import Lineage
 
 NAMES = {
     "wall": "Time",
@@ -33,6 +36,33 @@ def cost_rows(predicate: dict[str, Any]) -> list[tuple[str, Quantity]]:
     for name, unit, why in (("energy", "J", "no energy was booked"), ("money", "USD", "no price was declared")):
         totals.setdefault(name, unknown(unit, why))
     return [(NAMES[name], totals[name]) for name in NAMES if name in totals]
+
+
+def all_runs_rows(lineage: Lineage) -> list[tuple[str, Quantity]]:
+    """What all runs took together, named as in `cost_rows`; beside what is unknown, what the rest come to."""
+    totals, known = lineage.totals(), lineage.known()
+    rows = []
+    for name in NAMES:
+        if name not in totals:
+            continue
+        rows.append((NAMES[name], totals[name]))
+        if name in known:
+            part, count = known[name]
+            rows.append((f"of it, {count} of {len(lineage.runs) + len(lineage.missing)} runs", part))
+    return rows
+
+
+def lineage_words(lineage: Lineage) -> str:
+    """Which runs there are, in the order in which they were made, and whose keys signed them."""
+    runs = [f"{name} ({day(predicate['run']['started_at'])[:10]})" for name, predicate in reversed(lineage.runs)]
+    said = f"{len(runs) + len(lineage.missing)} runs made this model, one after the other: {', '.join(runs)}"
+    if lineage.missing:
+        said += f"; of {', '.join(lineage.missing)} the receipt is not within reach"
+    keys = lineage.signed_by()
+    if len(keys) > 1:
+        told = "; ".join(f"{keyid[:16]}... signed {', '.join(names)}" for keyid, names in keys.items())
+        said += f". {len(keys)} keys signed them: {told}"
+    return f"{said}."
 
 
 def made_words(predicate: dict[str, Any]) -> str:

@@ -27,6 +27,8 @@ export interface ReceiptCard {
   name: string;
   receipt_sha256: string;
   keyid: string | null;
+  /** Whose key signed, in a sentence. */
+  signed: string;
   ok: boolean;
   problems: string[];
   made: { at?: string; by?: string } | null;
@@ -34,6 +36,13 @@ export interface ReceiptCard {
   base: { name?: string } | null;
   stages: { name: string; kind: string | null; quantities: Record<string, Quantity> }[];
   totals: Record<string, Quantity>;
+  /** This run and all that it builds on; null where it builds on none. `known_part`: of what is unknown of some. */
+  all_runs: {
+    runs: { name: string }[];
+    missing: string[];
+    totals: Record<string, Quantity>;
+    known_part: Record<string, Quantity & { runs: number }>;
+  } | null;
   evaluations: { name: string; results: Record<string, Quantity> }[];
   cannot_prove: string[];
 }
@@ -110,6 +119,7 @@ function Made({ card }: { card: ReceiptCard }) {
           </Fact>
         ))}
       </dl>
+      {card.all_runs && <AllRuns all={card.all_runs} />}
       {card.stages.length > 0 && (
         <>
           <h3>{plural(card.stages.length, "stage")}</h3>
@@ -133,6 +143,7 @@ function Made({ card }: { card: ReceiptCard }) {
       ))}
       <dl class="facts">
         <Fact name="Receipt, SHA-256"><code class="hash">{card.receipt_sha256}</code></Fact>
+        <Fact name="Whose signature">{card.signed}</Fact>
         <Fact name="Signed with key">{card.keyid && <code class="hash">{card.keyid}</code>}</Fact>
       </dl>
       <h3>What a receipt cannot prove</h3>
@@ -140,6 +151,33 @@ function Made({ card }: { card: ReceiptCard }) {
       <p class="quiet">
         <code>clearseek receipt verify</code> checks every digest and the chain as well.
       </p>
+    </>
+  );
+}
+
+/** What every run took that led to this model: the figures above are of the last one alone. */
+function AllRuns({ all }: { all: NonNullable<ReceiptCard["all_runs"]> }) {
+  const count = all.runs.length + all.missing.length;
+  return (
+    <>
+      <h3>All {count} runs together</h3>
+      <p>
+        What is above is the last of {count} runs that made this model: {[...all.runs].reverse().map((run) => run.name).join(", ")}
+        {all.missing.length > 0 && `; the receipt of ${all.missing.join(", ")} is not here`}.
+      </p>
+      <dl class="facts">
+        {Object.entries(all.totals).map(([name, quantity]) => (
+          <Fact key={name} name={NAMES[name] ?? name}>
+            <Amount of={quantity} />
+            {all.known_part[name] && (
+              <>
+                {" "}
+                of {all.known_part[name].runs} of them <Amount of={all.known_part[name]} />
+              </>
+            )}
+          </Fact>
+        ))}
+      </dl>
     </>
   );
 }
