@@ -24,9 +24,11 @@ from clearseek.ledger.meter import Meter
 from clearseek.ledger.prices import Rates
 from clearseek.training import checkpoint, runfolder
 from clearseek.training.answer_engine import Books
+from clearseek.training.arithmetic import arithmetic
 from clearseek.training.budget import Limits, Pace, fits, reserve
 from clearseek.training.checkpoint import Position
 from clearseek.training.evaluation import Evaluation
+from clearseek.training.flops import stage_notes
 from clearseek.training.guard import Guard, Interrupted, WatchedLearner
 from clearseek.training.learner import NotFinite
 from clearseek.training.live import Screen, View
@@ -36,7 +38,7 @@ from clearseek.training.run_evaluations import ask_learner, ask_served, keep, ro
 from clearseek.training.runfolder import Lines, Notes, Outcome, Status
 from clearseek.training.stage import Stage, StageState, StepReport
 from clearseek.training.stage_checks import check_stages
-from clearseek.training.workbench import Bench, arithmetic, data_notes, open_bench, settled, starting_weights
+from clearseek.training.workbench import Bench, data_notes, open_bench, settled, starting_weights
 
 REPORT_SECONDS = 20.0
 """report.html is written again after so many seconds, and after every evaluation."""
@@ -134,11 +136,11 @@ class Run:
                 base=base.as_json() if base else None,
                 parents=base.start.parents() if base and base.start else [],
                 code=gather.code(),
-                machine=gather.machine(),
+                machine={**gather.machine(), "arithmetic": self.arithmetic},
                 environment=gather.environment(),
                 prices=prices,
                 data=data_notes(self.recipe, self.bench),
-                stages={stage.name: {"kind": stage.kind} for stage in self.recipe.stages},
+                stages=stage_notes(self.recipe, self.bench.workshop.learner.model),
             )
         with self.span("probe", "setup"), self.guard.interruptible():
             self.outlook = preflight(self.recipe, self.bench, self.limits, self.rates, self.folder)

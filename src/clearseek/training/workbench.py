@@ -276,22 +276,6 @@ def starting_weights(plan: StagePlan, learner: Learner, checkpoints: Path) -> di
     return checkpoint.without_optimizer(learner.state())
 
 
-def arithmetic(learner: Learner) -> dict[str, Any]:
-    """What bits depend on: where all of this is the same, so are they."""
-    from clearseek.receipts import gather
-
-    machine = gather.machine()
-    device = learner.device
-    return {
-        "processor": machine["processor"] if device.type == "cpu" else torch.cuda.get_device_name(device),
-        "torch": str(torch.__version__),
-        "threads": torch.get_num_threads(),
-        "dtype": str(learner.dtype).removeprefix("torch."),
-        "device": device.type,
-        "code": gather.code()["digest"]["sha256"],
-    }
-
-
 def carried(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with its tasks' and its stages' files, and the adapter it begins from, copied into the run folder and
     named from there: a run stands on its own."""
