@@ -92,7 +92,7 @@ def test_more_than_the_chips_can_do(receipt: Path) -> None:
 
 def test_a_machine_that_is_not_in_the_table_can_be_given_a_peak(receipt: Path) -> None:
     def small(statement: dict[str, Any]) -> None:
-        statement["predicate"]["machine"]["accelerators"] = []
+        statement["predicate"]["machine"]["accelerators"] = ["a card that nobody knows"]
 
     other = changed(receipt, small)
     assert examine(load(other)).verdict.goodput.value is None
@@ -139,7 +139,7 @@ SHIPPED = Path(__file__).parents[2] / "src" / "clearseek" / "data" / "models" / 
 
 
 def test_what_made_the_model_is_all_of_its_runs(tmp_path: Path) -> None:
-    """The shipped receipt is about the last of three: the audit's figures are of the three, or say that they are not."""
+    """The shipped receipt is about the last of three: the figures are of the three, or say that they are not."""
     e = examine(load(SHIPPED))
     assert "and of the 2 that it builds on" in e.claim.title
     values = {line.name: line.quantity.value for line in e.lines}
