@@ -33,7 +33,8 @@ def times(predicate: dict[str, Any], entries: Sequence[Entry] | None, found: Fou
     before = len(found.failed_ones())
     worked = [entry for entry in entries if counts(entry)]
     _within(predicate, worked, found)
-    _apart(worked, found)
+    # ClearSeek's trainer does one thing at a time; who books stages of their own may have several under way
+    _apart(worked, found, whole="arithmetic" in predicate["machine"])
     _cpu(predicate["machine"], worked, found)
     _rates(predicate, entries, found)
     if len(found.failed_ones()) != before:
@@ -73,12 +74,13 @@ def _within(predicate: dict[str, Any], worked: Sequence[Entry], found: Found) ->
             return
 
 
-def _apart(worked: Iterable[Entry], found: Found) -> None:
-    """Within one stage of one attempt, work is done one after the other: together it cannot take longer than from the
-    first beginning to the last end, and no entry ends after the next began."""
+def _apart(worked: Iterable[Entry], found: Found, *, whole: bool) -> None:
+    """Within one stage of one attempt (`whole`: within an attempt), work is done one after the other: together it
+    cannot take longer than from the first beginning to the last end, and no entry ends after the next began."""
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in worked:
-        groups.setdefault((entry.labels.get("attempt", ""), entry.labels.get("stage", "")), []).append(entry)
+        stage = "any" if whole else entry.labels.get("stage", "")
+        groups.setdefault((entry.labels.get("attempt", ""), stage), []).append(entry)
     for (_, stage), group in groups.items():
         in_order = sorted(group, key=lambda entry: (unix(entry.at), entry.seq))
         for one, other in pairwise(in_order):
