@@ -141,6 +141,12 @@ def test_the_shipped_parents_have_their_books(tmp_path: Path) -> None:
     lay_papers(papers_of(SHIPPED), copy)  # what a store does
     assert verify(copy).missing(["parents", "ledger"]) == []
     assert not (copy / "parents" / "gone").exists()
+    kept = tmp_path / "kept"  # installed by an earlier version: the books are in the package
+    shutil.move(copy / "parents" / "clearseek-r1-135m", kept)
+    found = verify(copy)
+    assert found.missing(["parents"]) == []
+    assert any(str(SHIPPED) in check.said for check in found.checks if check.name == "parents")
+    shutil.move(kept, copy / "parents" / "clearseek-r1-135m")
     ledger = copy / "parents" / "clearseek-r1-135m-1fc13c03" / "ledger.jsonl"
     ledger.write_bytes(ledger.read_bytes().replace(b'"step":"7"', b'"step":"8"', 1))
     assert [check.name for check in verify(copy).failed] == ["parents"]

@@ -67,7 +67,7 @@ def _ancestors(predicate: dict[str, Any], path: Path) -> tuple[list[dict[str, An
     """Predicates of all the receipts that this one builds on, and the names of those that are not beside it."""
     if not predicate.get("parents"):
         return [], []
-    near = {}
+    near: dict[str, Path] = {}
     for folder in (path.parent / "parents", path.parent):
         for file in sorted(folder.glob("*.json"))[:MOST_NEAR]:
             if file.is_file() and file.stat().st_size <= MAX_FILE:

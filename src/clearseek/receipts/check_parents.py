@@ -68,7 +68,9 @@ def _one(one: Ancestor, places: Places, found: Found) -> None:
     good = [check for check in own.checks if check.state == "ok" and check.files]
     if good:
         files = [f"{one.run}/{name}" for check in good for name in check.files]
-        found.ok("parents", one.place, f"Of the run {one.run} are here, as they should be: {', '.join(files)}.", files)
+        where = f"in {folder}" if folder != one.path.with_suffix("") else "here"
+        said = f"Of the run {one.run} are {where}, as they should be: {', '.join(files)}."
+        found.ok("parents", one.place, said, files)
     gone = [f"{one.run}/{name}" for check in own.checks if check.state == "not checked" for name in check.files]
     if gone:
         found.skipped("parents", one.place, f"Of the run {one.run} are not here: {', '.join(gone)}.", gone)

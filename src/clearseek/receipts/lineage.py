@@ -18,9 +18,11 @@ from clearseek.receipts import arithmetic
 from clearseek.receipts.check_files import MOST_FILES, RECORD, Places, listed
 from clearseek.receipts.envelope import BadReceipt, read_envelope, read_file
 from clearseek.receipts.form import schema_error
+from clearseek.receipts.gather import sha256_of
 from clearseek.receipts.known_keys import Signer, signer_of
 from clearseek.receipts.signing import signature_fits
 from clearseek.receipts.statement import PREDICATE_TYPE, RECEIPT
+from clearseek.settings import model_data
 
 MOST_RECEIPTS = 64
 PARENTS = "parents"
@@ -166,11 +168,17 @@ def _ancestor(name: str, wanted: str, of: str, place: str, near: Sequence[Path],
 
 def papers_folder(one: Ancestor) -> Path | None:
     """Where the files that an ancestor's receipt names lie: beside it in its own run folder, or, where receipts are
-    handed on, in a folder of the receipt's name."""
+    handed on, in a folder of the receipt's name; for runs whose receipt ships with ClearSeek also in the package, so
+    that a model which was installed by an earlier version has them too."""
     if one.path is None:
         return None
     folder = one.path.parent if one.path.name == RECEIPT else one.path.with_suffix("")
-    return folder if folder.is_dir() else None
+    if folder.is_dir():
+        return folder
+    for receipt in sorted(model_data().glob(f"*/{PARENTS}/*.json")):
+        if receipt.with_suffix("").is_dir() and sha256_of(receipt) == one.digest:
+            return receipt.with_suffix("")
+    return None
 
 
 def _receipts_near(places: Places) -> Iterator[Path]:
