@@ -34,6 +34,9 @@ def ship(run: Path, target: Path, *, most: int = MOST_BYTES) -> Path:
     checked = verify(run)
     if not checked.ok:
         raise UserError(f"The receipt does not verify: {checked.failed[0].said}")
+    if missing := checked.missing(("ledger", "recipe", "parents")):
+        said = next(check.said for check in checked.skipped if check.name in missing)
+        raise UserError(f"What is shipped must be there to be checked, and is not: {said}")
     about = {one["digest"]["sha256"] for one in (checked.statement or {}).get("subject", [])}
     if not {adapter.sha256, adapter.result_sha256} <= about:
         raise UserError("The receipt is not about this adapter and what is assembled from it.")

@@ -19,3 +19,9 @@ class CheckFailed(UserError):
     """A check that ran and said no; exit code 3."""
 
     exit_code = 3
+
+
+class NotChecked(UserError):
+    """Nothing said no, and something that was to be checked could not be; exit code 4."""
+
+    exit_code = 4

@@ -92,7 +92,7 @@ def test_more_than_the_chips_can_do(receipt: Path) -> None:
 
 def test_a_machine_that_is_not_in_the_table_can_be_given_a_peak(receipt: Path) -> None:
     def small(statement: dict[str, Any]) -> None:
-        statement["predicate"]["machine"]["accelerators"] = []
+        statement["predicate"]["machine"]["accelerators"] = ["a card that nobody knows"]
 
     other = changed(receipt, small)
     assert examine(load(other)).verdict.goodput.value is None
@@ -133,3 +133,66 @@ def test_signing_keys_are_not_needed() -> None:
     tree = ast.parse(Path(module.__file__).read_text())
     names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert not any(name and "receipts" in name for name in names)
+
+
+SHIPPED = Path(__file__).parents[2] / "src" / "clearseek" / "data" / "models" / "clearseek-r1-135m" / "receipt.json"
+
+
+def test_what_made_the_model_is_all_of_its_runs(tmp_path: Path) -> None:
+    """The shipped receipt is about the last of three: the figures are of the three, or say that they are not."""
+    e = examine(load(SHIPPED))
+    assert "and of the 2 that it builds on" in e.claim.title
+    values = {line.name: line.quantity.value for line in e.lines}
+    assert values["flops"] == pytest.approx(1.0359e15, rel=1e-4)
+    assert values["wall_time"] * 60 == pytest.approx(187.6, abs=0.1)
+    assert "usd" not in e.claim.stated  # a sum is as good as its worst term
+    assert any("money of 1 of 3 runs is unknown (r1-cold-start)" in note for note in e.claim.notes)
+    alone = tmp_path / "receipt.json"
+    alone.write_bytes(SHIPPED.read_bytes())
+    one = examine(load(alone))
+    assert one.claim.scope == "stage"
+    assert any("the only one in these figures" in note for note in one.claim.notes)
+    (tmp_path / "parents").mkdir()  # the nearer parent alone is not enough
+    near = SHIPPED.parent / "parents" / "clearseek-r1-135m.json"
+    (tmp_path / "parents" / "x.json").write_bytes(near.read_bytes())
+    assert examine(load(alone)).claim.scope == "stage"
+
+
+def on_a_processor(statement: dict[str, Any], flops: float, seconds: float, **machine: Any) -> None:
+    predicate = statement["predicate"]
+    predicate["machine"] |= {"accelerators": [], "cores": 2, "processor": "AMD EPYC"} | machine
+    for part in (predicate["totals"], *(stage["quantities"] for stage in predicate["stages"])):
+        share = 1.0 if part is predicate["totals"] else 0.5
+        part["flops"]["value"], part["wall"]["value"] = flops * share, seconds * share
+        part["prompt_tokens"]["value"] = flops * share / 1e10
+
+
+@pytest.mark.parametrize(
+    ("seconds", "machine", "status"),
+    [
+        (200.0, {}, "consistent"),  # 2.26 TFLOP on two cores, as it was
+        (0.5, {}, "impossible"),
+        (2.1, {"arithmetic": {"dtype": "float32", "rollout_dtype": "float32"}}, "impossible"),  # a hundredth
+        (0.5, {"processor": "a processor that nobody knows"}, "consistent"),  # then anything that was ever sold
+        (0.02, {"processor": "a processor that nobody knows"}, "impossible"),
+    ],
+)
+def test_what_no_processor_can_do_is_found_without_being_told_a_peak(
+    receipt: Path, seconds: float, machine: dict[str, Any], status: str
+) -> None:
+    e = examine(load(changed(receipt, lambda statement: on_a_processor(statement, 2.26e12, seconds, **machine))))
+    assert e.verdict.status == status
+    assert any("a bound on what" in note for note in e.claim.notes)
+
+
+def test_a_small_peak_is_not_shown_as_nothing(receipt: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from clearseek.cli.main import run as clearseek
+
+    slow = changed(receipt, lambda statement: on_a_processor(statement, 2.26e12, 2.1))
+    clearseek(["audit", str(slow), "--set", "hardware.peak=0.15 TFLOP/s", "--set", "run.mfu=0.1"])
+    page = slow.with_name("page.html")
+    clearseek(["audit", str(slow), "--set", "hardware.peak=0.15 TFLOP/s", "--html", str(page)])
+    out = capsys.readouterr().out + page.read_text()
+    assert "150 GFLOP/s" in out
+    assert "(0 TFLOP/s)" not in out
+    assert " 0 TFLOP/s" not in out

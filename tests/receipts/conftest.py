@@ -68,11 +68,12 @@ def train(folder: Path) -> None:
 
 
 def write_notes(folder: Path, **more: object) -> None:
-    from clearseek.receipts.gather import sha256_of
+    from clearseek.receipts.gather import machine, sha256_of
 
     stage = {"flops_per_token": {"prompt_tokens": modelled(FLOPS_PER_TOKEN, "FLOP/token", "6 N").as_json()}}
     notes = {
         "name": "small",
+        "machine": machine(),
         "data": [{
             "name": "made", "description": "normal numbers from a seed", "license": "CC0-1.0",
             "distribution": [{"contentUrl": "data.csv", "encodingFormat": "text/csv",

@@ -73,7 +73,7 @@ def test_a_run_is_found_by_its_name(run: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("CLEARSEEK_HOME", str(run.parent.parent))  # .../runs/small
     monkeypatch.chdir("/")
     assert clearseek(["receipt", "show", "small"]) == 0
-    assert clearseek(["receipt", "verify", "small"]) == 0
+    assert clearseek(["receipt", "verify", "small", "--require", "weights,ledger"]) == 0
 
 
 def test_a_forged_receipt_is_shown_as_such(run: Path, tmp_path: Path, forge: Forge, capsys: Capture) -> None:

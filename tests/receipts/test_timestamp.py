@@ -120,7 +120,7 @@ def test_a_receipt_is_stamped_and_the_stamp_checked(
     assert clearseek(["receipt", "timestamp", str(run), "--url", authority[0]]) == 0
     assert "existed at" in capsys.readouterr().out
     assert check_timestamp(receipt, token, folder / "root.pem").state == "ok"
-    command = ["receipt", "verify", str(run), "--timestamp", str(token), "--authority"]
+    command = ["receipt", "verify", str(run), "--require", "weights", "--timestamp", str(token), "--authority"]
     assert clearseek([*command, str(folder / "root.pem")]) == 0
     assert "The receipt existed at" in capsys.readouterr().out
     # OpenSSL says the same

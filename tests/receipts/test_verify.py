@@ -51,7 +51,7 @@ def test_a_real_run_verifies(trained: Path, key: SigningKey) -> None:
     found.pop("code")  # someone may have edited a source file since the run: see below
     assert set(found.values()) == {"ok"}
     wanted = {"envelope", "form", "signature", "signer", "dates", "weights", "checkpoints", "evaluations", "recipe"}
-    wanted |= {"data", "ledger", "sums", "FLOPs", "money", "arithmetic"}
+    wanted |= {"data", "ledger", "sums", "times", "machine", "FLOPs", "money", "arithmetic"}
     assert set(found) == wanted
     assert len(verification.cannot_prove) == len(CANNOT_PROVE) >= 5
     assert any("no other run" in limit for limit in verification.cannot_prove)
@@ -363,8 +363,9 @@ def test_parents_of_parents_are_followed(trained: Path, tmp_path: Path, key: Sig
         (later / "run.json").write_text(json.dumps(notes))
         make_receipt(later, key=key)
     told = [check for check in verify(runs[2]).checks if check.name == "parents"]
-    assert [check.state for check in told] == ["ok", "ok"]
-    assert told[1].said == "The receipt of first, on which second builds, is the one meant, and its signature fits."
+    assert {check.state for check in told} == {"ok"}
+    wanted = "The receipt of first, on which second builds, is the one meant, and its signature fits."
+    assert wanted in [check.said for check in told]
     forge(runs[1], set_at("predicate.base.digest.sha256", "0" * 64))  # signed anew, and named anew by its child
     notes["parents"] = [{"name": "second", "digest": {"sha256": sha256_of(runs[1] / "receipt.json")}}]
     (runs[2] / "run.json").write_text(json.dumps(notes))

@@ -9,7 +9,8 @@ from clearseek.ledger.quantity import Quantity, declared, modelled, unknown
 
 SCOPE_WORDS = {
     "stage": "one stage of making a model: what came before and after it is not in it",
-    "final-run": "the run that made the model: research, ablations and failed runs are not in it, nor salaries",
+    "final-run": "the run, or the runs one after another, that made the model: research, ablations and failed runs are "
+    "not in it, nor salaries",
     "programme": "all that was spent on making a model, research and failed runs included",
     "service": "a service while it ran: what making its models took is not in it",
     "fleet": "chips that somebody has: what they were used for is not in it",

@@ -10,6 +10,7 @@ from clearseek.audit.known import PLAUSIBLE_MFU
 from clearseek.audit.text_report import STATES, note_of, sources_of
 from clearseek.audit.verdict import STATUS_TITLES
 from clearseek.audit.words import amount, between, say, show, within
+from clearseek.audit.words import peak as told_peak
 from clearseek.ledger.quantity import Quantity
 from clearseek.report import svg
 from clearseek.report.page import (
@@ -94,7 +95,7 @@ def _bands(e: Examination) -> Html | None:
     rows += [c for c in e.conventions if c.peak != named.peak and c.counting == named.counting]
     marks = [
         svg.Mark(
-            c.counting if c.peak == named.peak else f"{c.peak_value / 1e12:,.0f} TFLOP/s",
+            c.counting if c.peak == named.peak else told_peak(c.peak_value),
             c.goodput,
             f"{c.goodput:.1%}",
             c.named,

@@ -10,7 +10,7 @@ from clearseek.audit.flops import TokenFlops
 from clearseek.audit.numbers import Reported
 from clearseek.audit.relations import RELATIONS
 from clearseek.audit.solve import Check, Known, apply, compare
-from clearseek.audit.words import show
+from clearseek.audit.words import peak, show
 from clearseek.ledger.quantity import Basis
 
 PLAUSIBLE_MFU = (0.20, 0.55)
@@ -282,4 +282,4 @@ def _energy(claim: Claim, known: dict[str, Known]) -> None:
 
 
 def _tf(value: float | None) -> str:
-    return f"{(value or 0) / 1e12:,.0f} TFLOP/s"
+    return peak(value) if value else "unknown"

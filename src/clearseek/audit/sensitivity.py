@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from clearseek.audit.bands import band_of
 from clearseek.audit.conventions import Convention
 from clearseek.audit.solve import Knowledge
-from clearseek.audit.words import label, span
+from clearseek.audit.words import label, peak, span
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def swings(knowledge: Knowledge, target: str, conventions: Iterable[Convention] 
 
 
 def _short(convention: Convention) -> str:
-    return f"{convention.peak_value / 1e12:,.0f} TFLOP/s"
+    return peak(convention.peak_value)
 
 
 def _crosses(target: str, ends: list[float]) -> bool:

@@ -112,6 +112,11 @@ def amount(value: float, unit: str, digits: int = 4) -> str:
     return f"{number(value, digits)} {name}".strip()
 
 
+def peak(value: float) -> str:
+    """A chip's peak, in FLOP/s, as vendors write it: whole TFLOP/s, and what is too small for that as it is."""
+    return f"{value / 1e12:,.0f} TFLOP/s" if value >= 1e13 else amount(value, "FLOP/s", 3)
+
+
 def show(name: str, value: float, digits: int = 4) -> str:
     """A variable's value as people write it."""
     if name in ("mfu", "mfu_non_causal", "serving_margin"):

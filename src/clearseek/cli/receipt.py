@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from clearseek.receipts.requirements import REQUIREMENTS
+
 if TYPE_CHECKING:
     from clearseek.receipts.outcome import Verification
 
@@ -24,6 +26,7 @@ def show(
 ) -> None:
     """What a run took and what it was made of; for a model that others made, its origin card."""
     from clearseek.cli.files import write_new_text
+    from clearseek.receipts.lineage import lineage_of
     from clearseek.receipts.verify import glance
 
     path = _receipt_path(what)
@@ -34,27 +37,36 @@ def show(
     statement = verification.statement
     if statement is None:
         _fail(verification)
+    lineage = lineage_of(statement, path, verification.public)
     if html is not None:
         from clearseek.receipts.show_page import receipt_page
 
-        write_new_text(html, receipt_page(statement, verification))
+        write_new_text(html, receipt_page(statement, verification, lineage))
     if as_json:
-        _print_json({"statement": statement, "verification": verification.as_json()})
+        all_runs = lineage.as_json()
+        _print_json({"statement": statement, "verification": verification.as_json(), "all_runs": all_runs})
     elif html is not None:
         typer.echo(f"{html} shows the receipt of {statement['predicate']['run']['name']}.")
     else:
         from clearseek.cli.receipt_text import print_receipt
 
-        print_receipt(statement, verification)
+        print_receipt(statement, verification, lineage)
     if not verification.ok:
         _fail(verification)
 
 
 @app.command("verify")
 def verify(
-    file: Annotated[Path, typer.Argument(help="A receipt, or the run folder that holds it.")],
+    file: Annotated[Path, typer.Argument(help="A receipt, the run folder that holds it, or a model's or run's name.")],
     models: Annotated[Path | None, typer.Option(help="A folder to look for the weights in.")] = None,
-    key: Annotated[str | None, typer.Option(help="Whom to trust: a PEM file, or a public key or keyid in hex.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Whom to trust: a file of public keys, or a public key or keyid in hex.")
+    ] = None,
+    require: Annotated[
+        str | None,
+        typer.Option(help=f"What must have been checked, with commas: of {', '.join(REQUIREMENTS)}; or none."),
+    ] = None,
+    strict: Annotated[bool, typer.Option(help="Everything that the receipt names must have been checked.")] = False,
     timestamp: Annotated[
         Path | None, typer.Option(help="A timestamp token (RFC 3161) of the receipt; needs --authority.")
     ] = None,
@@ -63,12 +75,16 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a receipt and everything that it names and that is within reach; exit code 3 where something is wrong."""
-    from clearseek.errors import UsageError
+    """Check a receipt and everything that it names and that is within reach. Exit code 0: what was asked for was
+    checked and is in order (weights, ledger and signer, unless --require says otherwise); 3: something is wrong; 4:
+    nothing is wrong, and something that was asked for could not be checked."""
+    from clearseek.errors import NotChecked, UsageError
+    from clearseek.receipts.requirements import required_of
     from clearseek.receipts.verify import verify as check
 
     if (timestamp is None) != (authority is None):
         raise UsageError("A timestamp is checked against an authority: give both --timestamp and --authority.")
+    required = required_of(require, strict=strict)
     path = _needed(file)
     verification = check(path, models=models, key=key)
     if timestamp is not None and authority is not None:
@@ -76,13 +92,18 @@ def verify(
 
         verification.checks.append(check_timestamp(path, timestamp, authority))
     if as_json:
-        _print_json(verification.as_json())
+        _print_json(verification.as_json(required))
     else:
         from clearseek.cli.receipt_text import print_checks
 
-        print_checks(verification)
+        print_checks(verification, required)
     if not verification.ok:
         _fail(verification)
+    if missing := verification.missing(required):
+        raise NotChecked(
+            f"Nothing is wrong with this receipt, and not everything that was asked for could be checked: "
+            f"{', '.join(missing)}."
+        )
 
 
 @app.command("make")
@@ -108,19 +129,25 @@ def replay(
     seed: Annotated[int, typer.Option(min=0, help="Which ones: the same seed draws the same.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Do parts of a run again, between checkpoints drawn at random, and compare the weights; exit code 3 if they
-    differ. On the same kind of machine every bit must be the same."""
+    """Do parts of a run again, between checkpoints drawn at random, and compare the weights. With the same arithmetic
+    (processor, libraries, compiler, threads) every bit must be the same: exit code 3 if one is not. With another they
+    are compared within a tolerance: exit code 4 if they are further apart, which shows nothing."""
     import sys
 
     from clearseek.cli.train import need_torch
-    from clearseek.errors import CheckFailed
+    from clearseek.errors import CheckFailed, NotChecked, UserError
     from clearseek.settings import home
 
+    path = None if run.is_dir() else _receipt_path(str(run))
+    folder = run if run.is_dir() else path.parent if path else home() / "runs" / run
+    from clearseek.training import runfolder
+
+    if (folder / "receipt.json").is_file() and not (folder / runfolder.STATUS).is_file():
+        raise UserError(runfolder.no_run(folder))
     need_torch()
     from clearseek.training.replay import TOLERANCE
     from clearseek.training.replay import replay as again
 
-    folder = run if run.is_dir() else home() / "runs" / run
     done = again(folder, segments, seed, lambda line: print(line, file=sys.stderr))
     if as_json:
         _print_json(done.as_json())
@@ -128,13 +155,19 @@ def replay(
         exact = all(one.same_bits for one in done.results)
         how = "the same bits" if exact else f"compared within {TOLERANCE:.0%} of the weights' change"
         typer.echo(f"{len(done.results)} of {done.possible} segments of {done.run} were done again: {how}.")
-        if done.differs:
-            typer.echo(f"Not the kind of machine that the run was made on: {', '.join(done.differs)} differ.")
-    if not done.ok:
-        wrong = next(one for one in done.results if not (one.same_bits and one.data))
+        if said := done.words():
+            typer.echo(said)
+    if done.refuted:
+        wrong = done.refuted[0]
         raise CheckFailed(
             f"Steps {wrong.segment.start} to {wrong.segment.end} do not give the weights of the checkpoint: they are "
             f"apart by {wrong.apart:.3g} of what the steps changed."
+        )
+    if done.open_ones:
+        one = done.open_ones[0]
+        raise NotChecked(
+            f"Steps {one.segment.start} to {one.segment.end} came out apart by {one.apart:.3g} of what they changed, "
+            "with another arithmetic than the run's: that neither shows that they are real nor that they are not."
         )
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
+    from clearseek.receipts.lineage import Lineage
     from clearseek.receipts.origin import OriginCard, ReceiptCard
     from clearseek.receipts.outcome import Verification
 
@@ -20,7 +23,7 @@ def print_proof(proof: ReceiptCard | OriginCard) -> None:
     _origin(_console(), proof) if isinstance(proof, OriginCard) else _card(_console(), proof)
 
 
-def print_receipt(statement: dict[str, Any], verification: Verification) -> None:
+def print_receipt(statement: dict[str, Any], verification: Verification, lineage: Lineage) -> None:
     from rich.table import Table
 
     from clearseek.receipts.words import cost_rows, made_words, stage_name
@@ -30,11 +33,12 @@ def print_receipt(statement: dict[str, Any], verification: Verification) -> None
     console.print(_safe(made_words(predicate)))
     if verification.ok:
         console.print("[green]Its signature fits and its sums add up.[/green]", _signer(verification))
-    _title(console, "What it took")
+    _title(console, "What it took" if not lineage.ancestors else "What this run took, the last of several")
     facts = _facts()
     for name, quantity in cost_rows(predicate):
         facts.add_row(name, _number(quantity), f"[dim]{_safe(quantity.how)}[/dim]")
     console.print(facts)
+    _all_runs(console, lineage)
 
     _title(console, "Stages")
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -58,6 +62,8 @@ def print_receipt(statement: dict[str, Any], verification: Verification) -> None
     if base and "adapter" in base:
         began += f", with the adapter {base['adapter']['name']}  {base['adapter']['digest']['sha256'][:16]}"
     facts.add_row("base", _safe(began))
+    for parent in predicate["parents"]:
+        facts.add_row("builds on", f"the receipt of {_safe(parent['name'])}  {parent['digest']['sha256'][:16]}")
     for one in predicate["data"]:
         facts.add_row("data", _safe(", ".join(str(one[k]) for k in ("name", "description", "license") if k in one)))
     facts.add_row("recipe", f"{_safe(predicate['recipe']['path'])}  {predicate['recipe']['digest']['sha256'][:16]}")
@@ -87,10 +93,12 @@ def print_receipt(statement: dict[str, Any], verification: Verification) -> None
     console.print("\n[dim]● measured  ◐ modelled  ○ declared  ? unknown[/dim]")
 
 
-def print_checks(verification: Verification) -> None:
+def print_checks(verification: Verification, required: Sequence[str] = ()) -> None:
+    """The outcome in the first lines, then every check, then what no receipt proves."""
     from rich.table import Table
 
     console = _console()
+    _outcome(console, verification, required)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -102,10 +110,36 @@ def print_checks(verification: Verification) -> None:
         table.add_row(sign, check.name, _safe(check.said) + field)
     console.print(table)
     _limits(console, verification)
-    skipped = sum(check.state == "not checked" for check in verification.checks)
-    if verification.ok:
-        rest = f"; {skipped} {'thing' if skipped == 1 else 'things'} could not be checked from here" if skipped else ""
-        console.print(f"\n[green]Everything that could be checked is in order[/green]{rest}.")
+
+
+def _outcome(console: Console, verification: Verification, required: Sequence[str]) -> None:
+    from clearseek.receipts.words import counted
+
+    files = {state: counted(verification.checks, state) for state in _SIGNS}
+    missing = verification.missing(required)
+    if not verification.ok:
+        what = ", ".join(dict.fromkeys(check.name for check in verification.failed))
+        console.print(f"[red]This receipt is not in order[/red]: {what}.")
+    elif missing:
+        console.print(f"[yellow]Nothing is wrong, but this could not be checked[/yellow]: {', '.join(missing)}.")
+    else:
+        asked = f" ({', '.join(required)})" if required else ""
+        console.print(f"[green]What was asked for was checked and is in order[/green]{asked}.")
+    console.print(f"Checked: {files['ok']}. Could not be checked: {files['not checked']}.")
+
+
+def _all_runs(console: Console, lineage: Lineage) -> None:
+    """What all took together, where there was more than one run."""
+    if not lineage.ancestors:
+        return
+    from clearseek.receipts.words import all_runs_rows, lineage_words
+
+    _title(console, "What all runs took together")
+    console.print(_safe(lineage_words(lineage)))
+    facts = _facts()
+    for name, quantity in all_runs_rows(lineage):
+        facts.add_row(name, _number(quantity), f"[dim]{_safe(quantity.how)}[/dim]")
+    console.print(facts)
 
 
 def _limits(console: Console, verification: Verification) -> None:
@@ -134,7 +168,7 @@ def _origin(console: Console, card: OriginCard) -> None:
 def _card(console: Console, card: ReceiptCard) -> None:
     from clearseek.receipts.words import cost_rows, made_words
 
-    console.print(f"[bold]Receipt[/bold] {card.sha256[:16]}, signed by {(card.keyid or 'nobody')[:16]}")
+    console.print(f"[bold]Receipt[/bold] {card.sha256[:16]}. {_safe(card.signed)}")
     for problem in card.problems:
         console.print(f"[red]✗ {_safe(problem)}[/red]")
     if card.statement is None:
@@ -145,6 +179,8 @@ def _card(console: Console, card: ReceiptCard) -> None:
     for name, quantity in cost_rows(predicate):
         facts.add_row(name, _number(quantity))
     console.print(facts)
+    if card.lineage is not None:
+        _all_runs(console, card.lineage)
     console.print(f"[dim]`clearseek receipt show {card.name}` shows all of it, `verify` checks it.[/dim]")
 
 

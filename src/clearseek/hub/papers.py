@@ -1,6 +1,7 @@
 """What lies beside the weights of a model that ClearSeek trained: its receipt, and the files that this names.
 
-They have the same names in a run folder, in the package and in the store, so a receipt finds them in each.
+They have the same names in a run folder, in the package and in the store, so a receipt finds them in each. Of a run
+that others build on, `parents/NAME.json` is the receipt, and `parents/NAME/` has the books that it speaks of.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from clearseek.hub.files import copy_stream, no_progress, sync_folder
+from clearseek.hub.files import copy_stream, no_progress, remove_tree, sync_folder
 
 PAPERS = (
     *("receipt.json", "card.md", "recipe.toml", "ledger.jsonl", "run.json", "adapter.json", "adapter.safetensors"),
-    *("evaluations/*.json", "data/cards/*.json", "parents/*.json", "tasks/*.py"),
+    *("evaluations/*.json", "data/cards/*.json", "tasks/*.py"),
+    *("parents/*.json", "parents/*/ledger.jsonl", "parents/*/recipe.toml", "parents/*/evaluations/*.json"),
 )
 MAX_PAPER_BYTES = 256 << 20
 MAX_PAPERS = 1000
@@ -31,8 +33,9 @@ def lay_papers(papers: Mapping[str, Path], target: Path) -> None:
         place = target / folder
         place.mkdir(parents=True, exist_ok=True)
         for other in place.iterdir():
-            if f"{folder}/{other.name}" not in papers:
-                other.unlink()
+            name = f"{folder}/{other.name}"
+            if name not in papers and not any(one.startswith(f"{name}/") for one in papers):
+                remove_tree(other)
     for name, path in papers.items():
         aside = target / f"{name}.new"
         with path.open("rb") as source:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 from clearseek.errors import UserError
 from clearseek.ledger.book import Book
 from clearseek.ledger.check import check
+from clearseek.ledger.entry import Entry
 from clearseek.ledger.quantity import Quantity
-from clearseek.receipts import arithmetic, gather
+from clearseek.receipts import arithmetic
 from clearseek.receipts.check_files import Places
 from clearseek.receipts.outcome import Found
 
@@ -17,43 +19,48 @@ _ROUNDING = 1e-6
 """Relative: a formula over sums against the sum over a formula."""
 
 
-def ledger(predicate: dict[str, Any], places: Places, found: Found) -> None:
-    """The chain, its head, the file's digest; then every sum again from the entries."""
+def ledger(predicate: dict[str, Any], places: Places, found: Found) -> list[Entry] | None:
+    """The chain, its head, the file's digest; then every sum again from the entries, which are given back where the
+    ledger is the receipt's."""
     told = predicate["ledger"]
-    path = gather.inside(places.run, told["path"])
+    files = (told["path"],)
+    path = places.beside(told["path"])
     if path is None:
-        found.skipped(
-            "ledger", "predicate.ledger", f"{told['path']} is not beside the receipt: its sums are not redone."
-        )
-        return
+        said = f"{told['path']} is not beside the receipt: its sums are not redone."
+        found.skipped("ledger", "predicate.ledger", said, files)
+        return None
+    wrong = ledger_error(told, path, places)
+    if wrong is not None:
+        found.failed("ledger", *wrong, files)
+        return None
+    said = f"The chain of {told['entries']:,} entries is whole and ends as the receipt says."
+    found.ok("ledger", "predicate.ledger", said, files)
+    entries = list(Book(path).read())
+    _from_entries(predicate, arithmetic.add_books(entries), found)
+    return entries
+
+
+def ledger_error(told: dict[str, Any], path: Path, places: Places) -> tuple[str, str] | None:
+    """What is wrong with the ledger that a receipt tells of: a field and a sentence."""
+    field, name = "predicate.ledger", told["path"]
     try:
         state = check(path)
     except UserError as error:
-        found.failed("ledger", "predicate.ledger", str(error))
-        return
+        return field, str(error)
     if state.state != "intact":
-        where = f"{told['path']} line {state.line} (entry {state.seq})"
-        found.failed("ledger", where, f"The ledger is {state.state} at line {state.line}: {state.problem}.")
-        return
+        where = f"{name} line {state.line} (entry {state.seq})"
+        return where, f"The ledger is {state.state} at line {state.line}: {state.problem}."
     if state.entries != told["entries"]:
         more = state.entries - told["entries"]
         said = f"{abs(more)} entries {'were added since' if more > 0 else 'are missing from its end'}"
-        found.failed("ledger", "predicate.ledger.entries", f"The ledger is not the one of the receipt: {said}.")
-        return
+        return f"{field}.entries", f"The ledger is not the one of the receipt: {said}."
     if state.healed != told["healed"]:
-        said = f"The ledger was healed {state.healed} times, and the receipt says {told['healed']}."
-        found.failed("ledger", "predicate.ledger.healed", said)
-        return
+        return f"{field}.healed", f"The ledger was healed {state.healed} times, and the receipt says {told['healed']}."
     if state.head != told["head"]:
-        found.failed("ledger", "predicate.ledger.head", "The ledger's last entry is not the one in the receipt.")
-        return
+        return f"{field}.head", "The ledger's last entry is not the one in the receipt."
     if path.stat().st_size != told["annotations"]["bytes"] or places.sha256(path) != told["digest"]["sha256"]:
-        found.failed("ledger", "predicate.ledger.digest.sha256", f"{told['path']} is not the file of the receipt.")
-        return
-    found.ok(
-        "ledger", "predicate.ledger", f"The chain of {state.entries:,} entries is whole and ends as the receipt says."
-    )
-    _from_entries(predicate, arithmetic.add_books(Book(path).read()), found)
+        return f"{field}.digest.sha256", f"{name} is not the file of the receipt."
+    return None
 
 
 def _from_entries(predicate: dict[str, Any], books: arithmetic.Books, found: Found) -> None:
@@ -90,11 +97,11 @@ def sums(predicate: dict[str, Any], found: Found) -> None:
         totals = arithmetic.from_json(predicate["totals"])
         prices = arithmetic.from_json(predicate["prices"])
         fits = [
-            _flops(f"predicate.stages[{index}]", stages[index], arithmetic.from_json(stage["flops_per_token"]), found)
+            _flops(f"predicate.stages[{index}]", stage, stages[index], found)
             for index, stage in enumerate(predicate["stages"])
         ]
         if any(fits):
-            said = f"Tokens times FLOPs per token are the FLOPs, in {sum(fits)} of {len(fits)} stages."
+            said = f"FLOPs are what the tokens take by what is told of each, in {sum(fits)} of {len(fits)} stages."
             found.ok("FLOPs", "predicate.stages", said)
         _compare("predicate", totals, arithmetic.totals(stages), "the stages add up to", found, part="totals")
         if attempts:
@@ -119,15 +126,14 @@ def _compare(
             found.failed("arithmetic", field, f"`{field}` is not what {what}: {wrong}.")
 
 
-def _flops(where: str, quantities: dict[str, Quantity], per_token: dict[str, Quantity], found: Found) -> bool:
-    """Tokens times FLOPs per token are FLOPs; whether this could be seen."""
+def _flops(where: str, stage: dict[str, Any], quantities: dict[str, Quantity], found: Found) -> bool:
+    """Tokens times FLOPs per token are FLOPs, or the FLOPs lie within what is told of a token; whether this could be
+    seen. What the weights say is another check: see `check_flops`."""
     field, flops = f"{where}.quantities.flops", quantities.get("flops")
+    per_token = arithmetic.from_json(stage["flops_per_token"])
+    bounds = arithmetic.from_json(stage.get("flops_per_token_bounds", {}))
     if not per_token:
-        if flops is not None and flops.known:
-            found.skipped(
-                "FLOPs", field, f"`{where}.flops_per_token` is not told, so its FLOPs cannot be computed again."
-            )
-        return False
+        return bool(bounds) and _within(where, quantities, bounds, found)
     made = arithmetic.flops_of(quantities, per_token)
     if flops is None or made is None or made.known != flops.known:
         said = "needs FLOPs, and the tokens they were spent on"
@@ -138,6 +144,25 @@ def _flops(where: str, quantities: dict[str, Quantity], per_token: dict[str, Qua
     else:
         return True
     return False
+
+
+def _within(where: str, quantities: dict[str, Quantity], bounds: dict[str, Quantity], found: Found) -> bool:
+    """Whether booked FLOPs lie between the least and the most that is told of a token of each kind."""
+    flops, field = quantities.get("flops"), f"{where}.quantities.flops"
+    if flops is None or flops.value is None:
+        return False
+    tokens = {name: quantities[name] for name in bounds if name in quantities}
+    if not tokens or any(not one.known for one in (*tokens.values(), *bounds.values())):
+        found.failed("FLOPs", field, f"`{where}` tells FLOPs per token, so it needs the tokens they were spent on.")
+        return False
+    low, high = (math.fsum((tokens[name].value or 0.0) * bounds[name].bounds[end] for name in tokens) for end in (0, 1))
+    if not low * (1 - _ROUNDING) <= flops.value <= high * (1 + _ROUNDING):
+        said = (
+            f"The tokens take {low:.6g} to {high:.6g} FLOP by what is told of each, and `{field}` is {flops.value:.6g}."
+        )
+        found.failed("FLOPs", field, said)
+        return False
+    return True
 
 
 def _money(parts: list[dict[str, Quantity]], prices: dict[str, Quantity], found: Found) -> None:

@@ -1,10 +1,10 @@
-"""Every digest of a receipt whose file is within reach: weights, checkpoints, recipe, data."""
+"""Every digest of a receipt whose file is within reach: checkpoints, evaluations, recipe, data, base, code."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from clearseek.settings import home
 MOST_FILES = 10_000
 _MOST_TOLD = 20
 RECORD = "model.json"
+_PACKAGE = "clearseek:"
 
 
 class Places:
@@ -24,6 +25,10 @@ class Places:
     def __init__(self, receipt: Path, models: Path | None) -> None:
         self.receipt, self.run, self.models = receipt, receipt.parent, models
         self._digests: dict[Path, str] = {}
+        self.found: dict[str, Path] = {}
+        """Files of the subject that are here as they should be, by their names."""
+        self.base: Path | None = None
+        """The base model, where it is here as it should be."""
 
     def sha256(self, path: Path) -> str:
         """The digest of a file, computed once."""
@@ -32,94 +37,74 @@ class Places:
             self._digests[path] = gather.sha256_of(path)
         return self._digests[path]
 
-    def beside(self, file: dict[str, Any]) -> Path | None:
-        """The file of that name beside the receipt, or one with its content there or in the model store."""
-        nearby = [path for path in listed(self.run) if path != self.receipt]
-        return gather.inside(self.run, file["name"]) or self._like(
-            file, [*nearby, *_walked(home() / "models", most=2000)]
-        )
+    def beside(self, name: str) -> Path | None:
+        """The file of that name beside the receipt. Links are followed, also out of the folder: they are the doing of
+        whoever keeps it, and all that is read out of the file is its digest."""
+        return gather.inside(self.run, name, links=True)
 
-    def in_models(self, file: dict[str, Any]) -> Path | None:
-        """The file of that name in the named folder (by its last part alone, too), or one with its content there."""
-        if self.models is None:
-            return None
-        name = file["name"]
-        found = gather.inside(self.models, name) or gather.inside(self.models, name.rsplit("/", 1)[-1])
-        return found or self._like(file, _walked(self.models))
+    def like(self, file: dict[str, Any], paths: Iterable[Path]) -> Path | None:
+        """The first of these that has the file's content."""
+        return next((path for path in paths if path.is_file() and is_it(path, file, self)), None)
 
-    def _like(self, file: dict[str, Any], paths: Iterable[Path]) -> Path | None:
-        for path in paths:
-            if path.is_file() and _is_it(path, file, self):
-                return path
-        return None
+    def stored(self) -> Iterator[Path]:
+        return self.walked(home() / "models", most=2000)
 
-
-def weights(subject: list[dict[str, Any]], places: Places, found: Found) -> None:
-    """The files that the receipt is about."""
-    good, missing, in_models = [], [], 0
-    for index, file in enumerate(subject):
-        name, wanted = file["name"], places.in_models(file)
-        in_models += wanted is not None
-        # the folder that was named is what is asked about; what lies beside the receipt is looked at all the same
-        paths = [path for path in (wanted, places.beside(file)) if path is not None]
-        wrong = [path for path in paths if not _is_it(path, file, places)]
-        for path in wrong:
-            said = f"{name} is not the file that the receipt is about: {_how(path, file)}."
-            found.failed("weights", f"subject[{index}].digest.sha256", said)
-        if not paths:
-            missing.append(name)
-        elif not wrong:
-            good.append(name)
-    if places.models is not None and not in_models:
-        found.failed("weights", "subject", f"{places.models} holds none of the files that the receipt is about.")
-    if good:
-        found.ok("weights", "subject", f"{_few(good)} {'is' if len(good) == 1 else 'are'} what the receipt says.")
-    if missing:
-        found.skipped("weights", "subject", f"{_few(missing)} could not be found; say with --models where to look.")
-    _record_beside(subject, places, found)
+    def walked(self, folder: Path, most: int = MOST_FILES) -> Iterator[Path]:
+        """Files under a folder, links within it followed one level deep."""
+        for number, path in enumerate(_deep(folder)):
+            if number >= most:
+                return
+            yield path
 
 
 def rest(predicate: dict[str, Any], places: Places, found: Found) -> None:
     """Checkpoints, evaluations, recipe, data, base and code."""
-    for name in ("checkpoints", "evaluations"):
-        files = []
-        for index, part in enumerate(predicate[name]):
-            if name == "evaluations":
-                files.append((f"predicate.evaluations[{index}].file", part["file"]))
-            else:
-                files += [(f"predicate.checkpoints[{index}].files[{n}]", file) for n, file in enumerate(part["files"])]
-        _group(name, files, places, found)
-    _results(predicate["evaluations"], places, found)
-    _recipe(predicate["recipe"], places, found)
+    checkpoints = [
+        (f"predicate.checkpoints[{index}].files[{n}]", file)
+        for index, part in enumerate(predicate["checkpoints"])
+        for n, file in enumerate(part["files"])
+    ]
+    _group("checkpoints", checkpoints, places, found)
+    evaluations_beside(predicate["evaluations"], places, found)
+    recipe_beside(predicate["recipe"], places, found)
     _data(predicate["data"], places, found)
     _base(predicate["base"], places, found)
     _code(predicate["code"], found)
 
 
 def _group(name: str, files: list[tuple[str, dict[str, Any]]], places: Places, found: Found) -> None:
-    good, missing, bad = 0, [], 0
+    good, missing, bad = [], [], 0
     for field, file in files:
-        path = gather.inside(places.run, file["name"])
+        path = places.beside(file["name"])
         if path is None:
             missing.append(file["name"])
-        elif _is_it(path, file, places):
-            good += 1
+        elif is_it(path, file, places):
+            good.append(file["name"])
         else:
             bad += 1
             if bad <= _MOST_TOLD:
-                found.failed(name, f"{field}.digest.sha256", f"{file['name']} was changed: {_how(path, file)}.")
+                said = f"{file['name']} was changed: {how_other(path, file)}."
+                found.failed(name, f"{field}.digest.sha256", said, (file["name"],))
     if good:
-        said = f"Files of {name} that are what the receipt says: {good} of {len(files)}."
-        found.ok(name, f"predicate.{name}", said)
+        said = f"Files of {name} that are what the receipt says: {len(good)} of {len(files)}."
+        found.ok(name, f"predicate.{name}", said, good)
     if missing:
-        found.skipped(name, f"predicate.{name}", f"{_few(missing)} could not be found beside the receipt.")
+        said = f"{few(missing)} could not be found beside the receipt."
+        found.skipped(name, f"predicate.{name}", said, missing)
+
+
+def evaluations_beside(evaluations: list[dict[str, Any]], places: Places, found: Found) -> None:
+    """Their files are the ones meant, and say what is written out in the receipt."""
+    files = [(f"predicate.evaluations[{index}].file", one["file"]) for index, one in enumerate(evaluations)]
+    _group("evaluations", files, places, found)
+    _results(evaluations, places, found)
 
 
 def _results(evaluations: list[dict[str, Any]], places: Places, found: Found) -> None:
     """The results written out in the receipt are those of the files, where these are as they were."""
     for index, one in enumerate(evaluations):
-        path = gather.inside(places.run, one["file"]["name"])
-        if path is None or not _is_it(path, one["file"], places):
+        path = places.beside(one["file"]["name"])
+        if path is None or not is_it(path, one["file"], places):
             continue
         try:
             same = json.loads(path.read_bytes())["results"] == one["results"]
@@ -130,42 +115,54 @@ def _results(evaluations: list[dict[str, Any]], places: Places, found: Found) ->
             found.failed("evaluations", f"predicate.evaluations[{index}].results", said)
 
 
-def _recipe(recipe: dict[str, Any], places: Places, found: Found) -> None:
-    path = gather.inside(places.run, recipe["path"])
+def recipe_beside(recipe: dict[str, Any], places: Places, found: Found) -> None:
+    """The recipe's file is the one that the receipt is about, and says what is written out in it."""
+    name = recipe["path"]
+    path = places.beside(name)
     if path is None:
-        found.skipped("recipe", "predicate.recipe", f"{recipe['path']} is not beside the receipt.")
+        found.skipped("recipe", "predicate.recipe", f"{name} is not beside the receipt.", (name,))
     elif places.sha256(path) != recipe["digest"]["sha256"]:
-        found.failed("recipe", "predicate.recipe.digest.sha256", f"{recipe['path']} was changed.")
+        found.failed("recipe", "predicate.recipe.digest.sha256", f"{name} was changed.", (name,))
     else:
         try:
             same = plain(tomllib.loads(path.read_text("utf-8"))) == recipe["resolved"]
         except (OSError, ValueError, RecursionError):
             same = False
         if same:
-            found.ok("recipe", "predicate.recipe", f"{recipe['path']} is the recipe in the receipt.")
+            found.ok("recipe", "predicate.recipe", f"{name} is the recipe in the receipt.", (name,))
         else:
-            said = f"The recipe written out in the receipt is not the one in {recipe['path']}."
-            found.failed("recipe", "predicate.recipe.resolved", said)
+            said = f"The recipe written out in the receipt is not the one in {name}."
+            found.failed("recipe", "predicate.recipe.resolved", said, (name,))
 
 
 def _data(data: list[dict[str, Any]], places: Places, found: Found) -> None:
-    good, missing = 0, []
+    """Files of the run folder must be the ones named. Those of the package (`clearseek:`) may be another version's."""
+    good, missing, others = [], [], []
     for index, one in enumerate(data):
         for number, file in enumerate(one["distribution"]):
             where = str(file.get("contentUrl", ""))
-            path = gather.inside(places.run, where) if where and ":" not in where else None
+            shipped = where.startswith(_PACKAGE)
+            if shipped:
+                path = gather.inside(Path(__file__).parent.parent, where.removeprefix(_PACKAGE))
+            else:
+                path = places.beside(where) if where and ":" not in where else None
             if path is None:
                 missing.append(where or one["name"])
             elif places.sha256(path) == file["sha256"]:
-                good += 1
+                good.append(where)
+            elif shipped:
+                others.append(where)
             else:
                 field = f"predicate.data[{index}].distribution[{number}].sha256"
-                found.failed("data", field, f"{where} is not the data that the receipt names.")
+                found.failed("data", field, f"{where} is not the data that the receipt names.", (where,))
     if good:
-        said = f"Files of data that are what the receipt says: {good} of {good + len(missing)}."
-        found.ok("data", "predicate.data", said)
+        said = f"Files of data that are what the receipt says: {len(good)} of {len(good) + len(missing) + len(others)}."
+        found.ok("data", "predicate.data", said, good)
     if missing:
-        found.skipped("data", "predicate.data", f"{_few(missing)} could not be reached from here.")
+        found.skipped("data", "predicate.data", f"{few(missing)} could not be reached from here.", missing)
+    if others:
+        said = f"{few(others)}: the ClearSeek installed here ships another version than the run read."
+        found.skipped("data", "predicate.data", said, others)
 
 
 def _base(base: dict[str, Any] | None, places: Places, found: Found) -> None:
@@ -175,6 +172,7 @@ def _base(base: dict[str, Any] | None, places: Places, found: Found) -> None:
     for model in _store_models():
         if model.sha256 == wanted and model.path.is_file():
             if places.sha256(model.path) == wanted:
+                places.base = model.path
                 found.ok("base", field, f"The base model is here, as {model.name}.")
             else:
                 found.failed("base", field, f"The base model {model.name} was changed in the model store.")
@@ -194,26 +192,13 @@ def _code(code: dict[str, Any], found: Found) -> None:
         found.skipped("code", field, f"{said}, so its code cannot be compared.")
 
 
-def _record_beside(subject: list[dict[str, Any]], places: Places, found: Found) -> None:
-    """A receipt in the model store: the weights beside it must be its own."""
-    record = places.run / RECORD
-    if not record.is_file():
-        return
-    model = next((one for one in _store_models(places.run.parent) if one.name == places.run.name), None)
-    if model is None or not model.path.is_file():
-        return
-    if places.sha256(model.path) not in {file["digest"]["sha256"] for file in subject}:
-        said = f"{model.path.name} beside this receipt is none of the files that the receipt is about."
-        found.failed("weights", "subject", said)
-
-
 def _store_models(root: Path | None = None) -> list[Any]:
     from clearseek.hub.store import Store
 
     return Store(root or home() / "models", ()).list()
 
 
-def _is_it(path: Path, file: dict[str, Any], places: Places) -> bool:
+def is_it(path: Path, file: dict[str, Any], places: Places) -> bool:
     # the size first: a stranger's receipt may name a file of any length
     if path.stat().st_size != file["annotations"]["bytes"]:
         return False
@@ -221,7 +206,7 @@ def _is_it(path: Path, file: dict[str, Any], places: Places) -> bool:
     return places.sha256(path) == wanted
 
 
-def _how(path: Path, file: dict[str, Any]) -> str:
+def how_other(path: Path, file: dict[str, Any]) -> str:
     size, wanted = path.stat().st_size, file["annotations"]["bytes"]
     return f"{path} has {size:,} bytes, not {wanted:,}" if size != wanted else f"{path} has another SHA-256"
 
@@ -231,13 +216,16 @@ def listed(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir())[:MOST_FILES] if path.is_file()] if folder.is_dir() else []
 
 
-def _walked(folder: Path, most: int = MOST_FILES) -> Iterator[Path]:
-    if folder.is_dir():
-        for number, path in enumerate(folder.rglob("*")):
-            if number >= most:
-                return
-            yield path
+def _deep(folder: Path) -> Iterator[Path]:
+    """What is under a folder; also under the links to folders that lie in it itself, which `rglob` passes over."""
+    if not folder.is_dir():
+        return
+    yield from folder.rglob("*")
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and path.is_dir():
+            yield from path.rglob("*")
 
 
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+def few(names: Sequence[str]) -> str:
+    """Names in a sentence: each, up to twenty."""
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

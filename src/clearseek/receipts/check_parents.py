@@ -2,63 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from clearseek.receipts.check_files import MOST_FILES, RECORD, Places, listed
-from clearseek.receipts.envelope import BadReceipt, read_envelope, read_file
-from clearseek.receipts.form import schema_error
+from clearseek.receipts import check_books, check_files, check_times
+from clearseek.receipts.check_files import Places
+from clearseek.receipts.lineage import Ancestor, ancestors, papers_folder
 from clearseek.receipts.outcome import Found
-from clearseek.receipts.signing import signature_fits
-from clearseek.receipts.statement import PREDICATE_TYPE, RECEIPT
-
-_MOST_RECEIPTS = 64
 
 
 def parents(predicate: dict[str, Any], places: Places, found: Found) -> None:
-    """Each must be the one meant, have the form of a receipt, and be signed; and what training began as must have come
-    out of one of them. The same is asked of every parent that was reached, as far as there are more."""
-    near = list(_receipts_near(places)) if predicate["parents"] else []
-    line = [(predicate, "predicate", "")]
-    met: set[str] = set()
-    for child, place, of in line:  # which grows while it is gone along
-        reached: list[dict[str, Any]] = []
-        for index, parent in enumerate(child["parents"]):
-            wanted, field = parent["digest"]["sha256"], f"{place}.parents[{index}]"
-            statement = _one(parent["name"], wanted, f"{field}.digest.sha256", of, near, places, found)
-            if statement is None:
-                continue
-            reached.append(statement)
-            if wanted not in met and len(line) < _MOST_RECEIPTS:
-                met.add(wanted)
-                line.append((statement["predicate"], field, f", on which {parent['name']} builds,"))
-        if reached and len(reached) == len(child["parents"]):
-            _came_out(child["base"], reached, place, of, found)
+    """Each must be the one meant, have the form of a receipt, and be signed; its own sums must fit, and the ledger and
+    the recipe that were handed on with it must be its own; and what training began as must have come out of one of
+    them. The same is asked of every parent that was reached, as far as there are more."""
+    line = list(ancestors(predicate, places))
+    for one in line:
+        _one(one, places, found)
+    for child, place, of in _children(predicate, line):
+        reached = [
+            next((one for one in line if one.digest == parent["digest"]["sha256"]), None) for parent in child["parents"]
+        ]
+        made = [one.statement for one in reached if one is not None and one.statement is not None]
+        if made and len(made) == len(child["parents"]):
+            _came_out(child["base"], made, place, of, found)
+    _keys(predicate, line, found)
 
 
-def _one(
-    name: str, wanted: str, field: str, of: str, near: Sequence[Path], places: Places, found: Found
-) -> dict[str, Any] | None:
-    """The statement of the receipt with that digest, where it is within reach and in order."""
-    path = next((path for path in near if places.sha256(path) == wanted), None)
-    if path is None:
-        found.skipped("parents", field, f"The receipt of {name} ({wanted[:16]}...){of} is not within reach.")
-        return None
-    try:
-        envelope = read_envelope(read_file(path))
-        statement = envelope.statement
-        public = bytes.fromhex(statement["predicate"]["signer"]["public_key"])
-        whole = signature_fits(envelope, public)
-        whole = whole and statement.get("predicateType") == PREDICATE_TYPE
-        whole = whole and schema_error(statement, newer=True) is None
-    except (BadReceipt, KeyError, TypeError, ValueError):
-        whole = False
-    if not whole:
+def _children(predicate: dict[str, Any], line: Sequence[Ancestor]) -> list[tuple[dict[str, Any], str, str]]:
+    below = [
+        (one.statement["predicate"], one.place, f", on which {one.name} builds,")
+        for one in line
+        if one.statement is not None
+    ]
+    return [(predicate, "predicate", ""), *below]
+
+
+def _one(one: Ancestor, places: Places, found: Found) -> None:
+    of = f", on which {one.child} builds," if one.child else ""
+    field, name = f"{one.place}.digest.sha256", one.name
+    if one.path is None:
+        found.skipped("parents", field, f"The receipt of {name} ({one.digest[:16]}...){of} is not within reach.")
+        return
+    if one.statement is None or one.signer is None:
         found.failed("parents", field, f"The receipt of {name}{of} is the one meant, and is not in order.")
-        return None
-    found.ok("parents", field, f"The receipt of {name}{of} is the one meant, and its signature fits.")
-    return statement
+        return
+    found.ok("parents", field, f"The receipt of {name}{of} is the one meant, and its signature fits.", (one.path.name,))
+    predicate = one.statement["predicate"]
+    own = Found()
+    check_books.sums(predicate, own)
+    check_times.machine(predicate, own)
+    folder = papers_folder(one)
+    if folder is not None:
+        there = Places(folder / one.path.name, None)
+        entries = check_books.ledger(predicate, there, own)
+        if entries is not None:
+            check_times.times(predicate, entries, own)
+        check_files.recipe_beside(predicate["recipe"], there, own)
+        check_files.evaluations_beside(predicate["evaluations"], there, own)
+    else:
+        for what in ("ledger", "recipe"):
+            own.skipped(what, f"predicate.{what}", "", (predicate[what]["path"],))
+    for check in own.failed_ones():
+        where = f"{one.place}: {check.field}"
+        found.failed("parents", where, f"Of the run {one.run}: {check.said}", check.files)
+    good = [check for check in own.checks if check.state == "ok" and check.files]
+    if good:
+        files = [f"{one.run}/{name}" for check in good for name in check.files]
+        where = f"in {folder}" if folder != one.path.with_suffix("") else "here"
+        said = f"Of the run {one.run} are {where}, as they should be: {', '.join(files)}."
+        found.ok("parents", one.place, said, files)
+    gone = [f"{one.run}/{name}" for check in own.checks if check.state == "not checked" for name in check.files]
+    if gone:
+        found.skipped("parents", one.place, f"Of the run {one.run} are not here: {', '.join(gone)}.", gone)
+
+
+def _keys(predicate: dict[str, Any], line: Sequence[Ancestor], found: Found) -> None:
+    """Runs of one model may be signed by several keys: that is said, and whose they are."""
+    own = predicate["signer"]["keyid"]
+    others = {one.signer.keyid: one.signer for one in line if one.signer is not None and one.signer.keyid != own}
+    whose = {"project": "a key of the project", "own": "this machine's own", "trusted": "a key that you trust"}
+    for keyid, signer in others.items():
+        runs = ", ".join(one.run for one in line if one.signer is not None and one.signer.keyid == keyid)
+        told = whose.get(signer.whose, "a key that is not known here; the receipt that builds on it names it by digest")
+        found.ok("parents", "predicate.parents", f"Another key signed {runs}: {keyid[:16]}..., {told}.")
 
 
 def _came_out(
@@ -73,14 +99,3 @@ def _came_out(
         what = "The adapter that training began as," if "adapter" in base else "The base model"
         said = f"{what} {began['name']}{of} is none of the files that the parents' receipts are about."
         found.failed("parents", f"{place}.{field}.digest.sha256", said)
-
-
-def _receipts_near(places: Places) -> Iterator[Path]:
-    for folder in (places.run, places.run / "parents", places.run.parent, places.models):
-        if folder is None or not folder.is_dir():
-            continue
-        candidates = [path for path in listed(folder) if path.suffix == ".json" and path.name != RECORD]
-        candidates += [path / RECEIPT for path in sorted(folder.iterdir())[:MOST_FILES] if path.is_dir()]
-        for path in candidates:
-            if path.is_file() and path != places.receipt:
-                yield path

@@ -18,6 +18,7 @@ from clearseek.ledger.quantity import measured, unknown
 _BLOCK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SKIPPED = {"__pycache__", ".DS_Store"}
+_VECTORS = ("sse4", "avx", "fma", "f16c", "amx", "neon", "asimd", "sve", "sme", "bf16", "i8mm")
 
 
 def sha256_of(path: Path) -> str:
@@ -45,35 +46,43 @@ def files_under(folder: Path, within: Path) -> list[dict[str, Any]]:
     return [describe(path, path.relative_to(within).as_posix()) for path in sorted(found)]
 
 
-def inside(folder: Path, name: str) -> Path | None:
+def inside(folder: Path, name: str, *, links: bool = False) -> Path | None:
     """The plain file of that relative name under `folder`; None where there is none, or where it lies elsewhere.
 
-    Names come out of strangers' receipts: nothing outside the folder is looked at.
+    Names come out of strangers' receipts: none leads out of the folder. `links` follows those that lie in the folder,
+    wherever they lead: whoever keeps the folder made them.
     """
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name or len(name) > 1024:
         return None
     path = folder / pure
     try:
-        return path if path.is_file() and path.resolve().is_relative_to(folder.resolve()) else None
+        return path if path.is_file() and (links or path.resolve().is_relative_to(folder.resolve())) else None
     except (OSError, ValueError):
         return None
 
 
-def code() -> dict[str, Any]:
+NOT_CODE = ("server/static", "data/models", "data/claims", "data/chat/README.md")
+"""What of the package takes no part in a run: the built page, what runs made (receipts of this very digest), public
+claims to audit (in a checkout they lie elsewhere), and a page for people. Every other file counts, whatever its kind:
+C++ computes norms and gradients, and examples that ship are trained on."""
+
+
+def code(package: Path | None = None) -> dict[str, Any]:
     """ClearSeek itself: the digest is of the list of its files' paths and digests, so it is the same everywhere."""
-    package = Path(__file__).parent.parent
+    package = package or Path(__file__).parent.parent
     listed = [
         [path.relative_to(package).as_posix(), sha256_of(path)]
         for path in sorted(package.rglob("*"))
-        if path.is_file()
-        and path.suffix in (".py", ".toml", ".json")
-        and not _SKIPPED & set(path.relative_to(package).parts)
-        and "static" not in path.relative_to(package).parts  # the built page: it takes no part in a run
-        and path.relative_to(package).parts[:2] != ("data", "models")  # what runs made, receipts of this very digest
+        if path.is_file() and not _SKIPPED & set(path.relative_to(package).parts) and _counts(path, package)
     ]
     digest = hashlib.sha256(canonical(listed)).hexdigest()
     return {"name": "clearseek", "version": __version__, "digest": {"sha256": digest}, "files": len(listed)}
+
+
+def _counts(path: Path, package: Path) -> bool:
+    name = path.relative_to(package).as_posix()
+    return not any(name == other or name.startswith(f"{other}/") for other in NOT_CODE)
 
 
 def environment() -> dict[str, Any]:
@@ -112,6 +121,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count() or 1,
         "memory": memory.as_json(),
         "accelerators": _accelerators(),
+        "instruction_sets": _instruction_sets(),
     }
 
 
@@ -135,8 +145,20 @@ def _accelerators() -> list[str]:
 
 
 def _processor() -> str:
+    found = _cpuinfo("model name")
+    return (found or platform.processor() or platform.machine() or "unknown").strip()[:200]
+
+
+def _instruction_sets() -> list[str]:
+    """The vector units that the processor says it has: they decide how sums are rounded, and bound how many there can
+    be in a second. Empty where the system does not say."""
+    flags = set((_cpuinfo("flags") or _cpuinfo("Features") or "").split())
+    return sorted(flag for flag in flags if flag.startswith(_VECTORS))
+
+
+def _cpuinfo(key: str) -> str | None:
     try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8", "replace"), re.M)
+        found = re.search(rf"^{key}\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8", "replace"), re.M)
     except OSError:
-        found = None
-    return (found[1] if found else platform.processor() or platform.machine() or "unknown").strip()[:200]
+        return None
+    return found[1] if found else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from clearseek.errors import UserError
 from clearseek.hub.weights import known_digest
 from clearseek.receipts import gather
+from clearseek.receipts.lineage import Lineage, lineage_of
 from clearseek.receipts.statement import CANNOT_PROVE, RECEIPT
 from clearseek.receipts.verify import glance
 
@@ -81,6 +82,9 @@ class ReceiptCard:
     keyid: str | None
     problems: tuple[str, ...]
     statement: dict[str, Any] | None = field(repr=False)
+    signer: str = "nobody"
+    signed: str = "No key that is in it signed it."
+    lineage: Lineage | None = field(default=None, repr=False)
 
     def as_json(self) -> dict[str, Any]:
         predicate = self.statement["predicate"] if self.statement else {}
@@ -89,6 +93,8 @@ class ReceiptCard:
             "name": self.name,
             "receipt_sha256": self.sha256,
             "keyid": self.keyid,
+            "signer": self.signer,
+            "signed": self.signed,
             "ok": not self.problems,
             "problems": list(self.problems),
             "made": predicate.get("made"),
@@ -99,6 +105,8 @@ class ReceiptCard:
                 for stage in predicate.get("stages", [])
             ],
             "totals": predicate.get("totals", {}),
+            "parents": predicate.get("parents", []),
+            "all_runs": self.lineage.as_json() if self.lineage and self.lineage.ancestors else None,
             "evaluations": [
                 {"name": one["name"], "results": one["results"]} for one in predicate.get("evaluations", [])
             ],
@@ -169,7 +177,17 @@ def _receipt_card(model: Model) -> ReceiptCard:
             problems.append("The receipt beside this model is about other weights.")
         elif _held(model) != model.sha256:
             problems.append("The weights on this disk are not those that the receipt is about: they were changed.")
-    return ReceiptCard(model.name, gather.sha256_of(path), verification.keyid, tuple(problems), statement)
+    signed = next((check.said for check in verification.checks if check.name == "signer"), None)
+    return ReceiptCard(
+        model.name,
+        gather.sha256_of(path),
+        verification.keyid,
+        tuple(problems),
+        statement,
+        verification.signer,
+        signed or "No key that is in it signed it.",
+        lineage_of(statement, path, verification.public) if statement is not None else None,
+    )
 
 
 def _held(model: Model) -> str:

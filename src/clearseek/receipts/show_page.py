@@ -6,10 +6,20 @@ from typing import Any
 
 from clearseek.ledger.quantity import Quantity
 from clearseek.receipts.arithmetic import from_json
+from clearseek.receipts.lineage import Lineage
 from clearseek.receipts.origin import OriginCard
 from clearseek.receipts.outcome import Verification
 from clearseek.receipts.statement import CANNOT_PROVE
-from clearseek.receipts.words import NAMES, cost_rows, day, made_words, share, stage_name
+from clearseek.receipts.words import (
+    NAMES,
+    all_runs_rows,
+    cost_rows,
+    day,
+    lineage_words,
+    made_words,
+    share,
+    stage_name,
+)
 from clearseek.report.page import (
     Html,
     basis_legend,
@@ -29,13 +39,14 @@ _COLUMNS = ("wall", "energy", "money", "prompt_tokens", "completion_tokens", "fl
 _MOST_FILES = 200
 
 
-def receipt_page(statement: dict[str, Any], verification: Verification) -> str:
-    """The whole document. `verification` says at the top whether the receipt is in order."""
+def receipt_page(statement: dict[str, Any], verification: Verification, lineage: Lineage) -> str:
+    """The whole document. `verification` says at the top whether it is in order, `lineage` what it builds on."""
     predicate = statement["predicate"]
     body = join(
         paragraph(made_words(predicate), class_="lead"),
         _state(verification),
-        _cost(predicate),
+        _cost(predicate, last_of_several=bool(lineage.ancestors)),
+        _all_runs(lineage),
         _stages(predicate),
         _attempts(predicate),
         _evaluations(predicate),
@@ -97,11 +108,30 @@ def _state(verification: Verification) -> Html:
     )
 
 
-def _cost(predicate: dict[str, Any]) -> Html:
-    rows = [
-        (name, join(number(quantity), " ", element("small", quantity.how))) for name, quantity in cost_rows(predicate)
-    ]
-    return section("What it took", definitions(rows))
+def _cost(predicate: dict[str, Any], *, last_of_several: bool) -> Html:
+    title = "What this run took, the last of several" if last_of_several else "What it took"
+    return section(title, _quantities(cost_rows(predicate)))
+
+
+def _all_runs(lineage: Lineage) -> Html | None:
+    if not lineage.ancestors:
+        return None
+    columns = ("wall", "flops", "money")
+    rows = []
+    for name, predicate in reversed(lineage.runs):
+        totals = from_json(predicate["totals"])
+        rows.append([name, *(number(totals[one]) if one in totals else "unknown" for one in columns)])
+    rows += [[name, *("unknown" for _ in columns)] for name in lineage.missing]
+    return section(
+        "What all runs took together",
+        paragraph(lineage_words(lineage)),
+        _quantities(all_runs_rows(lineage)),
+        table(["Run", *(NAMES[name] for name in columns)], rows, numeric=(1, 2, 3)),
+    )
+
+
+def _quantities(rows: list[tuple[str, Quantity]]) -> Html:
+    return definitions([(name, join(number(quantity), " ", element("small", quantity.how))) for name, quantity in rows])
 
 
 def _stages(predicate: dict[str, Any]) -> Html:

@@ -23,6 +23,7 @@ from clearseek.settings import home
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+_MOST_KEYS = 64 * 1024
 _HEX = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})\Z")
 
 
@@ -102,27 +103,49 @@ def public_pem(public: bytes) -> str:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def trusted_key(told: str) -> TrustedKey:
-    """What somebody gave as `--key`: a PEM file, a PEM text, or 64 hexadecimal digits of a public key or its keyid.
+def trusted_keys(told: str) -> list[TrustedKey]:
+    """What somebody gave as `--key`: a file of keys, a PEM text, or 64 hexadecimal digits of a public key or its keyid.
 
-    Raises UsageError for anything else.
+    A file may hold several: PEM texts, or lines of 64 digits. Raises UsageError for anything else.
     """
     if found := _HEX.match(told.strip()):
-        return TrustedKey(found[1].lower())
-    content = told.encode()
-    if "-----BEGIN" not in told:
-        path = Path(told).expanduser()
-        try:
-            with path.open("rb") as file:
-                content = file.read(64 * 1024)
-        except (OSError, ValueError):
-            raise UsageError(
-                f"`{told}` is neither a key file nor 64 hexadecimal digits of a public key or keyid."
-            ) from None
-        if found := _HEX.match(content.decode("ascii", "replace").strip()):
-            return TrustedKey(found[1].lower())
-    public = _public_from_pem(content)
-    return TrustedKey(keyid_of(public), public)
+        return [TrustedKey(found[1].lower())]
+    if "-----BEGIN" in told:
+        return keys_in(told.encode(), "the key")
+    path = Path(told).expanduser()
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_KEYS)
+    except (OSError, ValueError):
+        raise UsageError(
+            f"`{told}` is neither a key file nor 64 hexadecimal digits of a public key or keyid."
+        ) from None
+    return keys_in(content, str(path))
+
+
+def keys_in(content: bytes, where: str) -> list[TrustedKey]:
+    """Every key in a text: PEM, or lines of 64 hexadecimal digits; lines that begin with `#` are passed over.
+
+    Raises UsageError for a line that is no key, or a text without any.
+    """
+    if b"PRIVATE KEY" in content:
+        raise UsageError("That is a private key: keep it to yourself, and give the public one (signing.pub).")
+    found, pem = [], b""
+    for line in content.replace(b"\r", b"").split(b"\n"):
+        text = line.decode("ascii", "replace").strip()
+        if pem or text.startswith("-----BEGIN"):
+            pem += line + b"\n"
+            if text.startswith("-----END"):
+                public = _public_from_pem(pem)
+                found.append(TrustedKey(keyid_of(public), public))
+                pem = b""
+        elif match := _HEX.match(text):
+            found.append(TrustedKey(match[1].lower()))
+        elif text and not text.startswith("#"):
+            raise UsageError(f"{where} holds a line that is no key: a PEM text or 64 hexadecimal digits are.")
+    if pem or not found:
+        raise UsageError(f"{where} holds no whole public key.")
+    return found
 
 
 def signature_fits(envelope: Envelope, public: bytes) -> bool:

@@ -32,7 +32,9 @@ from clearseek.receipts.signing import SigningKey, signing_key
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_FAMILY = "urn:clearseek:training-receipt:v"
 PREDICATE_TYPE = PREDICATE_FAMILY + "1"
-PREDICATE_VERSION = "1.0"
+PREDICATE_VERSION = "1.1"
+PREDICATE_VERSIONS = ("1.0", "1.1")
+"""Those that are checked in full; what 1.1 added is optional."""
 RECEIPT = "receipt.json"
 
 _MAX_TEXT = 8 * 1024 * 1024
@@ -190,6 +192,7 @@ def _sums(books: arithmetic.Books, notes: dict[str, Any]) -> dict[str, Any]:
             "last_entry_at": stage.last_at,
             "quantities": arithmetic.as_json(quantities),
             "flops_per_token": more.get("flops_per_token", {}),
+            **{name: more[name] for name in ("flops_per_token_bounds",) if name in more},
         })  # fmt: skip
     attempts = {str(one.get("attempt", "")): one for one in notes.get("attempts", [])}
     tried = [

@@ -1,7 +1,7 @@
 """Checking a receipt, as a stranger would: its bytes, its signature, every digest within reach, and its arithmetic.
 
 verification = verify("runs/first/receipt.json", models="models/", key="signing.pub")
-verification.ok, verification.failed, verification.cannot_prove
+verification.ok, verification.failed, verification.missing(["weights", "ledger", "signer"])
 """
 
 from __future__ import annotations
@@ -11,12 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from clearseek.errors import UserError
-from clearseek.receipts import check_books, check_files, check_parents
+from clearseek.receipts import check_books, check_files, check_flops, check_parents, check_times, check_weights
 from clearseek.receipts.envelope import BadReceipt, Envelope, read_envelope, read_file
 from clearseek.receipts.form import quantity_error, schema_error
+from clearseek.receipts.known_keys import signer_of
 from clearseek.receipts.outcome import Check, Found, Verification
-from clearseek.receipts.signing import TrustedKey, keyid_of, own_public_key, signature_fits, trusted_key
-from clearseek.receipts.statement import CANNOT_PROVE, PREDICATE_FAMILY, PREDICATE_TYPE, RECEIPT, STATEMENT_TYPE
+from clearseek.receipts.signing import TrustedKey, keyid_of, signature_fits, trusted_keys
+from clearseek.receipts.statement import (
+    CANNOT_PROVE,
+    PREDICATE_FAMILY,
+    PREDICATE_TYPE,
+    PREDICATE_VERSION,
+    PREDICATE_VERSIONS,
+    RECEIPT,
+    STATEMENT_TYPE,
+)
 
 __all__ = ["Check", "Verification", "glance", "verify"]
 
@@ -27,7 +36,8 @@ def verify(path: Path | str, *, models: Path | str | None = None, key: str | Pat
     """Check the receipt at `path` (a file, or a run folder that holds `receipt.json`).
 
     Files that it names are looked for beside it, in the folder `models` and in the home's model store. `key` says whom
-    to trust: a PEM file, or a public key or keyid in hex; without it the signature shows only that nothing was changed.
+    to trust: a file of public keys, or one public key or keyid in hex; without it the signer is known where it is the
+    project, this machine, or one in `keys/trusted.pub`. `ok` says that nothing failed; `missing` what nobody looked at.
 
     Raises UserError where there is no such file, UsageError for a key that is none. Everything that is wrong with the
     receipt itself is a failed check.
@@ -38,7 +48,7 @@ def verify(path: Path | str, *, models: Path | str | None = None, key: str | Pat
     folder = None if models is None else Path(models).expanduser()
     if folder is not None and not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name the one that holds the weights.")
-    trusted = None if key is None else trusted_key(str(key))
+    trusted = None if key is None else trusted_keys(str(key))
     return _verify(path, trusted, check_files.Places(path, folder))
 
 
@@ -51,7 +61,7 @@ def glance(path: Path | str) -> Verification:
     return _verify(path / RECEIPT if path.is_dir() else path, None, None)
 
 
-def _verify(path: Path, trusted: TrustedKey | None, places: check_files.Places | None) -> Verification:
+def _verify(path: Path, trusted: list[TrustedKey] | None, places: check_files.Places | None) -> Verification:
     limits = [f"{limit['what']} {limit['why']}" for limit in CANNOT_PROVE]
     found = Found()
     try:
@@ -62,18 +72,24 @@ def _verify(path: Path, trusted: TrustedKey | None, places: check_files.Places |
         return Verification(found.checks, limits)
     found.ok("envelope", "file", f"The {len(content):,} bytes are the one way to write this receipt (RFC 8785).")
     whole = _form(envelope.statement, found)
-    keyid = _signature(envelope, trusted, found)
+    public, signer = _signature(envelope, trusted, found)
+    keyid = None if public is None else keyid_of(public)
     if whole:
         predicate: dict[str, Any] = envelope.statement["predicate"]
         _dates(predicate, found)
         if places is not None:
-            check_files.weights(envelope.statement["subject"], places, found)
+            check_weights.weights(envelope.statement["subject"], places, found)
             check_files.rest(predicate, places, found)
-            check_books.ledger(predicate, places, found)
+            entries = check_books.ledger(predicate, places, found)
+            check_times.times(predicate, entries, found)
         check_books.sums(predicate, found)
         if places is not None:
+            check_flops.flops(envelope.statement, places, found)
+        check_times.machine(predicate, found)
+        if places is not None:
             check_parents.parents(predicate, places, found)
-    return Verification(found.checks, limits, envelope.statement if whole else None, keyid)
+    statement = envelope.statement if whole else None
+    return Verification(found.checks, limits, statement, keyid, signer, public, tuple(found.whole_models))
 
 
 def _form(statement: dict[str, Any], found: Found) -> bool:
@@ -94,7 +110,7 @@ def _form(statement: dict[str, Any], found: Found) -> bool:
         return False
     predicate = statement.get("predicate")
     version = predicate.get("version") if isinstance(predicate, dict) else None
-    newer = isinstance(version, str) and version.startswith("1.") and version != "1.0"
+    newer = isinstance(version, str) and version.startswith("1.") and version not in PREDICATE_VERSIONS
     wrong = schema_error(statement, newer=newer)
     if wrong is not None:
         found.failed("form", *wrong)
@@ -107,17 +123,17 @@ def _form(statement: dict[str, Any], found: Found) -> bool:
         found.skipped(
             "form",
             "predicate.version",
-            f"This receipt is of version {version}: what 1.0 has is checked, fields added since are not.",
+            f"This receipt is of version {version}: what {PREDICATE_VERSION} has is checked, and nothing added since.",
         )
     else:
-        found.ok("form", "predicateType", "It has the form of a training receipt, version 1.0.")
+        found.ok("form", "predicateType", f"It has the form of a training receipt, version {version}.")
     return True
 
 
-def _signature(envelope: Envelope, trusted: TrustedKey | None, found: Found) -> str | None:
-    """Check the signature and whose it is; returns the keyid of the key that really signed."""
+def _signature(envelope: Envelope, trusted: list[TrustedKey] | None, found: Found) -> tuple[bytes | None, str]:
+    """Check the signature and whose it is; returns the public key that really signed, and whose that is."""
     stated = _stated_key(envelope.statement)
-    candidates = [key for key in (stated, trusted.public if trusted else None) if key is not None]
+    candidates = [key for key in (stated, *(one.public for one in trusted or ())) if key is not None]
     signer = next((key for key in candidates if signature_fits(envelope, key)), None)
     field = "signatures[0].sig"
     if signer is None:
@@ -127,7 +143,7 @@ def _signature(envelope: Envelope, trusted: TrustedKey | None, found: Found) -> 
             found.failed(
                 "signature", "predicate.signer.public_key", "The receipt does not hold the key it is signed by."
             )
-        return None
+        return None, "nobody"
     keyid = keyid_of(signer)
     if envelope.keyid != keyid:
         found.failed("signature", "signatures[0].keyid", "The keyid is not that of the key which signed.")
@@ -139,25 +155,23 @@ def _signature(envelope: Envelope, trusted: TrustedKey | None, found: Found) -> 
         found.failed("signature", "predicate.signer.keyid", "The keyid in the predicate is not that of its public key.")
     else:
         found.ok("signature", field, "Nothing has changed since it was signed.")
-    own = own_public_key()
-    if trusted is not None:
-        if trusted.is_key(signer):
-            found.ok("signer", "signatures[0].keyid", "It was signed by the key that you named.")
-        else:
-            found.failed(
-                "signer",
-                "signatures[0].keyid",
-                f"It was signed by another key ({keyid[:16]}...) than the one you named ({trusted.keyid[:16]}...).",
-            )
-    elif own == signer:
-        found.ok("signer", "signatures[0].keyid", "It was signed here, by this machine's own key.")
-    else:
-        found.skipped(
-            "signer",
-            "signatures[0].keyid",
-            f"It was signed by the key {keyid[:16]}...; whose that is shows when you name the key you trust (--key).",
-        )
-    return keyid
+    return signer, _whose(signer, trusted, found)
+
+
+def _whose(signer: bytes, trusted: list[TrustedKey] | None, found: Found) -> str:
+    """Whether the key is the one that was named; without one, whether it is known here."""
+    field, known = "signatures[0].keyid", signer_of(signer)
+    if trusted is None:
+        (found.ok if known.known else found.skipped)("signer", field, known.said)
+        return known.whose
+    if any(key.is_key(signer) for key in trusted):
+        also = {"project": ", a key of the ClearSeek project", "own": ", this machine's own"}.get(known.whose, "")
+        found.ok("signer", field, f"It was signed by the key that you named ({known.keyid[:16]}...{also}).")
+        return known.whose if known.known else "trusted"
+    named = trusted[0].keyid[:16] + "..." + (f" and {len(trusted) - 1} more" if len(trusted) > 1 else "")
+    said = f"It was signed by another key ({known.keyid[:16]}...) than the one you named ({named})."
+    found.failed("signer", field, said)
+    return "unknown"
 
 
 def _stated_key(statement: dict[str, Any]) -> bytes | None:

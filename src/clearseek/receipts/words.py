@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from clearseek.ledger.quantity import Quantity
 from clearseek.receipts.arithmetic import from_json
+from clearseek.receipts.outcome import Check
+
+if TYPE_CHECKING:
+    from clearseek.receipts.lineage import Lineage
 
 NAMES = {
     "wall": "Time",
@@ -33,6 +38,33 @@ def cost_rows(predicate: dict[str, Any]) -> list[tuple[str, Quantity]]:
     return [(NAMES[name], totals[name]) for name in NAMES if name in totals]
 
 
+def all_runs_rows(lineage: Lineage) -> list[tuple[str, Quantity]]:
+    """What all runs took together, named as in `cost_rows`; beside what is unknown, what the rest come to."""
+    totals, known = lineage.totals(), lineage.known()
+    rows = []
+    for name in NAMES:
+        if name not in totals:
+            continue
+        rows.append((NAMES[name], totals[name]))
+        if name in known:
+            part, count = known[name]
+            rows.append((f"of it, {count} of {len(lineage.runs) + len(lineage.missing)} runs", part))
+    return rows
+
+
+def lineage_words(lineage: Lineage) -> str:
+    """Which runs there are, in the order in which they were made, and whose keys signed them."""
+    runs = [f"{name} ({day(predicate['run']['started_at'])[:10]})" for name, predicate in reversed(lineage.runs)]
+    said = f"{len(runs) + len(lineage.missing)} runs made this model, one after the other: {', '.join(runs)}"
+    if lineage.missing:
+        said += f"; of {', '.join(lineage.missing)} the receipt is not within reach"
+    keys = lineage.signed_by()
+    if len(keys) > 1:
+        told = "; ".join(f"{keyid[:16]}... signed {', '.join(names)}" for keyid, names in keys.items())
+        said += f". {len(keys)} keys signed them: {told}"
+    return f"{said}."
+
+
 def made_words(predicate: dict[str, Any]) -> str:
     """When the run was, in a sentence."""
     run, made = predicate["run"], predicate["made"]
@@ -55,3 +87,12 @@ def share(part: Quantity | None, whole: Quantity | None) -> float | None:
     if part is None or whole is None or part.value is None or not whole.value:
         return None
     return min(max(part.value / whole.value, 0.0), 1.0)
+
+
+def counted(checks: Iterable[Check], state: str) -> str:
+    """What checks of one state speak of, in figures: "9 files and the signer, code"; files are counted, not lines."""
+    of_it = [check for check in checks if check.state == state]
+    files = {(check.name, file) for check in of_it for file in check.files}
+    others = dict.fromkeys(check.name for check in of_it if not check.files)
+    parts = [f"{len(files)} {'file' if len(files) == 1 else 'files'}"] if files else []
+    return " and ".join([*parts, *([", ".join(others)] if others else [])]) or "nothing"

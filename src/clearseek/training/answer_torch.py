@@ -56,7 +56,8 @@ class TorchAnswerer:
                 for ask, one in zip(together, answers, strict=True):
                     took(ask, self._answered(one, how, each))
                     span.count(
-                        prompt_tokens=len(one.prompt) + one.put_in,
+                        # one that is too long is not read
+                        prompt_tokens=len(one.prompt) + one.put_in if one.ids else 0,
                         completion_tokens=len(one.ids) - one.put_in,
                         flops=rollout_flops(sizes, [Group(one.prompt, (tuple(one.ids),))]) if one.ids else None,
                     )

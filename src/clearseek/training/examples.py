@@ -21,7 +21,7 @@ from clearseek.tasks.task import Problem, Task
 from clearseek.training.chat_format import ChatFormat
 from clearseek.training.packing import Group
 from clearseek.training.stage import seed_of
-from clearseek.training.stage_files import is_file
+from clearseek.training.stage_files import IDENTITY_FILE, is_file
 from clearseek.training.traces import Trace, read_traces
 
 MAX_TRACES = 500_000
@@ -54,7 +54,7 @@ def load_source(name: str, run: Path) -> list[Trace]:
     Raises UserError where there is none, it is empty, or it holds too many.
     """
     if name == IDENTITY:
-        with resources.as_file(resources.files("clearseek") / "data" / "chat" / "identity.jsonl") as file:
+        with resources.as_file(resources.files("clearseek") / IDENTITY_FILE) as file:
             return list(read_traces(file))
     file = Path(name) if is_file(name) else run / "data" / f"{name}.jsonl"
     if not file.is_file() and is_file(name):

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -117,9 +118,40 @@ def compiled_library(source: Path) -> ctypes.CDLL | None:
     return _library(source, str(home()))
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """With what the library is compiled: the compiler's own words, and the flags with a digest of what
+    `-march=native` means on this processor."""
+
+    compiler: str
+    flags: str
+
+
+def compiled_with() -> Built | None:
+    """With what `compiled_library` compiles here; None where there is no compiler."""
+    compiler = _compiler()
+    if compiler is None:
+        return None
+    try:
+        said = _version(compiler).decode("utf-8", "replace").split("\n", 1)[0].strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    target = hashlib.sha256(_processor()).hexdigest()[:16]
+    return Built(said[:200], f"{' '.join(FLAGS)} ({target})")
+
+
+def _compiler() -> str | None:
+    return next((found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None)
+
+
+def _version(compiler: str) -> bytes:
+    command = [compiler, "--version"]
+    return subprocess.run(command, capture_output=True, check=True, timeout=COMPILE_SECONDS).stdout
+
+
 @functools.cache
 def _library(source: Path, state: str) -> ctypes.CDLL | None:
-    compiler = next((found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None)
+    compiler = _compiler()
     if compiler is None:
         return None
     try:
@@ -130,7 +162,7 @@ def _library(source: Path, state: str) -> ctypes.CDLL | None:
 
 def _built(compiler: str, source: Path, folder: Path) -> Path:
     """The library's file, compiled if it is not there for this source, compiler and processor."""
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=COMPILE_SECONDS).stdout
+    version = _version(compiler)
     read = source.read_bytes() + (FOLDER / "common.h").read_bytes()
     key = hashlib.sha256(read + version + _processor() + " ".join(FLAGS).encode()).hexdigest()[:24]
     target = folder / f"{source.stem}-{key}.so"

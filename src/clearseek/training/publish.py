@@ -42,6 +42,7 @@ from clearseek.receipts.statement import make_receipt
 from clearseek.settings import home
 from clearseek.training.adapter_file import LowRank, adapters_of, low_rank, promise, write_adapter
 from clearseek.training.card import Card, card_text
+from clearseek.training.runfolder import Notes, now
 from clearseek.training.stage import Workshop
 
 
@@ -97,6 +98,9 @@ def publish(
 
 def seal(run: Path, done: Published, *, register: bool | None = None, tell: Any = None) -> Published:
     """Write the card with the evaluations that lie in the run now, make the receipt, and register the model."""
+    notes = Notes.open(run)
+    if notes.told:  # the run ends here: what was tested and written after the last step is part of it
+        notes.add(finished_at=now())
     write_card(run, done)
     receipt = make_receipt(run)
     wanted = read_recipe(run).get("publish", {}).get("register", True) if register is None else register

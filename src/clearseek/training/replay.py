@@ -1,8 +1,9 @@
 """A run done again in parts: from one kept checkpoint to the next, and the weights compared.
 
-On the same kind of machine (processor, torch, threads, type, code) every bit must be the same. Elsewhere sums are
-rounded in another order, so what is compared is the change of the weights over the segment: the replayed one may be
-apart from the original one by TOLERANCE of its length.
+With the same arithmetic (`arithmetic.py`: processor, libraries, compiler, threads, types, code) every bit must be the
+same, and where it is not, the run is not what it says. Elsewhere sums are rounded in another order, so what is compared
+is the change of the weights over the segment: within TOLERANCE of its length it agrees. Beyond that nothing is known: a
+rollout of which one token falls otherwise goes on otherwise, and no run is called false because of that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ from clearseek.errors import CheckFailed, UserError
 from clearseek.hub.files import hash_file
 from clearseek.ledger.meter import Meter
 from clearseek.training import checkpoint, runfolder
+from clearseek.training.arithmetic import arithmetic
 from clearseek.training.recipe import KINDS, Recipe, read_recipe
 from clearseek.training.runfolder import Lines
 from clearseek.training.stage import Stage, seed_of
-from clearseek.training.workbench import Bench, arithmetic, open_bench, starting_weights
+from clearseek.training.workbench import Bench, open_bench, starting_weights
 
 TOLERANCE = 0.1
 """Elsewhere: distance of the two changes of the weights, as a share of the original one's length."""
@@ -59,27 +61,55 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Replay:
+    """`differs` are parts of the arithmetic that are not the run's, `unknown` those that the run did not note."""
+
     run: str
-    same_machine: bool
     differs: tuple[str, ...]
+    unknown: tuple[str, ...]
     possible: int
     results: tuple[Replayed, ...]
 
     @property
+    def same_arithmetic(self) -> bool:
+        return not self.differs and not self.unknown
+
+    @property
     def ok(self) -> bool:
-        if self.same_machine:
-            return all(one.same_bits and one.data for one in self.results)
-        return all(one.apart <= TOLERANCE for one in self.results)
+        return not self.refuted and not self.open_ones
+
+    @property
+    def refuted(self) -> list[Replayed]:
+        """Segments that cannot have been, because the same arithmetic gives other bits."""
+        return [one for one in self.results if self.same_arithmetic and not (one.same_bits and one.data)]
+
+    @property
+    def open_ones(self) -> list[Replayed]:
+        """Segments of which this says nothing: on other arithmetic they came out further apart than TOLERANCE."""
+        apart = [one for one in self.results if not one.same_bits and not one.apart <= TOLERANCE]
+        return [] if self.same_arithmetic else apart
+
+    def words(self) -> str:
+        """How the two arithmetics compare, in a sentence; empty where they are the same."""
+        said = []
+        if self.differs:
+            said.append(f"Not the same arithmetic, so bits may differ: {_listed(self.differs)}.")
+        if self.unknown:
+            said.append(
+                f"The run did not note its {_listed(self.unknown)}, so it is unknown whether bits must be the same."
+            )
+        return " ".join(said)
 
     def as_json(self) -> dict[str, Any]:
-        return {"ok": self.ok, "tolerance": None if self.same_machine else TOLERANCE, **asdict(self)}
+        tolerance = None if self.same_arithmetic else TOLERANCE
+        more = {"same_arithmetic": self.same_arithmetic, "inconclusive": len(self.open_ones)}
+        return {"ok": self.ok, "tolerance": tolerance, **more, **asdict(self)}
 
 
 def replay(folder: Path, segments: int, seed: int, tell: Callable[[str], None]) -> Replay:
     """Replay so many segments, drawn by the seed. Raises UserError where the run cannot be replayed at all, and
     CheckFailed where a checkpoint is not the one that the receipt names."""
     if runfolder.read_status(folder) is None:
-        raise UserError(f"{folder} holds no run; name a folder that `clearseek train` wrote.")
+        raise UserError(runfolder.no_run(folder))
     recipe = read_recipe(folder / runfolder.RECIPE)
     found = segments_of(folder, recipe)
     if not found:
@@ -94,16 +124,31 @@ def replay(folder: Path, segments: int, seed: int, tell: Callable[[str], None]) 
         check_receipt(folder, segment)
     with tempfile.TemporaryDirectory(prefix="clearseek-replay-") as place:
         bench = open_bench(recipe, Path(place), Meter(lambda draft: None, rapl=False, gpus=False), tell)
-        first = checkpoint.load(folder / "checkpoints" / "step-000000").position
-        here, there = arithmetic(bench.workshop.learner), first.noted.get("arithmetic", {})
-        differs = tuple(key for key in here if here[key] != there.get(key))
+        differs, unknown = compared(arithmetic(bench.workshop.learner), noted(folder, drawn))
         results = []
         for segment in drawn:
             result = one_segment(folder, Path(place), recipe, bench, segment)
             results.append(result)
             said = "the same bits" if result.same_bits else f"weights apart by {result.apart:.3g} of their change"
             tell(f"Steps {segment.start} to {segment.end} ({segment.stage}): {said}, {result.seconds:.0f} s.")
-    return Replay(recipe.name, not differs, differs, len(found), tuple(results))
+    return Replay(recipe.name, differs, unknown, len(found), tuple(results))
+
+
+def _listed(keys: Sequence[str]) -> str:
+    return ", ".join(key.replace("_", " ") for key in keys)
+
+
+def noted(folder: Path, segments: Sequence[Segment]) -> list[Mapping[str, Any]]:
+    """The arithmetic that was noted at every end of these segments: a run may go on elsewhere than it began."""
+    numbers = sorted({number for one in segments for number in (one.start, one.end)})
+    files = [folder / "checkpoints" / f"step-{number:06d}" / "position.json" for number in numbers]
+    return [json.loads(file.read_bytes()).get("noted", {}).get("arithmetic", {}) for file in files]
+
+
+def compared(here: Mapping[str, Any], there: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which parts of the arithmetic here are others than any that was noted, and which were not noted."""
+    differs = tuple(key for key in here if any(key in one and one[key] != here[key] for one in there))
+    return differs, tuple(key for key in here if key not in differs and any(key not in one for one in there))
 
 
 def segments_of(folder: Path, recipe: Recipe) -> list[Segment]:

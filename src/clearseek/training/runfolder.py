@@ -251,3 +251,19 @@ def cut_back(folder: Path, sizes: Mapping[str, int]) -> None:
 def _data(folder: Path) -> list[Path]:
     """Files of data; a teacher's answers stay whatever happens: they were paid for."""
     return [path for path in sorted(folder.glob("data/*.jsonl*")) if not path.name.endswith(".answers.jsonl")]
+
+
+def no_run(folder: Path) -> str:
+    """Why there is nothing to replay, in a sentence."""
+    receipt = folder / "receipt.json"
+    if not receipt.is_file():
+        return f"{folder} holds no run; name a folder that `clearseek train` wrote."
+    from clearseek.receipts.verify import glance
+
+    statement = glance(receipt).statement
+    count = len(statement["predicate"]["checkpoints"]) if statement else 0
+    return (
+        f"The run behind {folder.name} cannot be replayed: replaying goes from one checkpoint to the next, and the "
+        f"{count} checkpoints that its receipt names by their digests were not kept; `clearseek receipt verify` checks "
+        "the rest."
+    )

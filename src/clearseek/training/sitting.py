@@ -24,10 +24,12 @@ from clearseek.ledger.entry import Draft
 from clearseek.ledger.meter import Meter
 from clearseek.ledger.prices import Rates
 from clearseek.training import checkpoint, runfolder
+from clearseek.training.arithmetic import arithmetic
 from clearseek.training.budget import Limits, Pace
 from clearseek.training.checkpoint import Position
 from clearseek.training.evaluation import Evaluation
 from clearseek.training.finishing import finish
+from clearseek.training.flops import stage_notes
 from clearseek.training.guard import Guard, Interrupted, WatchedLearner
 from clearseek.training.learner import NotFinite
 from clearseek.training.length_checks import check_lengths
@@ -41,7 +43,7 @@ from clearseek.training.runfolder import Lines, Notes, Outcome, Status
 from clearseek.training.stage import Stage, StageState, StepReport
 from clearseek.training.stage_checks import check_stages
 from clearseek.training.trouble import check_step, ended_by, interrupted, not_a_number
-from clearseek.training.workbench import Bench, arithmetic, data_notes, open_bench, settled, starting_weights
+from clearseek.training.workbench import Bench, data_notes, open_bench, settled, starting_weights
 
 TRANSCRIPTS = 40
 """The report chooses from so many of the last samples."""
@@ -145,11 +147,11 @@ class Run:
                 base=base.as_json() if base else None,
                 parents=base.start.parents() if base and base.start else [],
                 code=gather.code(),
-                machine=gather.machine(),
+                machine={**gather.machine(), "arithmetic": self.arithmetic},
                 environment=gather.environment(),
                 prices=prices,
                 data=data_notes(self.recipe, self.bench),
-                stages={stage.name: {"kind": stage.kind} for stage in self.recipe.stages},
+                stages=stage_notes(self.recipe, self.bench.workshop.learner.model),
             )
         with self.span("probe", "setup"), self.guard.interruptible():
             self.purse.outlook = preflight(self.recipe, self.bench, self.purse.limits, self.rates, self.folder)

@@ -25,6 +25,7 @@ from clearseek.settings import home, model_data
 from clearseek.training.tables import nearest
 
 FOLDER, PARENTS = "start", "parents"
+BOOKS = ("ledger.jsonl", "recipe.toml")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,14 +85,26 @@ def carry_start(start: Start, run: Path) -> str:
         own = _made(run / PARENTS) / f"{start.adapter.name}.json"
         near = start.receipt.parent
         earlier = sorted((near if near.name == PARENTS else near / PARENTS).glob("*.json"))
-        write_aside(own, start.receipt.read_bytes())
+        _hand_on(start.receipt, own)
         for path in earlier:
             if path == start.receipt:
                 continue
             same = path.name == own.name  # a model goes on under one name: its receipts are told apart by their digests
             name = f"{path.stem}-{hash_file(path)[:8]}.json" if same else path.name
-            write_aside(own.parent / name, path.read_bytes())
+            _hand_on(path, own.parent / name)
     return FOLDER
+
+
+def _hand_on(receipt: Path, target: Path) -> None:
+    """A receipt, and the books of its run as far as they lie with it: those that it can be checked by when the run
+    itself is gone."""
+    write_aside(target, receipt.read_bytes())
+    folder = receipt.parent if receipt.name == RECEIPT else receipt.with_suffix("")
+    for path in [folder / name for name in BOOKS] + sorted((folder / "evaluations").glob("*.json")):
+        if path.is_file():
+            place = target.with_suffix("") / path.relative_to(folder)
+            _made(place.parent)
+            write_aside(place, path.read_bytes())
 
 
 def _made(folder: Path) -> Path:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from clearseek.training.learner import Learner, open_learner
 from clearseek.training.recipe import FILES, Recipe, StagePlan, write_recipe
 from clearseek.training.runfolder import RECIPE
 from clearseek.training.stage import Workshop, seed_of
-from clearseek.training.stage_files import carry, files_of, renamed
+from clearseek.training.stage_files import carry, files_of, renamed, shipped_files_of
 from clearseek.training.start import Start, begin_as, carry_start, find_start
 from clearseek.training.tables import nearest
 
@@ -228,7 +229,26 @@ def data_notes(recipe: Recipe, bench: Bench) -> list[dict[str, Any]]:
             "description": f"A file of one's own, read by the stage {stage}.",
             "distribution": [_noted(file, file.read_bytes(), folder, "application/jsonl")],
         })  # fmt: skip
-    return found
+    shipped = {name: plan.name for plan in reversed(recipe.stages) for name in shipped_files_of(plan.settings)}
+    return found + [shipped_data(name, stage) for name, stage in shipped.items()]
+
+
+def shipped_data(name: str, stage: str) -> dict[str, Any]:
+    """A file of the package that a stage reads, as a receipt names it: `clearseek:` and its path in the package."""
+    content = (resources.files("clearseek") / name).read_bytes()
+    return {
+        "name": name.rpartition("/")[2],
+        "description": f"Ships with ClearSeek, and is read by the stage {stage}.",
+        "license": "Apache-2.0",
+        "distribution": [
+            {
+                "name": name.rpartition("/")[2],
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "contentUrl": f"clearseek:{name}",
+                "encodingFormat": "application/jsonl",
+            }
+        ],
+    }
 
 
 def _written(file: Path, content: Any, folder: Path, encoding: str) -> dict[str, Any]:
@@ -259,22 +279,6 @@ def starting_weights(plan: StagePlan, learner: Learner, checkpoints: Path) -> di
     if plan.start == "base":
         return checkpoint.without_optimizer(checkpoint.load(checkpoints / "step-000000").learner)
     return checkpoint.without_optimizer(learner.state())
-
-
-def arithmetic(learner: Learner) -> dict[str, Any]:
-    """What bits depend on: where all of this is the same, so are they."""
-    from clearseek.receipts import gather
-
-    machine = gather.machine()
-    device = learner.device
-    return {
-        "processor": machine["processor"] if device.type == "cpu" else torch.cuda.get_device_name(device),
-        "torch": str(torch.__version__),
-        "threads": torch.get_num_threads(),
-        "dtype": str(learner.dtype).removeprefix("torch."),
-        "device": device.type,
-        "code": gather.code()["digest"]["sha256"],
-    }
 
 
 def carried(recipe: Recipe, folder: Path) -> Recipe:

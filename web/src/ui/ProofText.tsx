@@ -29,6 +29,8 @@ export interface ReceiptCard {
   name: string;
   receipt_sha256: string;
   keyid: string | null;
+  /** Whose key signed, in a sentence. */
+  signed: string;
   ok: boolean;
   problems: string[];
   made: { at?: string; by?: string } | null;
@@ -37,6 +39,13 @@ export interface ReceiptCard {
   stages: Stage[];
   totals: Record<string, Quantity>;
   evaluations: Evaluation[];
+  /** This run and all that it builds on; null where it builds on none. `known_part`: of what is unknown of some. */
+  all_runs: {
+    runs: { name: string }[];
+    missing: string[];
+    totals: Record<string, Quantity>;
+    known_part: Record<string, Quantity & { runs: number }>;
+  } | null;
   cannot_prove: string[];
 }
 
@@ -119,11 +128,13 @@ function Made({ card }: { card: ReceiptCard }) {
           </Fact>
         ))}
       </dl>
+      {card.all_runs && <AllRuns all={card.all_runs} />}
       <Evaluations list={card.evaluations} />
       <Stages list={card.stages} />
       <h3>The receipt itself</h3>
       <dl class="facts">
         <Fact name="Receipt, SHA-256"><code class="hash">{card.receipt_sha256}</code></Fact>
+        <Fact name="Whose signature">{card.signed}</Fact>
         <Fact name="Signed with key">{card.keyid && <code class="hash">{card.keyid}</code>}</Fact>
       </dl>
       <h3>What a receipt cannot prove</h3>
@@ -138,6 +149,33 @@ function Made({ card }: { card: ReceiptCard }) {
 /** A time to the minute, in UTC as the receipt has it. */
 function Moment({ at }: { at: string | undefined }) {
   return at === undefined ? <>unknown</> : <time dateTime={at}>{moment(at)}</time>;
+}
+
+/** What every run took that led to this model: the figures above are of the last one alone. */
+function AllRuns({ all }: { all: NonNullable<ReceiptCard["all_runs"]> }) {
+  const count = all.runs.length + all.missing.length;
+  return (
+    <>
+      <h3>All {count} runs together</h3>
+      <p>
+        What is above is the last of {count} runs that made this model: {[...all.runs].reverse().map((run) => run.name).join(", ")}
+        {all.missing.length > 0 && `; the receipt of ${all.missing.join(", ")} is not here`}.
+      </p>
+      <dl class="facts">
+        {Object.entries(all.totals).map(([name, quantity]) => (
+          <Fact key={name} name={NAMES[name] ?? name}>
+            <Amount of={quantity} />
+            {all.known_part[name] && (
+              <>
+                {" "}
+                of {all.known_part[name].runs} of them <Amount of={all.known_part[name]} />
+              </>
+            )}
+          </Fact>
+        ))}
+      </dl>
+    </>
+  );
 }
 
 function Fact({ name, children }: { name: string; children?: ComponentChildren }) {

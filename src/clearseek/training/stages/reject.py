@@ -35,6 +35,7 @@ from clearseek.training.packing import Group
 from clearseek.training.rollout import rollout
 from clearseek.training.rows import Sample, Sampling, kv_bytes
 from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
+from clearseek.training.stage_files import PROMPTS_FILE
 from clearseek.training.supply import Supply
 from clearseek.training.tables import BadKey, above_zero, at_least, between
 from clearseek.training.traces import Trace
@@ -123,7 +124,7 @@ def read_prompts(file: str) -> list[str]:
     if file:
         where, text = file, _text(Path(file))
     else:
-        place = resources.files("clearseek") / "data" / "chat" / "prompts.jsonl"
+        place = resources.files("clearseek") / PROMPTS_FILE
         where, text = "prompts.jsonl", place.read_text("utf-8")
     found = []
     for number, line in enumerate(text.splitlines(), 1):

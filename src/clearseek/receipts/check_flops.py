@@ -1,0 +1,197 @@
+"""FLOPs held against the model: computed again from the sizes of the weights, which are not the trainer's word.
+
+How many FLOPs a token takes depends on how many it looks at and on whether its successor is predicted, so what is
+computed here is the least and the most that a stage's tokens can have taken:
+
+    a token read           2 N,             and attention to at most all of the context, and the head where it is put in
+    a token written        2 N + 2 H,       and the same attention
+    a token learned from   4 N (LoRA: the states' gradients), 6 N where every weight learns, 6 A for adapters, the head
+                           4 H to 8 H where it is scored, and three times the attention
+
+N are the weights of the body that a token is multiplied with, H the output matrix, A at most `rank` times the inputs
+and outputs of every matrix. A multiply-add is 2 FLOP.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clearseek.errors import UserError
+from clearseek.hub.gguf_file import read_header
+from clearseek.hub.safetensors_file import list_tensors
+from clearseek.receipts import arithmetic
+from clearseek.receipts.check_files import Places
+from clearseek.receipts.outcome import Found
+
+EVALUATION = "evaluation"
+"""The name of the trainer's stage that only asks the model."""
+Bounds = dict[str, tuple[float, float]]
+_NEAR = 1e-3
+_LOOKED_UP = ("token_embd.", "position_embd.", "token_types.", "per_layer_token_embd.", "rope_f")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSizes:
+    """Of one dense model: weights of the body and of the head, inputs and outputs of the body's matrices, FLOP for a
+    token and a key that it looks at, and how many tokens it can look at. `source` is the file that says so."""
+
+    body: float
+    head: float
+    edges: float
+    attention: float
+    context: float
+    source: str
+
+
+def flops(statement: dict[str, Any], places: Places, found: Found) -> None:
+    """Every stage whose work the trainer counts, as far as the weights are here."""
+    predicate = statement["predicate"]
+    sizes = _sizes(predicate, places)
+    done = []
+    for index, stage in enumerate(predicate["stages"]):
+        booked = stage["quantities"].get("flops", {}).get("value")
+        if booked is None or stage["flops_per_token"]:
+            continue
+        field, name = f"predicate.stages[{index}].quantities.flops", stage["name"] or "-"
+        own = None if sizes is None else bounds_of(stage, predicate["recipe"]["resolved"], sizes)
+        if own is None or sizes is None:
+            if "flops_per_token_bounds" not in stage:
+                why = "the weights are not here" if sizes is None else "its work is of a kind that is not reckoned here"
+                said = f"FLOPs per token of the stage {name} are not told, and {why}: its FLOPs cannot be computed."
+                found.skipped("FLOPs", field, said)
+            continue
+        told = arithmetic.from_json(stage.get("flops_per_token_bounds", {}))
+        for kind, quantity in told.items():
+            low, high = own.get(kind, (0.0, 0.0))
+            if quantity.known and not low * (1 - _NEAR) <= quantity.bounds[0] <= quantity.bounds[1] <= high * (
+                1 + _NEAR
+            ):
+                where = f"predicate.stages[{index}].flops_per_token_bounds.{kind}"
+                said = (
+                    f"The sizes in {sizes.source} give {low:.4g} to {high:.4g} FLOP a token, and `{where}` says others."
+                )
+                found.failed("FLOPs", where, said)
+        total = _total(stage, own)
+        if total is None:
+            said = f"The tokens that the FLOPs of the stage {name} were spent on are not known."
+            found.skipped("FLOPs", field, said)
+        elif not total[0] * (1 - 1e-6) <= booked <= total[1] * (1 + 1e-6):
+            said = (
+                f"The tokens of the stage {name} take {total[0]:.4g} to {total[1]:.4g} FLOP by the sizes in "
+                f"{sizes.source}, and `{field}` is {booked:.4g}."
+            )
+            found.failed("FLOPs", field, said)
+        else:
+            done.append(f"{name} ({booked / 1e12:.4g} TFLOP, of {total[0] / 1e12:.4g} to {total[1] / 1e12:.4g})")
+    if done and sizes is not None:
+        said = f"FLOPs lie within what the sizes in {sizes.source} give for their tokens: {', '.join(done[:12])}."
+        found.ok("FLOPs", "predicate.stages", said)
+
+
+def bounds_of(stage: Mapping[str, Any], recipe: Mapping[str, Any], sizes: ModelSizes) -> Bounds | None:
+    """FLOP for a token of each kind, the least and the most; None for work that another model may have done, and for
+    kinds that are not known here."""
+    plans = recipe.get("stage", [])
+    plan = next((one for one in plans if isinstance(one, dict) and one.get("name") == stage["name"]), {})
+    look = sizes.attention * sizes.context
+    read = (2 * sizes.body, 2 * sizes.body + 2 * sizes.head + look)
+    written = (2 * sizes.body + 2 * sizes.head, 2 * sizes.body + 2 * sizes.head + look)
+    kind = stage["kind"] or (EVALUATION if stage["name"] == EVALUATION else None)
+    if kind in (EVALUATION, "reject"):
+        return {"prompt_tokens": read, "completion_tokens": written}
+    if kind not in ("sft", "grpo"):
+        return None
+    lora = recipe.get("lora")
+    rank = float(lora["rank"]) if isinstance(lora, dict) and isinstance(lora.get("rank"), int | float) else 0.0
+    body = 4 * sizes.body + 6 * rank * sizes.edges if rank else 6 * sizes.body
+    head = (4 if rank else 8) * sizes.head
+    if kind == "sft":
+        most = float(plan["max_tokens"]) if isinstance(plan.get("max_tokens"), int) else sizes.context
+        return {"prompt_tokens": (4 * sizes.body, body + head + 3 * sizes.attention * (most + 1) / 2)}
+    # prompts are read once and learned from again; a group's completions share a prompt, so that there may be twice as
+    # many scored tokens as computed ones; two more passes for the old and the reference model
+    passes = 2 * (2 * sizes.body + 4 * sizes.head + look)
+    return {"prompt_tokens": (2 * sizes.body, body + 2 * head + 3 * look + passes), "completion_tokens": written}
+
+
+def _total(stage: Mapping[str, Any], bounds: Bounds) -> tuple[float, float] | None:
+    low = high = 0.0
+    there = stage["quantities"]
+    if not any(kind in there for kind in bounds):
+        return None
+    for kind, (least, most) in bounds.items():
+        count = there.get(kind, {"value": 0.0})["value"]
+        if count is None:
+            return None
+        low, high = low + count * least, high + count * most
+    return low, high
+
+
+def _sizes(predicate: dict[str, Any], places: Places) -> ModelSizes | None:
+    """From what came out of the run, or from its base: training changes no sizes."""
+    for name, path in places.found.items():
+        try:
+            if name.endswith(".gguf") and (sizes := sizes_of_gguf(path, name)) is not None:
+                return sizes
+            if name.endswith("model.safetensors") and (
+                config := places.found.get(f"{name.rpartition('/')[0]}/config.json")
+            ):
+                return sizes_of_folder(path, config, name)
+        except (UserError, OSError, ValueError, KeyError, TypeError):
+            continue
+    base = places.base
+    if base is not None:
+        try:
+            return sizes_of_gguf(base, f"the base {predicate['base']['name']}")
+        except (UserError, OSError, ValueError, KeyError, TypeError):
+            return None
+    return None
+
+
+def sizes_of_gguf(path: Path, source: str) -> ModelSizes | None:
+    """From a GGUF's header; None for a mixture of experts, an adapter, and what does not say its heads."""
+    header = read_header(path)
+    arch = header.architecture
+    layers, heads = header.number(f"{arch}.block_count"), header.number(f"{arch}.attention.head_count")
+    width, context = header.number(f"{arch}.embedding_length"), header.context_length
+    if not layers or not heads or not width or not context or header.number(f"{arch}.expert_count"):
+        return None
+    own = width // heads
+    key = header.number(f"{arch}.attention.key_length") or own
+    value = header.number(f"{arch}.attention.value_length") or own
+    matrices = [
+        tensor for tensor in header.tensors if len(tensor.shape) == 2 and not tensor.name.startswith(_LOOKED_UP)
+    ]
+    body = [tensor for tensor in matrices if tensor.name != "output.weight"]
+    head = [tensor for tensor in header.tensors if tensor.name in ("output.weight", "token_embd.weight")]
+    head_size = max((tensor.elements for tensor in head), default=0)
+    edges = sum(sum(tensor.shape) for tensor in body)
+    attention = 2.0 * layers * heads * (key + value)
+    total = sum(tensor.elements for tensor in body)
+    return ModelSizes(total, head_size, edges, attention, context, source) if total else None
+
+
+def sizes_of_folder(weights: Path, config: Path, source: str) -> ModelSizes | None:
+    """From the header of a safetensors file and the config.json beside it, as `sizes_of_gguf`."""
+    said = json.loads(config.read_bytes()[: 1 << 20])
+    if any("expert" in key or key == "kv_lora_rank" for key in said):
+        return None
+    layers, heads, width = said["num_hidden_layers"], said["num_attention_heads"], said["hidden_size"]
+    each = said.get("head_dim") or width // heads
+    shapes = {name: tensor.shape for name, tensor in list_tensors(weights).items() if len(tensor.shape) == 2}
+    body = [
+        shape for name, shape in shapes.items() if not name.endswith("embed_tokens.weight") and "lm_head" not in name
+    ]
+    head = [shape for name, shape in shapes.items() if name.endswith(("embed_tokens.weight", "lm_head.weight"))]
+    total = float(sum(a * b for a, b in body))
+    edges = float(sum(a + b for a, b in body))
+    most = float(said["max_position_embeddings"])
+    return ModelSizes(total, max(_products(head), default=0.0), edges, 4.0 * layers * heads * each, most, source)
+
+
+def _products(shapes: Iterable[tuple[int, ...]]) -> list[float]:
+    return [float(shape[0] * shape[1]) for shape in shapes]
