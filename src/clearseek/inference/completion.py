@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +48,6 @@ class Completion:
         self.note: str | None = None
         self._seen = 0
         self._read: Progress | None = None
-        self._clock = [0.0, 0.0]
         self.ids: list[int] = []
         self._texts: list[str] = []
         self._prompt_tokens: int | None = None
@@ -152,7 +150,7 @@ class Completion:
         body |= {"stream": True, "return_progress": True}
         body.setdefault("cache_prompt", True)
         self.ids, self._texts = [], []
-        self._seen, self._read, self._clock = 0, None, [time.monotonic(), 0.0]
+        self._seen, self._read = 0, None
         try:
             async with self._asked(path, body) as response:
                 if response.status != 200:
@@ -194,19 +192,15 @@ class Completion:
             self._read = Progress(progress["total"], progress["cache"], progress["processed"])
             return
         self._seen += 1
-        if self._seen == 1:
-            self._clock[1] = time.monotonic()
 
     def ended_here(self) -> None:
-        """The completion was left before its end: its counts are those of what came, its times those of our clock."""
+        """The completion was left before its end: its counts are those of what came, and its times nobody told."""
         read = self._read or Progress(0, 0, 0)
         self.generated += self._seen
         self._used = read.total + self._seen
         if self._prompt_tokens is None:
             self._prompt_tokens, self._cached = read.total, read.cached
-        first = self._clock[1] or time.monotonic()
-        self._prompt_ms += (first - self._clock[0]) * 1e3
-        self._decode_ms += (time.monotonic() - first) * 1e3
+        self._timed = False
         self._seen = 0
 
     def _stopped(self, said: dict[str, Any]) -> Stopped:
