@@ -159,8 +159,7 @@ class LlamaCppEngine:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.process.wait(), 2)
             raise EngineCrashed(
-                f"The engine stopped in the middle of the answer ({process.ending()}). "
-                "What had come is kept; ask again and it starts afresh."
+                f"The engine stopped in the middle of the answer ({process.ending()}). Ask again and it starts afresh."
             ) from None
         finally:
             self._running.pop(request_id, None)
