@@ -3,8 +3,8 @@
 import type { Signal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { continueAnswer, regenerate } from "../actions";
-import { progressWords } from "../format";
-import { writing } from "../state";
+import { progressWords, rate } from "../format";
+import { gone, writing } from "../state";
 import type { Entry } from "../stream";
 import type { Message } from "../types";
 import { Branches } from "./Branches";
@@ -37,6 +37,7 @@ export function Answer({ entry, last, visible }: AnswerProps) {
       {growing && (nothingYet || progress) && <p class="waiting num">{progressWords(progress)}…</p>}
       {message.content &&
         (near ? <Prose text={message.content} growing={growing} /> : <div class="prose plain">{message.content}</div>)}
+      {growing && <Pace entry={entry.value} />}
       {noAnswer && <p class="waiting">The model gave no answer.</p>}
       {(message.status === "failed" || message.error?.code === "budget") && <Trouble message={message} />}
       {!growing && (
@@ -46,7 +47,7 @@ export function Answer({ entry, last, visible }: AnswerProps) {
             <Branches id={message.id} />
             {message.content && <CopyButton text={message.content} />}
             {message.status !== "failed" && <Regenerate message={message} />}
-            {last && canContinue(message) && (
+            {last && !gone.value && canContinue(message) && (
               <button type="button" class="act" onClick={() => void continueAnswer(message)}>
                 Continue
               </button>
@@ -58,8 +59,14 @@ export function Answer({ entry, last, visible }: AnswerProps) {
   );
 }
 
+/** How fast it is written: a quiet figure, from the second second on. */
+function Pace({ entry: { pace } }: { entry: Entry }) {
+  const speed = pace && pace.seconds >= 1 ? rate(pace.tokens, pace.seconds) : null;
+  return <p class="pace num">{speed}</p>;
+}
+
 function Regenerate({ message }: { message: Message }) {
-  if (writing.value) return null;
+  if (writing.value || gone.value) return null;
   return (
     <button type="button" class="act" onClick={() => void regenerate(message)}>
       Regenerate
