@@ -224,6 +224,7 @@ def test_the_engine_dies_in_the_middle(new_page: Pages, echo: Server) -> None:
     expect(trouble).to_be_visible()
     expect(trouble.get_by_role("button", name="Try again")).to_be_visible()
     expect(page.locator(".answer .prose").last).to_contain_text("this is a sen")  # what had come is kept
+    expect(trouble).to_contain_text("What had come is kept.")
     trouble.get_by_role("button", name="Try again").click()
     expect(page.locator(".answer .branches")).to_contain_text("2/2")
 
