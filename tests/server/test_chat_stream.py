@@ -258,6 +258,7 @@ async def test_a_client_that_reads_nothing_costs_nothing_meanwhile(monkeypatch: 
             await never()
 
     monkeypatch.setattr("clearseek.server.sse.asyncio.wait", counted)
+    monkeypatch.setattr("clearseek.server.sse.GRACE", 0.1)
     monkeypatch.setattr("clearseek.server.sse.KEEP_ALIVE", 0.1)
     monkeypatch.setattr("clearseek.server.sse.STALLED", 0.5)
     scope: dict[str, Any] = {"state": {}}
