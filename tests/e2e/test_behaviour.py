@@ -229,6 +229,42 @@ def test_the_end_is_followed_while_an_answer_is_written_and_left_by_a_click(new_
     assert page.locator(".thread").evaluate(left) < 5
 
 
+def test_who_asks_before_the_page_is_ready_is_not_thrown_out(new_page: Pages, echo: Server) -> None:
+    page = new_page(echo.url)
+    held: list[Any] = []
+    page.route("**/api/state", lambda route: held.append(route))
+    page.goto(f"{echo.url}/")
+    page.fill("#question", "[slow] quick fingers")
+    page.keyboard.press("Enter")
+    expect(page.locator(".asked")).to_contain_text("quick fingers")
+    for route in held:
+        route.continue_()
+    answered(page)
+    expect(page.locator(".asked")).to_contain_text("quick fingers")
+    assert conversation_in(page)
+
+
+def test_what_is_typed_while_a_chat_is_opened_is_typed_to_it(new_page: Pages, echo: Server) -> None:
+    conversation = imported(echo, "Slow to open", [("one", "1")])
+    page = new_page(echo.url)
+    page.fill("#question", "for a new chat")
+    held: list[Any] = []
+    page.route(f"**/api/conversations/{conversation}", lambda route: held.append(route))
+    page.locator(f".row a[href='/c/{conversation}']").click()
+    expect(page.locator("#question")).to_have_value("")
+    page.fill("#question", "for this one")
+    page.keyboard.press("Enter")
+    expect(page.locator(".not-yet")).to_contain_text("still being opened")
+    for route in held:
+        route.continue_()
+    expect(page.locator(".asked")).to_have_text("one")
+    expect(page.locator(".not-yet")).to_have_count(0)
+    expect(page.locator("#question")).to_have_value("for this one")
+    page.keyboard.press("Enter")
+    answered(page)
+    expect(page.locator(".asked").last).to_have_text("for this one")
+
+
 # Where a search lands
 
 

@@ -35,7 +35,9 @@ export async function openConversation(id: string): Promise<boolean> {
   const stamp = changes;
   if (!same) {
     unfollowAll();
+    state.boxOf.value = id;
     state.opening.value = true;
+    state.fullness.value = null;
     state.notice.value = null;
     if (found.peek()?.conversation !== id) leave();
   }
@@ -104,6 +106,7 @@ export function closeConversation(): void {
   wanted = null;
   unfollowAll();
   leave();
+  state.boxOf.value = null;
   state.gone.value = false;
   state.fullness.value = null;
   state.opened.value = null;

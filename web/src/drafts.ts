@@ -1,7 +1,7 @@
 /** What is being written, chat by chat: each keeps its own, also over a reload of this tab. */
 
 import { effect, untracked } from "@preact/signals";
-import { draft, draftAttachments, opened, recallTab, keepTab } from "./state";
+import { boxOf, draft, draftAttachments, recallTab, keepTab } from "./state";
 import type { Attachment } from "./types";
 
 interface Draft {
@@ -20,10 +20,10 @@ const MAX_KEPT = 2_000_000;
 const drafts = new Map<string, Draft>(restored());
 let at: string | null = null;
 
-/** Begins to keep what is in the box, and to change it with the open chat. */
+/** Begins to keep what is in the box, and to change it with the chat that it writes to. */
 export function startDrafts(): void {
   effect(() => {
-    const key = opened.value?.id ?? NEW;
+    const key = boxOf.value ?? NEW;
     untracked(() => turnTo(key));
   });
   effect(() => {
@@ -53,6 +53,7 @@ export function carryTo(id: string | null): void {
   drafts.delete(at);
   at = id ?? NEW;
   note(at, now);
+  boxOf.value = id;
 }
 
 /** Forgets what was written to a chat that is deleted. */

@@ -7,7 +7,7 @@ import { startDrafts } from "./drafts";
 import { backoff } from "./fetching";
 import { loadRows, loadRowsSoon } from "./history";
 import { lost, pause, reached, retryNow, startLive, stopLive, unfollowAll } from "./listen";
-import { startRouter } from "./router";
+import { idIn, startRouter } from "./router";
 import * as state from "./state";
 import type { ServerState } from "./types";
 import { App } from "./ui/App";
@@ -98,6 +98,8 @@ function awake(): void {
   void refresh();
 }
 
+// What is typed before the chat is here is typed to it all the same.
+state.boxOf.value = idIn(location.pathname);
 startDrafts();
 render(<App boot={() => void boot()} />, document.getElementById("app")!);
 serveCopyButtons(document.body);

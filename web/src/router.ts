@@ -94,5 +94,7 @@ export function startRouter(): void {
     history.replaceState(null, "", location.pathname);
   }
   window.addEventListener("popstate", show);
-  show();
+  // Who asked before the page was ready has a chat open already, and stays in it.
+  const asked = state.sending.peek() || state.opened.peek() !== null;
+  if (!(asked && location.pathname === "/")) show();
 }

@@ -30,8 +30,9 @@ export function askAnew(): void {
   carryTo(null);
   go(null);
   void send().then(() => {
-    const id = state.opened.peek()?.id;
-    if (waiting && id !== undefined) setDraft(null, waiting);
+    if (!waiting) return;
+    if (state.opened.peek() !== null) setDraft(null, waiting);
+    else state.draft.value = `${state.draft.peek()}\n\n${waiting}`;
   });
 }
 
@@ -44,7 +45,7 @@ export async function askThis(text: string): Promise<void> {
 
 function whyNot(): string | null {
   if (state.writing.value) return "The answer is still being written. Enter sends when it is done; Esc stops it.";
-  if (state.opening.value) return "The chat is still being opened. Enter sends when it is here.";
+  if (state.opening.value || state.boxOf.value !== (state.opened.value?.id ?? null)) return "The chat is still being opened. Enter sends when it is here.";
   if (state.server.value?.models.length === 0) return "No model is installed, so nothing can answer yet.";
   return null;
 }

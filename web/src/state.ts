@@ -67,7 +67,9 @@ export const lostSince = signal<number | null>(null);
 /** Said to screen readers, politely. */
 export const announcement = signal("");
 
-/** What is in the box: of the chat that is open, or of a new one (drafts.ts). */
+/** The chat that the box writes to, from the moment it is chosen; null: a new one. */
+export const boxOf = signal<string | null>(null);
+/** What is in the box (drafts.ts). */
 export const draft = signal("");
 export const draftAttachments = signal<Attachment[]>([]);
 /** Said under the box when Enter cannot send yet; goes by itself when it can. */

@@ -14,7 +14,7 @@ async function load(): Promise<Modules> {
 }
 
 function open(state: Modules["state"], id: string | null): void {
-  state.opened.value = id === null ? null : { id, title: id, model: null, current: null };
+  state.boxOf.value = id;
 }
 
 beforeEach(() => sessionStorage.clear());

@@ -10,8 +10,7 @@ export function FoundBar() {
   const here = now !== null && now.conversation === state.opened.value?.id;
   useEffect(() => {
     // On a phone the list has closed over the field that Enter was pressed in.
-    const field = document.querySelector<HTMLElement>("#search");
-    if (here && field && getComputedStyle(field).visibility === "hidden") next.current?.focus();
+    if (here && matchMedia("(max-width: 50rem)").matches) next.current?.focus();
   }, [here]);
   if (!now || !here) return null;
   return (
