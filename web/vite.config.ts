@@ -36,6 +36,7 @@ function compressed(): Plugin {
     },
   };
 }
+const target = loadEnv("development", ".", "CLEARSEEK_")["CLEARSEEK_URL"] ?? "http://127.0.0.1:8420";
 
 export default defineConfig({
   plugins: [onlyWoff2(), compressed()],
@@ -51,9 +52,9 @@ export default defineConfig({
     // What the bundle holds of others, with their licences, travels with it.
     license: { fileName: "licences.md" },
   },
+  worker: { format: "es" },
   server: {
-    proxy: Object.fromEntries(
-      ["/api", "/health", "/v1"].map((path) => [path, loadEnv("development", ".", "CLEARSEEK_")["CLEARSEEK_URL"] ?? "http://127.0.0.1:8420"]),
-    ),
+    // With the browser's own Host: the server holds it against the Origin, and refuses what comes from elsewhere.
+    proxy: Object.fromEntries(["/api", "/health", "/v1"].map((path) => [path, { target, changeOrigin: false }])),
   },
 });

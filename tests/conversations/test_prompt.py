@@ -66,3 +66,27 @@ def test_dropping_always_ends_and_leaves_the_last_question(
         assert dropped < more < len(asked)
         dropped, tries = more, tries + 1
     assert tries <= len(asked)
+
+
+def test_after_leaving_turns_out_the_next_questions_fit() -> None:
+    """Twenty turns of the same length that are a little too long together: half of them go, not one."""
+    asked = [({"role": "user", "content": "x" * 100}, {"role": "assistant", "content": "y" * 300}) for _ in range(20)]
+    asked.append(({"role": "user", "content": "x" * 100},))
+    dropped = drop_more(asked, 0, 8300, 8192)
+    assert dropped is not None
+    kept = 8300 * (1 - dropped / 20.25)
+    assert kept <= 8192 / 2
+    assert dropped < 15
+
+
+def test_the_last_turn_but_one_stays_where_it_fits() -> None:
+    long = {"role": "user", "content": "x" * 2500}
+    asked = [
+        ({"role": "user", "content": "x" * 2500}, {"role": "assistant", "content": "y" * 2500}),
+        (long, {"role": "assistant", "content": "y" * 2500}),
+        ({"role": "user", "content": "x" * 100},),
+    ]
+    # a token for a character: without the first turn there are 5,100, more than half and less than all
+    assert drop_more(asked, 0, 10_100, 8192) == 1
+    # and where it does not fit, it goes
+    assert drop_more(asked, 0, 20_200, 8192) == 2

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clearseek.conversations.errors import NotFound
 from clearseek.conversations.records import Attachment
 from clearseek.conversations.store import ChatStore
 
@@ -134,3 +135,29 @@ def test_what_is_changed_or_gone_is_found_no_more(chats: ChatStore) -> None:
     with chats._engine.begin() as db:
         for index in ("title_search", "message_search", "attachment_search"):
             db.exec_driver_sql(f"INSERT INTO {index}({index}, rank) VALUES ('integrity-check', 0)")
+
+
+def test_the_messages_that_answer_a_query(chats: ChatStore, sky: str) -> None:
+    def found(query: str) -> list[tuple[str, tuple[str, ...]]]:
+        return [(hit.where, hit.words) for hit in chats.find("me", sky, query)]
+
+    assert found("rayleigh scatter") == [("content", ("Rayleigh", "scattering"))]  # as they are written
+    assert found("blue rayleigh") == [("content", ("blue",)), ("content", ("Rayleigh",))]  # no message holds both
+    assert found("ozone") == [("thinking", ("ozone",))]
+    assert found("angstrom") == [("attachment", ("Ångström",))]
+    assert found("瑞利") == [("content", ("瑞利",))]
+    assert found("colours") == []  # that is the title
+    assert found("") == found('"') == found("nowhere") == []
+    question, answer = (message.id for message in chats.conversation("me", sky).messages)
+    assert [hit.message for hit in chats.find("me", sky, "sky rayleigh")] == [question, answer]
+    with pytest.raises(NotFound):
+        chats.find("other", sky, "sky")
+
+
+def test_a_line_of_the_list_says_in_which_message(chats: ChatStore, sky: str) -> None:
+    question, answer = (message.id for message in chats.conversation("me", sky).messages)
+    for query, message in (("rayleigh", answer), ("ozone", answer), ("angstrom", question), ("瑞利", answer)):
+        [row] = chats.page("me", query).items
+        assert row.message == message, query
+    [row] = chats.page("me", "colours").items
+    assert row.message is None

@@ -127,6 +127,10 @@ def test_what_is_no_model_is_not_imported(store: Store, tmp_path: Path) -> None:
         ("smollm2", "smollm2-135m-instruct is not on this machine; run `clearseek models pull smollm2-135m-instruct`"),
         ("tiny-modle", "did you mean `tiny-model`?"),
         ("zzzzzzzz", "see `clearseek models list`"),
+        # the name of a hosted model is no slip of the pen for a large one that can be fetched
+        ("deepseek-chat", "There is no model `deepseek-chat` here, only `tiny-model`; see `clearseek models list`"),
+        ("deepseek-reasoner", "here, only `tiny-model`; see `clearseek models list`"),
+        ("deepseek-r1-distil-qwen-1.5b", "did you mean `deepseek-r1-distill-qwen-1.5b`? `clearseek models pull"),
     ],
 )
 def test_unknown_names_get_the_nearest(store: Store, tiny: Path, name: str, words: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,20 @@ import orjson
 import pytest
 from scripted import DIGEST, ScriptedPool, serving, until
 
-from clearseek.inference.engine import Delta, Finished, Progress, Recast, Request, TokenLogprob, ToolCall, Usage
+from clearseek.inference.engine import (
+    Delta,
+    Event,
+    Finished,
+    Progress,
+    Recast,
+    Request,
+    TokenLogprob,
+    ToolCall,
+    Usage,
+)
 from clearseek.inference.errors import ContextOverflow, EngineCrashed
+from clearseek.server.errors import ApiError
+from clearseek.server.sse import StreamAnswer
 
 PROB = (TokenLogprob("x", -0.5, (120,)),)
 ASK = {"messages": [{"role": "user", "content": "hi"}]}
@@ -258,6 +272,43 @@ def test_a_client_that_reads_nothing_is_given_up(home: Path, monkeypatch: pytest
     ):
         until(lambda: pool.abandoned == 1)
         until(lambda: not pool.scheduler.running)
+
+
+async def test_a_client_that_reads_nothing_costs_nothing_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for, not asked about a hundred times a second."""
+    waits = 0
+    wait = asyncio.wait
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal waits
+        waits += 1
+        return await wait(*args, **kwargs)
+
+    async def events() -> AsyncGenerator[Event, None]:
+        yield Delta("answer", "x")
+
+    async def never(*_: object) -> Any:
+        await asyncio.Event().wait()
+
+    class Writer:
+        def event(self, event: Event) -> bytes:
+            return b"x"
+
+        def error(self, error: ApiError) -> bytes:
+            return b""
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await never()
+
+    monkeypatch.setattr("clearseek.server.sse.asyncio.wait", counted)
+    monkeypatch.setattr("clearseek.server.sse.GRACE", 0.1)
+    monkeypatch.setattr("clearseek.server.sse.KEEP_ALIVE", 0.1)
+    monkeypatch.setattr("clearseek.server.sse.STALLED", 0.5)
+    scope: dict[str, Any] = {"state": {}}
+    await StreamAnswer(events(), Writer(), lambda seconds: None)(scope, never, send)
+    assert scope["state"]["abandoned"]
+    assert waits <= 8, "one for each time that a keep-alive would have been due"
 
 
 def test_models(http: httpx.Client) -> None:

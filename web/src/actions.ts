@@ -1,6 +1,8 @@
 /** What a person can do to a conversation. Every failure is told in the page; no typed text is ever lost. */
 
 import { ApiError, request, sentence } from "./api";
+import { carryTo } from "./drafts";
+import { found, leave } from "./found";
 import { loadRows, remove } from "./history";
 import { follow, lost, reached, unfollowAll } from "./listen";
 import * as state from "./state";
@@ -33,8 +35,11 @@ export async function openConversation(id: string): Promise<boolean> {
   const stamp = changes;
   if (!same) {
     unfollowAll();
+    state.boxOf.value = id;
     state.opening.value = true;
+    state.fullness.value = null;
     state.notice.value = null;
+    if (found.peek()?.conversation !== id) leave();
   }
   wanted = id;
   try {
@@ -44,8 +49,11 @@ export async function openConversation(id: string): Promise<boolean> {
     // Something was asked while this was on its way, so it may be older than what is shown.
     if (same && stamp !== changes) return openConversation(id);
     if (!same) state.chosenModel.value = conversation.model;
-    state.showConversation(conversation);
+    state.gone.value = false;
+    const beside = state.showConversation(conversation);
     followAll();
+    void measure();
+    if (beside !== null) tellBranch(beside);
     return true;
   } catch (error) {
     if (error instanceof ApiError && error.status === 404) return false;
@@ -53,6 +61,32 @@ export async function openConversation(id: string): Promise<boolean> {
     return true;
   } finally {
     if (wanted === id) state.opening.value = false;
+  }
+}
+
+/** Another window asked here at the same time: the reader stays where they are, and is told of the other branch. */
+function tellBranch(leaf: string): void {
+  state.notice.value = {
+    text: "Another window asked here too, beside this. You stay on your own branch; ‹ › goes between them.",
+    calm: true,
+    retry: { label: "Show the other", run: () => void switchBranch(leaf) },
+  };
+}
+
+/** Asks how full the context is after the last answer that is shown. */
+async function measure(): Promise<void> {
+  const last = state.path.peek().at(-1);
+  const message = last === undefined ? undefined : state.messages.peek().get(last)?.peek().message;
+  if (message?.role !== "assistant" || message.status === "generating") {
+    if (message?.status !== "generating") state.fullness.value = null;
+    return;
+  }
+  try {
+    const path = `/api/messages/${encodeURIComponent(message.id)}/context`;
+    const { tokens, holds } = await request<{ tokens: number | null; holds: number | null }>("GET", path);
+    if (state.path.peek().at(-1) === last) state.fullness.value = tokens && holds ? { tokens, holds } : null;
+  } catch {
+    state.fullness.value = null; // a gauge that cannot be read is no gauge
   }
 }
 
@@ -64,12 +98,17 @@ let changes = 0;
 function added(...list: Message[]): void {
   changes++;
   state.addMessages(...list);
+  state.asked.value++;
   followAll();
 }
 
 export function closeConversation(): void {
   wanted = null;
   unfollowAll();
+  leave();
+  state.boxOf.value = null;
+  state.gone.value = false;
+  state.fullness.value = null;
   state.opened.value = null;
   state.messages.value = new Map();
   state.notice.value = null;
@@ -78,16 +117,47 @@ export function closeConversation(): void {
 
 /** Brings the open conversation up to date, after silence or a change made elsewhere. */
 export async function refresh(): Promise<void> {
+  // What this page asks itself comes back by itself; until then it would look like somebody else's.
+  while (inFlight > 0) await new Promise((resolve) => window.setTimeout(resolve, 100));
   const id = state.opened.value?.id;
-  if (id !== undefined && !(await openConversation(id)) && state.opened.value?.id === id) {
-    state.notice.value = { text: "This chat was deleted in another window." };
+  if (id !== undefined && !(await openConversation(id)) && state.opened.value?.id === id) tellGone();
+}
+
+/** The open chat is not there any more: it stays to be read, and what is in the box can go to a new one. */
+function tellGone(): void {
+  state.gone.value = true;
+  unfollowAll();
+  state.notice.value = {
+    text: "This chat was deleted in another window. It is shown here until you leave it.",
+    askAnew: true,
+  };
+}
+
+let inFlight = 0;
+
+/** A post whose answer changes the tree. */
+async function change<T>(path: string, body: unknown): Promise<T> {
+  inFlight++;
+  try {
+    return await request<T>("POST", path, body);
+  } finally {
+    inFlight--;
   }
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 404 && error.code === "not_found";
 }
 
 function followAll(): void {
   for (const entry of state.messages.peek().values()) {
-    follow(entry.peek().message, () => void loadRows(), () => void refresh());
+    follow(entry.peek().message, over, () => void refresh());
   }
+}
+
+function over(): void {
+  void loadRows();
+  void measure();
 }
 
 /** Asks; creates the conversation when none is open. Returns its id, or null when it failed. */
@@ -104,10 +174,10 @@ export async function ask(text: string, attachments: Attachment[], parent?: stri
       });
       id = created.id;
       wanted = id;
+      carryTo(id);
       state.showConversation({ ...created, messages: created.messages ?? [] });
     }
-    const answer = await request<{ user: Message; assistant: Message }>(
-      "POST",
+    const answer = await change<{ user: Message; assistant: Message }>(
       `/api/conversations/${encodeURIComponent(id)}/messages`,
       {
         content: text,
@@ -123,10 +193,14 @@ export async function ask(text: string, attachments: Attachment[], parent?: stri
   } catch (error) {
     // A chat that was made for a question which was then refused would stay behind empty.
     if (first && id !== undefined && state.path.value.length === 0) {
-      if (state.opened.value?.id === id) closeConversation();
+      if (state.opened.value?.id === id) {
+        carryTo(null);
+        closeConversation();
+      }
       void remove(id);
     }
-    tell(error);
+    if (!first && isGone(error) && state.opened.value?.id === id) await refresh();
+    if (!state.gone.value) tell(error);
     return null;
   } finally {
     state.sending.value = false;
@@ -138,9 +212,10 @@ export async function regenerate(message: Message, options: Options = {}): Promi
   const id = state.opened.value?.id;
   try {
     const path = `/api/messages/${encodeURIComponent(message.id)}/regenerate`;
-    const { assistant } = await request<{ assistant: Message }>("POST", path, { ...how(), ...options });
+    const { assistant } = await change<{ assistant: Message }>(path, { ...how(), ...options });
     if (state.opened.value?.id === id) added(assistant);
   } catch (error) {
+    if (isGone(error)) return refresh();
     tell(error, () => void regenerate(message, options));
   }
 }
@@ -150,12 +225,13 @@ export async function continueAnswer(message: Message): Promise<void> {
   const id = state.opened.value?.id;
   try {
     const path = `/api/messages/${encodeURIComponent(message.id)}/continue`;
-    const { assistant } = await request<{ assistant: Message }>("POST", path, {
+    const { assistant } = await change<{ assistant: Message }>(path, {
       thinking: state.thinkingOn.value,
       effort: state.effort.value,
     });
     if (state.opened.value?.id === id) added(assistant);
   } catch (error) {
+    if (isGone(error)) return refresh();
     tell(error, () => void continueAnswer(message));
   }
 }
@@ -177,6 +253,9 @@ export async function switchBranch(id: string): Promise<void> {
   const leaf = newestLeaf(state.tree.value, id);
   changes++;
   state.opened.value = { ...current, current: leaf };
+  state.notice.value = null;
+  void measure();
+  if (state.gone.value) return;
   try {
     await request("PATCH", `/api/conversations/${encodeURIComponent(current.id)}`, { current: leaf });
   } catch (error) {

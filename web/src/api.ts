@@ -1,24 +1,14 @@
 /** Talking to the server: JSON in, JSON out, and one kind of error. */
 
 import { signal } from "@preact/signals";
+import { ApiError, callWith } from "./fetching";
+
+export { ApiError };
 
 const KEY_STORE = "clearseek.key";
 
 /** True while the server demands a key that we do not have; the page then asks for it. */
 export const keyWanted = signal(false);
-
-/** `code` is the server's stable word; "unreachable" when no answer came at all. */
-export class ApiError extends Error {
-  constructor(
-    message: string,
-    readonly status: number,
-    readonly code: string,
-    readonly retryAfter: number | null = null,
-    readonly over: number | null = null,
-  ) {
-    super(message);
-  }
-}
 
 export function storedKey(): string | null {
   try {
@@ -37,31 +27,13 @@ export function storeKey(key: string): void {
   }
 }
 
-/** `fetch` with the key, throwing ApiError for anything but a 2xx. */
+/** `fetch` with the key, throwing ApiError for anything but a 2xx; asks for the key where it is wanted. */
 export async function call(path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = new Headers(init.headers);
-  const key = storedKey();
-  if (key) headers.set("Authorization", `Bearer ${key}`);
-  let response: Response;
   try {
-    response = await fetch(path, { ...init, headers, cache: "no-store", credentials: "same-origin" });
+    return await callWith(storedKey(), path, init);
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError("The ClearSeek server does not answer.", 0, "unreachable");
-  }
-  if (response.ok) return response;
-  if (response.status === 401) keyWanted.value = true;
-  throw await errorFrom(response);
-}
-
-async function errorFrom(response: Response): Promise<ApiError> {
-  const wait = Number(response.headers.get("Retry-After"));
-  const retryAfter = Number.isFinite(wait) && wait > 0 ? wait : null;
-  try {
-    const { error } = (await response.json()) as { error: { message: string; code?: string; over?: number } };
-    return new ApiError(error.message, response.status, error.code ?? "error", retryAfter, error.over ?? null);
-  } catch {
-    return new ApiError(`The server answered with status ${response.status}.`, response.status, "error", retryAfter);
+    if (error instanceof ApiError && error.status === 401) keyWanted.value = true;
+    throw error;
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { ApiError, request, sentence } from "./api";
 import { download } from "./download";
+import { dropDraft } from "./drafts";
 import { lost } from "./listen";
 import * as state from "./state";
 import type { ConversationRow } from "./types";
@@ -68,8 +69,26 @@ export async function remove(id: string): Promise<boolean> {
       return false;
     }
   }
-  state.rows.value = state.rows.value.filter((row) => row.id !== id);
+  forget([id]);
   return true;
+}
+
+/** Deletes these chats, or all there are; true when they are gone. */
+export async function removeMany(ids: string[] | "all"): Promise<boolean> {
+  try {
+    await request("POST", "/api/conversations/delete", ids === "all" ? { all: true } : { ids });
+  } catch (error) {
+    state.notice.value = { text: sentence(error) };
+    return false;
+  }
+  forget(ids === "all" ? state.rows.value.map(({ id }) => id) : ids);
+  await loadRows();
+  return true;
+}
+
+function forget(ids: string[]): void {
+  state.rows.value = state.rows.value.filter((row) => !ids.includes(row.id));
+  for (const id of ids) dropDraft(id);
 }
 
 /** Hands the conversation to the browser as a Markdown file. */

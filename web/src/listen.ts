@@ -1,80 +1,50 @@
 /** Listening to answers being written, and to the list of conversations; both survive lost connections. */
 
-import { ApiError } from "./api";
-import { readEvents } from "./sse";
+import { keyWanted, storedKey } from "./api";
+import { Hub, type FromHub, type ToHub } from "./hub";
 import { announcement, lostSince, messages } from "./state";
 import { reduce, type Listening } from "./stream";
 import type { Message } from "./types";
 
 interface Listener {
-  abort: AbortController;
-  generation: string;
+  message: string;
+  at: Listening;
+  scheduled: boolean;
+  onOver: (message: Message) => void;
+  onGone: () => void;
 }
 
+/** By generation. */
 const listeners = new Map<string, Listener>();
-
-/** Waits grow from half a second to ten; a little chance keeps many tabs from knocking together. */
-export function backoff(attempt: number): number {
-  return Math.min(10_000, 500 * 2 ** attempt) * (0.8 + 0.4 * Math.random());
-}
 
 /** Follows the message's generation until it is over. Does nothing when it is already followed. */
 export function follow(message: Message, onOver: (message: Message) => void, onGone: () => void): void {
   const generation = message.generation_id;
-  if (message.status !== "generating" || generation === null) return;
-  const running = listeners.get(message.id);
-  if (running?.generation === generation) return;
-  running?.abort.abort();
-  const listener: Listener = { abort: new AbortController(), generation };
-  listeners.set(message.id, listener);
-  void run(message, listener, onOver, onGone).finally(() => {
-    if (listeners.get(message.id) === listener) listeners.delete(message.id);
-  });
+  if (message.status !== "generating" || generation === null || listeners.has(generation)) return;
+  const entry = messages.peek().get(message.id)?.peek();
+  if (!entry) return;
+  for (const [other, listener] of listeners) if (listener.message === message.id) listeners.delete(other);
+  listeners.set(generation, { message: message.id, at: { entry, after: 0, over: false }, scheduled: false, onOver, onGone });
+  tellFollowed();
 }
 
 export function unfollowAll(): void {
-  for (const listener of listeners.values()) listener.abort.abort();
+  if (listeners.size === 0) return;
   listeners.clear();
+  tellFollowed();
 }
 
-async function run(
-  message: Message,
-  { abort, generation }: Listener,
-  onOver: (message: Message) => void,
-  onGone: () => void,
-): Promise<void> {
-  const target = messages.peek().get(message.id);
+function tellFollowed(): void {
+  say({ kind: "follow", generations: [...listeners.keys()] });
+}
+
+function show(listener: Listener, generation: string): void {
+  listener.scheduled = false;
+  if (listeners.get(generation) !== listener) return;
+  const target = messages.peek().get(listener.message);
   if (!target) return;
-  let at: Listening = { entry: target.peek(), after: 0, over: false };
-  let scheduled = false;
-  const show = () => {
-    scheduled = false;
-    if (abort.signal.aborted) return;
-    announce(target.peek().message, at.entry.message);
-    target.value = at.entry;
-  };
-  for (let attempt = 0; !at.over && !abort.signal.aborted; attempt++) {
-    try {
-      const path = `/api/generations/${encodeURIComponent(generation)}/events?after=${at.after}`;
-      await readEvents(path, abort.signal, (event) => {
-        attempt = 0;
-        at = reduce(at, event, Date.now());
-        if (!scheduled) {
-          scheduled = true;
-          nextFrame(show);
-        }
-      }, reached);
-    } catch (error) {
-      if (abort.signal.aborted) return;
-      if (error instanceof ApiError && error.status === 404) return onGone();
-      if (error instanceof ApiError && error.status === 401) return;
-      lost();
-    }
-    if (!at.over) await pause(backoff(attempt), abort.signal);
-  }
-  if (abort.signal.aborted) return;
-  show();
-  onOver(at.entry.message);
+  announce(target.peek().message, listener.at.entry.message);
+  target.value = listener.at.entry;
 }
 
 /** Calls back before the next frame; a hidden tab has no frames, so there it is a timer. */
@@ -99,67 +69,110 @@ export function lost(): void {
   lostSince.value ??= Date.now();
 }
 
-let live: AbortController | null = null;
+let onChanged: (conversation: string | null) => void = () => {};
+let onAgain: () => void = () => {};
+let awake = false;
 
-/** Null where too much changed to say what. */
-interface Changed {
-  conversation: string | null;
-}
-
-/** Follows the list of conversations until `stopLive`. `onAgain` is called after every reconnect. */
-export function startLive(onChanged: (conversation: string | null) => void, onAgain: () => void): void {
-  if (live) return;
-  const abort = (live = new AbortController());
-  void (async () => {
-    for (let attempt = 0; !abort.signal.aborted; attempt++) {
-      let opened = false;
-      try {
-        await readEvents("/api/live", abort.signal, (event) => {
-          if (event.event === "changed") onChanged((event.data as Changed | null)?.conversation ?? null);
-        }, () => {
-          opened = true;
-          if (attempt > 0) onAgain();
-          attempt = 0;
-          reached();
-        });
-      } catch (error) {
-        if (abort.signal.aborted) return;
-        if (error instanceof ApiError && error.status === 401) {
-          if (live === abort) live = null;
-          return;
-        }
-        if (!opened || !(error instanceof ApiError)) lost();
-      }
-      await pause(backoff(attempt), abort.signal);
-    }
-  })();
+/** Hears of changes of conversations until `stopLive`. `again` is called after every reconnect. */
+export function startLive(changed: (conversation: string | null) => void, again: () => void): void {
+  onChanged = changed;
+  onAgain = again;
+  awake = true;
+  say({ kind: "hello", key: storedKey() });
+  if (listeners.size > 0) tellFollowed();
 }
 
 export function stopLive(): void {
-  live?.abort();
-  live = null;
+  awake = false;
+  say({ kind: "bye" });
+}
+
+function hear(message: FromHub): void {
+  window.clearTimeout(watchdog);
+  if (!awake) return;
+  if (message.kind === "changed") onChanged(message.conversation);
+  else if (message.kind === "lost") lost();
+  else if (message.kind === "refused") keyWanted.value = true;
+  else if (message.kind === "reached") {
+    reached();
+    if (message.again) onAgain();
+  } else if (message.kind === "generation") {
+    const { generation, event } = message;
+    const listener = listeners.get(generation);
+    if (!listener) return;
+    if (event.event === "gone") {
+      listeners.delete(generation);
+      return listener.onGone();
+    }
+    listener.at = reduce(listener.at, event, Date.now());
+    if (listener.at.over) {
+      show(listener, generation);
+      listeners.delete(generation);
+      listener.onOver(listener.at.entry.message);
+    } else if (!listener.scheduled) {
+      listener.scheduled = true;
+      nextFrame(() => show(listener, generation));
+    }
+  }
+}
+
+/** How long the shared worker may take to show itself before this tab does without it, in milliseconds. */
+const WORKER_MS = 10_000;
+let watchdog = 0;
+let post: ((message: ToHub) => void) | null = null;
+
+function say(message: ToHub): void {
+  post ??= shared() ?? own();
+  post(message);
+}
+
+/** The hub that all tabs share; null where there are no shared workers (Chrome on Android). */
+function shared(): ((message: ToHub) => void) | null {
+  if (typeof SharedWorker !== "function") return null;
+  try {
+    const worker = new SharedWorker(new URL("./hub.worker.ts", import.meta.url), { type: "module", name: "clearseek" });
+    const alone = () => {
+      window.clearTimeout(watchdog);
+      worker.port.postMessage({ kind: "bye" } satisfies ToHub);
+      worker.port.onmessage = null;
+      post = own();
+      if (!awake) return;
+      say({ kind: "hello", key: storedKey() });
+      tellFollowed();
+    };
+    worker.onerror = alone;
+    worker.port.onmessage = ({ data }: MessageEvent<FromHub>) => hear(data);
+    watchdog = window.setTimeout(alone, WORKER_MS);
+    return (message) => worker.port.postMessage(message);
+  } catch {
+    return null;
+  }
+}
+
+function own(): (message: ToHub) => void {
+  const hub = new Hub();
+  return (message) => hub.hear(hear, message);
 }
 
 let wake: (() => void)[] = [];
 
 /** Ends all waiting between attempts: called when the browser says that it is online or visible again. */
 export function retryNow(): void {
+  if (awake) say({ kind: "retry" });
   const all = wake;
   wake = [];
   for (const one of all) one();
 }
 
-/** Waits; ended early by `abort` and by `retryNow`. */
-export function pause(ms: number, abort: AbortSignal): Promise<void> {
+/** Waits; ended early by `retryNow`. */
+export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => {
     const timer = window.setTimeout(done, ms);
     function done(): void {
       window.clearTimeout(timer);
-      abort.removeEventListener("abort", done);
       wake = wake.filter((one) => one !== done);
       resolve();
     }
-    abort.addEventListener("abort", done);
     wake.push(done);
   });
 }

@@ -1,27 +1,30 @@
 /** Starts the page, and keeps it true when it comes back from sleep. */
 
-import { effect } from "@preact/signals";
 import { render } from "preact";
 import { refresh } from "./actions";
 import { ApiError, keyWanted, request, sentence } from "./api";
+import { startDrafts } from "./drafts";
+import { backoff } from "./fetching";
 import { loadRows, loadRowsSoon } from "./history";
-import { backoff, lost, pause, reached, retryNow, startLive, stopLive, unfollowAll } from "./listen";
+import { lost, pause, reached, retryNow, startLive, stopLive, unfollowAll } from "./listen";
 import { startPrinting } from "./printing";
-import { startRouter } from "./router";
+import { idIn, startRouter } from "./router";
 import * as state from "./state";
 import type { ServerState } from "./types";
 import { App } from "./ui/App";
 import { serveCopyButtons } from "./ui/clipboard";
+import { keepFocus } from "./ui/keepFocus";
 import "./styles/base.css";
 import "./styles/frame.css";
 import "./styles/thread.css";
 import "./styles/prose.css";
 import "./styles/composer.css";
+import "./styles/signs.css";
 import "./styles/touch.css";
 import "./styles/forced.css";
 import "./styles/print.css";
 
-/** A hidden tab gives its two connections back after this, since a browser allows only six to one server. */
+/** A hidden tab stops listening after this: what it missed it asks for when it is looked at again. */
 const HIDDEN_MS = 5_000;
 
 let routed = false;
@@ -34,7 +37,7 @@ async function boot(attempt = 0): Promise<void> {
     if (error instanceof ApiError && error.status === 401) return;
     if (error instanceof ApiError && error.code === "unreachable") lost();
     else state.notice.value = { text: sentence(error) };
-    await pause(backoff(attempt), new AbortController().signal);
+    await pause(backoff(attempt));
     return boot(attempt + 1);
   }
   state.chosenModel.value ??= state.recall("model");
@@ -72,17 +75,20 @@ let hiddenTimer = 0;
 document.addEventListener("visibilitychange", () => {
   window.clearTimeout(hiddenTimer);
   if (document.hidden) {
-    hiddenTimer = window.setTimeout(() => {
-      stopLive();
-      unfollowAll();
-      asleep = true;
-    }, HIDDEN_MS);
+    hiddenTimer = window.setTimeout(sleep, HIDDEN_MS);
   } else awake();
 });
 window.addEventListener("online", awake);
+window.addEventListener("pagehide", sleep);
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) awake();
 });
+
+function sleep(): void {
+  unfollowAll();
+  stopLive();
+  asleep = true;
+}
 
 let asleep = false;
 function awake(): void {
@@ -96,16 +102,11 @@ function awake(): void {
   void refresh();
 }
 
-// The text being written survives a reload of this tab.
-const DRAFT = "clearseek.draft";
-try {
-  state.draft.value = sessionStorage.getItem(DRAFT) ?? "";
-  effect(() => sessionStorage.setItem(DRAFT, state.draft.value.slice(0, 200_000)));
-} catch {
-  // storage is blocked: then it does not
-}
-
+// What is typed before the chat is here is typed to it all the same.
+state.boxOf.value = idIn(location.pathname);
+startDrafts();
 render(<App boot={() => void boot()} />, document.getElementById("app")!);
 serveCopyButtons(document.body);
 startPrinting();
+keepFocus();
 void boot();

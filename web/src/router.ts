@@ -4,6 +4,7 @@
  */
 
 import { closeConversation, openConversation } from "./actions";
+import { setDraft } from "./drafts";
 import * as state from "./state";
 
 export function idIn(pathname: string): string | null {
@@ -89,9 +90,11 @@ function show(): void {
 export function startRouter(): void {
   const question = questionIn(location.search);
   if (question !== null && placeIn(location.pathname).kind === "chat") {
-    state.draft.value = question;
+    setDraft(idIn(location.pathname), question);
     history.replaceState(null, "", location.pathname);
   }
   window.addEventListener("popstate", show);
-  show();
+  // Who asked before the page was ready has a chat open already, and stays in it.
+  const asked = state.sending.peek() || state.opened.peek() !== null;
+  if (!(asked && location.pathname === "/")) show();
 }

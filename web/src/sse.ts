@@ -1,7 +1,7 @@
 /** Event streams over `fetch`, so that the key travels in a header and a silent connection is noticed. */
 
 import { createParser } from "eventsource-parser";
-import { call } from "./api";
+import { callWith } from "./fetching";
 
 export interface StreamEvent {
   /** The growing number of the event; null where the server sent none. */
@@ -21,15 +21,16 @@ const MAX_EVENT_CHARS = 32 * 1024 * 1024;
  */
 export async function readEvents(
   path: string,
+  key: string | null,
   abort: AbortSignal,
   onEvent: (event: StreamEvent) => void,
   onOpen?: () => void,
 ): Promise<void> {
   const quiet = new AbortController();
-  let timer = window.setTimeout(() => quiet.abort(), SILENCE_MS);
+  let timer = setTimeout(() => quiet.abort(), SILENCE_MS);
   const either = AbortSignal.any([abort, quiet.signal]);
   try {
-    const response = await call(path, { headers: { Accept: "text/event-stream" }, signal: either });
+    const response = await callWith(key, path, { headers: { Accept: "text/event-stream" }, signal: either });
     onOpen?.();
     if (!response.body) return;
     const parser = createParser({
@@ -43,15 +44,15 @@ export async function readEvents(
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      window.clearTimeout(timer);
-      timer = window.setTimeout(() => quiet.abort(), SILENCE_MS);
+      clearTimeout(timer);
+      timer = setTimeout(() => quiet.abort(), SILENCE_MS);
       parser.feed(value);
     }
   } catch (error) {
     if (quiet.signal.aborted && !abort.aborted) throw new Error("The connection went silent.");
     throw error;
   } finally {
-    window.clearTimeout(timer);
+    clearTimeout(timer);
   }
 }
 

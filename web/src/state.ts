@@ -49,16 +49,31 @@ export interface Notice {
   text: string;
   /** The day's budget refused the question: told where the answer would be. */
   budget?: boolean;
+  /** Nothing went wrong; it is only good to know. */
+  calm?: boolean;
   retry?: { label: string; run: () => void };
+  /** The way on is to ask what is in the box in a new chat. */
+  askAnew?: boolean;
 }
 export const notice = signal<Notice | null>(null);
+/** Grows with every question and answer asked for in this tab: the reader then wants to see the end. */
+export const asked = signal(0);
+/** The open chat was deleted in another window: it can be read, and nothing else. */
+export const gone = signal(false);
+/** How full the context is after the shown answer, in tokens; null where nobody counted. */
+export const fullness = signal<{ tokens: number; holds: number } | null>(null);
 /** The server is out of reach since then (milliseconds), or null. */
 export const lostSince = signal<number | null>(null);
 /** Said to screen readers, politely. */
 export const announcement = signal("");
 
+/** The chat that the box writes to, from the moment it is chosen; null: a new one. */
+export const boxOf = signal<string | null>(null);
+/** What is in the box (drafts.ts). */
 export const draft = signal("");
 export const draftAttachments = signal<Attachment[]>([]);
+/** Said under the box when Enter cannot send yet; goes by itself when it can. */
+export const notYet = signal<string | null>(null);
 /** A question is on its way to the server. */
 export const sending = signal(false);
 
@@ -73,10 +88,16 @@ export const model = computed<Model | null>(() => {
   return find(chosenModel.value) ?? find(known.default_model) ?? known.models[0] ?? null;
 });
 
-/** Puts a whole conversation in place; entries that are the same message keep their signal. */
-export function showConversation(conversation: Conversation): void {
+/**
+ * Puts a whole conversation in place; entries that are the same message keep their signal. One that is open already
+ * stays on the branch where its reader is, or goes on along it. Returns the leaf of what was added beside that branch,
+ * by another window, or null.
+ */
+export function showConversation(conversation: Conversation): string | null {
   const { messages: list, ...rest } = conversation;
-  const before = opened.peek()?.id === rest.id ? messages.peek() : new Map<string, Signal<Entry>>();
+  const same = opened.peek()?.id === rest.id;
+  const mine = same ? opened.peek()!.current : null;
+  const before = same ? messages.peek() : new Map<string, Signal<Entry>>();
   const after = new Map<string, Signal<Entry>>();
   for (const message of list) {
     const entry = before.get(message.id);
@@ -91,8 +112,15 @@ export function showConversation(conversation: Conversation): void {
       after.set(message.id, signal(entryOf(message)));
     }
   }
+  const known = new Map(list.map((message) => [message.id, message]));
+  const theirs = pathTo(known, rest.current);
+  const stays = mine !== null && known.has(mine) && !theirs.includes(mine);
+  const current = stays ? mine : rest.current;
   messages.value = after;
-  opened.value = { id: rest.id, title: rest.title, model: rest.model, current: rest.current };
+  opened.value = { id: rest.id, title: rest.title, model: rest.model, current };
+  if (!same || mine === null) return null;
+  const shown = new Set(pathTo(known, current));
+  return list.findLast(({ id }) => !before.has(id) && !shown.has(id))?.id ?? null;
 }
 
 export function addMessages(...list: Message[]): void {
@@ -127,4 +155,21 @@ export function keep(name: string, value: string | null): void {
 
 function asEffort(value: string | null): Effort {
   return value === "low" || value === "max" ? value : "high";
+}
+
+/** The same for this tab alone, and only until it is closed. */
+export function recallTab(name: string): string | null {
+  try {
+    return sessionStorage.getItem(`clearseek.${name}`);
+  } catch {
+    return null;
+  }
+}
+
+export function keepTab(name: string, value: string): void {
+  try {
+    sessionStorage.setItem(`clearseek.${name}`, value);
+  } catch {
+    // storage is blocked or full: it lasts as long as the page
+  }
 }

@@ -9,6 +9,13 @@ export interface Entry {
   progress: Progress | null;
   /** When the first thinking was seen here (milliseconds, this browser's clock); null otherwise. */
   thinkingSeenAt: number | null;
+  /** Tokens made in this go and the seconds that took, by the server's count; null where nobody counts. */
+  pace: Pace | null;
+}
+
+export interface Pace {
+  tokens: number;
+  seconds: number;
 }
 
 /** Where a listener stands: `after` is the number of the last event that is in `entry`. */
@@ -19,7 +26,7 @@ export interface Listening {
 }
 
 export function entryOf(message: Message): Entry {
-  return { message, progress: null, thinkingSeenAt: null };
+  return { message, progress: null, thinkingSeenAt: null, pace: null };
 }
 
 interface Payload {
@@ -27,6 +34,8 @@ interface Payload {
   text?: string;
   started_at?: number;
   ended_at?: number;
+  tokens?: number;
+  seconds?: number;
 }
 
 /**
@@ -41,6 +50,8 @@ export function reduce(at: Listening, event: StreamEvent, now: number): Listenin
   const { entry } = at;
   const { message } = entry;
   const next = (changed: Partial<Entry>): Listening => ({ entry: { ...entry, ...changed }, after, over: false });
+  const { tokens, seconds } = data;
+  const pace = tokens !== undefined && seconds !== undefined ? { tokens, seconds } : entry.pace;
 
   switch (event.event) {
     case "snapshot":
@@ -55,6 +66,7 @@ export function reduce(at: Listening, event: StreamEvent, now: number): Listenin
       return next({
         message: { ...message, thinking: (message.thinking ?? "") + (data.text ?? "") },
         progress: null,
+        pace,
         thinkingSeenAt: entry.thinkingSeenAt ?? now,
       });
     case "thinking_done":
@@ -66,10 +78,10 @@ export function reduce(at: Listening, event: StreamEvent, now: number): Listenin
         },
       });
     case "answer":
-      return next({ message: { ...message, content: message.content + (data.text ?? "") }, progress: null });
+      return next({ message: { ...message, content: message.content + (data.text ?? "") }, progress: null, pace });
     case "done":
     case "error":
-      return { entry: { ...entry, message: data.message ?? message, progress: null }, after, over: true };
+      return { entry: { ...entry, message: data.message ?? message, progress: null, pace: null }, after, over: true };
     default:
       return at;
   }

@@ -40,6 +40,17 @@ export interface ConversationRow {
   created_at: number;
   updated_at: number;
   snippet: string | null;
+  /** The message that the snippet is in; null where it is the title. */
+  message?: string | null;
+  /** An answer is being written in it. */
+  generating?: boolean;
+}
+
+/** A message that answers a search: the part of it that does, and the words as they stand there. */
+export interface Hit {
+  message: string;
+  where: "content" | "thinking" | "attachment";
+  words: string[];
 }
 
 export interface Attachment {

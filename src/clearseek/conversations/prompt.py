@@ -17,6 +17,8 @@ Turn = tuple[dict[str, Any], ...]
 
 ROOM_FOR_ANSWER = 1024
 """Tokens kept free when turns are dropped, but never more than a quarter of the context."""
+FULL_AGAIN = 0.5
+"""How full the context may be after turns were dropped: else the next question would be too long again."""
 
 
 def turns(history: Sequence[Message]) -> list[Turn]:
@@ -55,8 +57,9 @@ def fenced(text: str) -> str:
 def drop_more(asked: Sequence[Turn], dropped: int, prompt_tokens: int, context: int) -> int | None:
     """How many of the oldest turns to leave out after `asked[dropped:]` made a prompt of `prompt_tokens`.
 
-    An estimate from the lengths of texts, always at least one more than `dropped`; None when only the last question
-    is left.
+    So many that half of the context is free; but the last turn but one goes only where the prompt does not fit with
+    it. An estimate from the lengths of texts, always at least one more than `dropped`; None when only the last
+    question is left.
     """
     left = asked[dropped:]
     if len(left) <= 1:
@@ -65,7 +68,7 @@ def drop_more(asked: Sequence[Turn], dropped: int, prompt_tokens: int, context: 
     per_character = prompt_tokens / sum(lengths)
     fits = context - min(ROOM_FOR_ANSWER, context // 4)
     more, tokens = 0, float(prompt_tokens)
-    while more < len(left) - 1 and (more == 0 or tokens > fits):
+    while more < len(left) - 1 and (more == 0 or tokens > (fits if more == len(left) - 2 else context * FULL_AGAIN)):
         tokens -= lengths[more] * per_character
         more += 1
     return dropped + more

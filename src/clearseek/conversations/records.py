@@ -98,7 +98,10 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A line of the list of conversations. `snippet` shows the place found, the hit between U+E000 and U+E001."""
+    """A line of the list of conversations. `snippet` shows the place found, the hit between U+E000 and U+E001.
+
+    `message` is the id of the message that it is in; None where it is the title.
+    """
 
     id: str
     title: str
@@ -106,6 +109,7 @@ class Summary:
     created_at: float
     updated_at: float
     snippet: str = ""
+    message: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -115,6 +119,7 @@ class Summary:
             "created_at": self.created_at,
             "model": self.model,
             "snippet": self.snippet,
+            "message": self.message,
         }
 
 

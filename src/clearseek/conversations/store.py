@@ -100,7 +100,7 @@ class ChatStore:
         with telling(self.path), self._engine.begin() as db:
             rows = db.execute(wanted, parameters).mappings().all()
             shown = rows[:limit]
-            places = search.snippets(db, [row["id"] for row in shown], terms) if terms else {}
+            places = search.places(db, [row["id"] for row in shown], terms) if terms else {}
         items = tuple(
             Summary(
                 row["id"],
@@ -108,11 +108,18 @@ class ChatStore:
                 row["model"],
                 row["created_at"],
                 row["updated_at"],
-                places.get(row["id"], ""),
+                *places.get(row["id"], ("", None)),
             )
             for row in shown
         )
         return Page(items, f"{shown[-1]['updated_at']!r}_{shown[-1]['number']}" if len(rows) > limit else None)
+
+    def find(self, owner: str, id: str, query: str) -> list[search.Hit]:
+        """The messages of a conversation that answer a query best, in the order in which they were written."""
+        terms = search.terms_of(query)
+        with telling(self.path), self._engine.begin() as db:
+            _own(db, owner, id)
+            return search.hits(db, id, terms) if terms else []
 
     def titles(self, owner: str, ids: Sequence[str]) -> dict[str, str]:
         """The titles of those of these conversations that there are."""
@@ -142,6 +149,16 @@ class ChatStore:
             _own(db, owner, id)
             db.execute(delete(conversations).where(conversations.c.id == id))
 
+    def delete_many(self, owner: str, ids: Sequence[str] | None) -> set[str]:
+        """Delete those of these conversations that there are (None: all of the owner's), and give their ids."""
+        mine = select(conversations.c.id).where(conversations.c.owner == owner)
+        if ids is not None:
+            mine = mine.where(conversations.c.id.in_(ids))
+        with telling(self.path), self._writer.begin() as db:
+            found = set(db.scalars(mine))
+            db.execute(delete(conversations).where(conversations.c.id.in_(mine.scalar_subquery())))
+            return found
+
     def add(self, owner: str, conversation: Conversation) -> Conversation:
         """A whole conversation with its messages, parents before children (an import). Ids must be new."""
         with telling(self.path), self._writer.begin() as db:
@@ -166,6 +183,19 @@ class ChatStore:
             except NotFound:
                 raise NotFound("There is no such generation.") from None
             return _messages(db, [row])[0]
+
+    def context_tokens(self, owner: str, id: str) -> int | None:
+        """How many tokens a question after answer `id` begins with: its prompt and text, without its thinking.
+
+        None where nobody counted them: no usage, or the sum of several goes at one answer.
+        """
+        with telling(self.path), self._engine.begin() as db:
+            row = _message_row(db, owner, id)
+            goes = db.scalar(select(func.count()).where(generations.c.message_id == id))
+        usage = row["usage"]
+        if row["role"] != "assistant" or not usage or goes != 1:
+            return None
+        return int(usage["prompt_tokens"] + usage["completion_tokens"] - usage["reasoning_tokens"])
 
     def history(self, owner: str, id: str) -> tuple[Message, ...]:
         """The messages from the root of the conversation to message `id`, both included."""

@@ -319,9 +319,14 @@ class Store:
             )
         installed = [model.name for model in self.list()]
         pullable = {alias: e.name for e in self.entries for alias in (e.name, *e.aliases)}
-        near = difflib.get_close_matches(name.strip().lower(), [*installed, *pullable], n=1, cutoff=0.5)
+        asked = name.strip().lower()
+        # One that would first have to be fetched is named for a slip of the pen only: the name of a hosted model is
+        # likest to some large one of the same maker's, and that is not what was asked for.
+        near = difflib.get_close_matches(asked, installed, n=1, cutoff=0.5)
+        near = near or difflib.get_close_matches(asked, pullable, n=1, cutoff=0.8)
         if not near:
-            return UnknownModel(f"There is no model `{name}`; see `clearseek models list`.")
+            here = f" here, only {', '.join(f'`{one}`' for one in installed[:5])}" if installed else ""
+            return UnknownModel(f"There is no model `{name}`{here}; see `clearseek models list`.")
         if near[0] in installed:
             return UnknownModel(f"There is no model `{name}`; did you mean `{near[0]}`?")
         found = pullable[near[0]]

@@ -69,7 +69,7 @@ def create_app(
             the_chats.close()
 
     # no page of documentation: it would need scripts of a foreign host (see docs/api.md)
-    app = FastAPI(title="ClearSeek", version=__version__, lifespan=lifespan, openapi_url=None)
+    app = FastAPI(title="ClearSeek", version=__version__, lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.add_middleware(Guard, settings=settings, keyring=keyring, metrics=metrics)
     install_handlers(app)
     for prefix in API_PREFIXES:

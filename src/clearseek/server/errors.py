@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from clearseek.errors import UserError
+from clearseek.server.unserved import nothing_here, other_method
 
 log = logging.getLogger("clearseek.server")
 
@@ -32,6 +33,7 @@ _CODES = {
     405: "method_not_allowed",
     408: "request_timeout",
     413: "body_too_large",
+    415: "unsupported_media_type",
     422: "invalid_parameter",
     429: "too_many_requests",
     431: "headers_too_large",
@@ -109,7 +111,14 @@ def error_response(error: ApiError) -> Response:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
-    return error_response(as_api_error(error))
+    told = as_api_error(error)
+    if isinstance(error, HTTPException):  # the router's own: it knows neither whose API was meant nor what is served
+        if told.status == 404:
+            told = ApiError(404, nothing_here(request.url.path))
+        elif told.status == 405:
+            allowed = (error.headers or {}).get("Allow", "")
+            told = ApiError(405, other_method(request.method, allowed), headers=error.headers)
+    return error_response(told)
 
 
 def install_handlers(app: FastAPI) -> None:

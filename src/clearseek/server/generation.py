@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
@@ -204,6 +204,13 @@ class Generation:
         counted = _added(self._start.usage, tokens) if usage.prompt_tokens and usage.counted else None
         return counted, timed(self._start.timings, timings)
 
+    def pace(self) -> dict[str, Any]:
+        """Tokens made in this go and the seconds since the first of them; empty for engines that do not count."""
+        if not self._read.total or "wrote" not in self._clock:
+            return {}
+        seconds = self._clock["last"] - self._clock["wrote"]
+        return {"tokens": sum(self._tokens.values()), "seconds": round(seconds, 2)}
+
     def _wake(self) -> None:
         for wake in self._wakes:
             wake.set()
@@ -212,54 +219,93 @@ class Generation:
         self._event_id += 1
         return self._event_id
 
+    def tell(self, wake: asyncio.Event) -> GenerationTelling:
+        """A listener's place in this generation; `wake` is set whenever there is something new."""
+        return GenerationTelling(self, wake)
+
     async def listen(self) -> AsyncIterator[bytes]:
         """The events of docs/page-api.md as bytes, from a snapshot of now to the end."""
         wake = asyncio.Event()
-        self._wakes.add(wake)
+        telling = self.tell(wake)
         try:
-            recasts = -1
-            told: dict[str, Any] | None = None
             while True:
-                if recasts != self._recasts:  # at first, and when what was told as answer was none
-                    recasts = self._recasts
-                    thinking, answer = len(self._thinking), len(self._answer)
-                    thought = self._thinking_ended_at is not None
-                    yield sse("snapshot", {"message": self.now().as_json()}, self._next_id())
-                    continue
-                # Looked at before the text, which is then whole if the answer is over.
-                over = self.over
-                if self._progress is not None and self._progress != told:
-                    told = self._progress
-                    yield sse("progress", told, self._next_id())
-                if len(self._thinking) > thinking:
-                    more, thinking = "".join(self._thinking[thinking:]), len(self._thinking)
-                    yield sse("thinking", {"text": more}, self._next_id())
-                if self._thinking_ended_at is not None and not thought:
-                    thought = True
-                    times = {"started_at": self._thinking_started_at, "ended_at": self._thinking_ended_at}
-                    yield sse("thinking_done", times, self._next_id())
-                if len(self._answer) > answer:
-                    more, answer = "".join(self._answer[answer:]), len(self._answer)
-                    yield sse("answer", {"text": more}, self._next_id())
-                if over is not None:
-                    break
+                for name, data, number in telling.news():
+                    yield sse(name, data, number)
+                if telling.over:
+                    return
                 # What came while the lines above were being sent has set `wake` again.
                 while not await woken(wake):
                     yield KEEP_ALIVE_COMMENT
-            yield ending(over, self._next_id())
         finally:
-            self._wakes.discard(wake)
+            telling.close()
 
 
-def ending(message: Message, id: int) -> bytes:
-    """The last event of a generation: `done`, or `error` for one that did not end as anybody wished."""
-    return sse("done" if message.status in ("complete", "stopped") else "error", {"message": message.as_json()}, id)
+class GenerationTelling:
+    """What one listener has had of a generation: so many pieces of thinking and answer, and the last progress."""
+
+    def __init__(self, generation: Generation, wake: asyncio.Event) -> None:
+        self.over = False
+        self._of, self._wake = generation, wake
+        self._recasts = -1
+        self._thinking = self._answer = 0
+        self._thought = False
+        self._progress: dict[str, Any] | None = None
+        generation._wakes.add(wake)
+
+    def news(self) -> Iterator[tuple[str, Any, int]]:
+        """Name, data and number of each event since the last call: first a snapshot (another one where what was
+        told as answer turns out to be thinking), at the end `done` or `error`."""
+        of = self._of
+        if self._recasts != of._recasts:  # at first, and when what was told as answer was none
+            self._recasts = of._recasts
+            self._thinking, self._answer = len(of._thinking), len(of._answer)
+            self._thought = of._thinking_ended_at is not None
+            yield "snapshot", {"message": of.now().as_json()}, of._next_id()
+        # Looked at before the text, which is then whole if the answer is over.
+        over = of.over
+        if of._progress is not None and of._progress != self._progress:
+            self._progress = of._progress
+            yield "progress", self._progress, of._next_id()
+        if len(of._thinking) > self._thinking:
+            more, self._thinking = "".join(of._thinking[self._thinking :]), len(of._thinking)
+            yield "thinking", {"text": more} | of.pace(), of._next_id()
+        if of._thinking_ended_at is not None and not self._thought:
+            self._thought = True
+            times = {"started_at": of._thinking_started_at, "ended_at": of._thinking_ended_at}
+            yield "thinking_done", times, of._next_id()
+        if len(of._answer) > self._answer:
+            more, self._answer = "".join(of._answer[self._answer :]), len(of._answer)
+            yield "answer", {"text": more} | of.pace(), of._next_id()
+        if over is not None:
+            self.over = True
+            yield how_it_ended(over), {"message": over.as_json()}, of._next_id()
+
+    def close(self) -> None:
+        self._of._wakes.discard(self._wake)
 
 
-def told_over(message: Message) -> list[bytes]:
-    """What a tab gets that asks about a generation long over."""
-    now = int(time.time() * 1000)
-    return [sse("snapshot", {"message": message.as_json()}, now), ending(message, now + 1)]
+class OverTelling:
+    """A generation long over, as a tab is told that asks about it; without a message, one that is not there."""
+
+    over = True
+
+    def __init__(self, message: Message | None) -> None:
+        self._message = message
+
+    def news(self) -> Iterator[tuple[str, Any, int]]:
+        now = int(time.time() * 1000)
+        if self._message is None:
+            yield "gone", {}, now
+            return
+        yield "snapshot", {"message": self._message.as_json()}, now
+        yield how_it_ended(self._message), {"message": self._message.as_json()}, now + 1
+
+    def close(self) -> None: ...
+
+
+def how_it_ended(message: Message) -> str:
+    """The name of a generation's last event: `error` for one that did not end as anybody wished."""
+    return "done" if message.status in ("complete", "stopped") else "error"
 
 
 def with_earlier(before: dict[str, Any] | None, spent: Spent | None) -> dict[str, Any] | None:

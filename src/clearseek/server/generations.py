@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from clearseek.conversations.errors import ChatError, DiskFull
+from clearseek.conversations.errors import ChatError, DiskFull, NotFound
 from clearseek.conversations.prompt import drop_more, turns
 from clearseek.conversations.records import Attachment, Message
 from clearseek.conversations.store import INTERRUPTED, ChatStore
@@ -19,8 +19,8 @@ from clearseek.inference.budget import OverBudget
 from clearseek.inference.engine import Effort, Request, Spent, Thinking
 from clearseek.inference.errors import ContextOverflow, EngineError
 from clearseek.server.errors import UNEXPECTED, ApiError
-from clearseek.server.generation import AnswerTooLong, Ending, Generation, told_over
-from clearseek.server.live import Live
+from clearseek.server.generation import AnswerTooLong, Ending, Generation, OverTelling
+from clearseek.server.live import Listener, Live, Telling, sse
 
 if TYPE_CHECKING:
     from clearseek.inference.pool import Pool
@@ -143,10 +143,20 @@ class Generations:
     async def delete(self, owner: str, conversation_id: str) -> None:
         """Delete a conversation, with what it was generating."""
         await self._chats.write(self._chats.delete, owner, conversation_id)
-        for generation in list(self._running.values()):
-            if generation.conversation_id == conversation_id:
-                self._end(generation, "deleted")
+        self._end_in({conversation_id})
         self.live.publish(owner, conversation_id)
+
+    async def delete_many(self, owner: str, conversation_ids: Sequence[str] | None) -> int:
+        """Delete these conversations (None: all of the owner's) and say how many there were."""
+        gone = await self._chats.write(self._chats.delete_many, owner, conversation_ids)
+        self._end_in(gone)
+        self.live.publish(owner, None)
+        return len(gone)
+
+    def _end_in(self, conversation_ids: set[str]) -> None:
+        for generation in list(self._running.values()):
+            if generation.conversation_id in conversation_ids:
+                self._end(generation, "deleted")
 
     # Looking
 
@@ -158,15 +168,43 @@ class Generations:
 
     async def listen(self, owner: str, generation_id: str) -> AsyncIterator[bytes]:
         """The generation's events as bytes; raises NotFound or ApiError before the first one. Leaving stops nothing."""
+        found = await self._find(owner, generation_id)
+        if isinstance(found, Generation):
+            return _room(found).listen()
+        return _each([sse(name, data, number) for name, data, number in OverTelling(found).news()])
+
+    async def follow(self, owner: str, listener: Listener, ids: Sequence[str]) -> None:
+        """Have a listener told of these generations and of no others. One that is not there is told as gone."""
+        for id in set(listener.followed) - set(ids):
+            listener.unfollow(id)
+        for id in dict.fromkeys(ids):
+            if id in listener.followed:
+                continue
+            try:
+                found = await self._find(owner, id)
+            except NotFound:
+                telling: Telling = OverTelling(None)
+            else:
+                telling = _room(found).tell(listener.wake) if isinstance(found, Generation) else OverTelling(found)
+            if id not in listener.followed:  # two of these may run at once
+                listener.followed[id] = telling
+        listener.wake.set()
+
+    def answering(self, owner: str) -> set[str]:
+        """The ids of the conversations in which an answer is being written."""
+        return {generation.conversation_id for generation in self._running.values() if generation.owner == owner}
+
+    async def _find(self, owner: str, generation_id: str) -> Generation | Message:
+        """The generation while it runs, then the message that it wrote. Raises NotFound."""
         generation = self._running.get(generation_id)
         if generation is not None and generation.owner == owner:
-            return _one_more(generation)
+            return generation
         message = self.fresh(await self._chats.read(self._chats.message_of, owner, generation_id))
         if message.generation_id in self._running:  # it was continued since: its new generation tells the same message
-            return _one_more(self._running[message.generation_id])
+            return self._running[message.generation_id]
         if message.status == "generating":
             message = replace(message, status="interrupted", generation_id=None, error=ELSEWHERE)
-        return _each(told_over(message))
+        return message
 
     # Running
 
@@ -380,10 +418,10 @@ def _with_save_error(message: Message, error: ChatError) -> Message:
     return replace(message, error={"message": sentence, "code": code})
 
 
-def _one_more(generation: Generation) -> AsyncIterator[bytes]:
+def _room(generation: Generation) -> Generation:
     if generation.listeners >= MAX_LISTENERS:
         raise ApiError(429, "Too many pages are listening to this answer at once. Close some of them.")
-    return generation.listen()
+    return generation
 
 
 async def _each(events: list[bytes]) -> AsyncIterator[bytes]:

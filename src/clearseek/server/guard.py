@@ -8,24 +8,21 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import re
 import time
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clearseek.errors import UsageError
+from clearseek.server.bodies import check_encoding, check_json_shape, check_kind
 from clearseek.server.errors import ApiError, as_api_error, error_response
 from clearseek.server.keys import KeyRing
 from clearseek.server.metrics import Metrics
+from clearseek.server.sites import check_site, host_name
 from clearseek.server.static_page import is_page_path
 from clearseek.settings import Settings
 
 log = logging.getLogger("clearseek.access")
 
-MAX_DEPTH = 64
-MAX_JSON_PARTS = 500_000
-"""Brackets, strings and commas in one body: what keeps a small text from becoming gigabytes of objects."""
 MAX_HEADERS = 128
 BODY_SECONDS = 120
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -47,10 +44,6 @@ SECURITY_HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 
-# possessive, and a quote that opens no string is a match of its own: linear on any input
-_JSON_PARTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},"]', re.DOTALL)
-_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]/@\s]+))(?::\d{1,5})?")
-
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server bound to `host`."""
@@ -62,6 +55,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or is_page_path(path)
+
+
 def refuse_open_bind(settings: Settings, keyring: KeyRing) -> None:
     """Raise UsageError for an address that others can reach while there is no key to keep them out."""
     if not is_loopback(settings.host) and not keyring.any():
@@ -71,39 +68,15 @@ def refuse_open_bind(settings: Settings, keyring: KeyRing) -> None:
         )
 
 
-def check_json_shape(body: bytes) -> None:
-    """Raise ApiError (400) for JSON nested deeper than 64 or of more than 500,000 parts, before anything parses it."""
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH and len(body) <= MAX_JSON_PARTS:
-        return
-    depth = 0
-    for parts, match in enumerate(_JSON_PARTS.finditer(body)):
-        first = body[match.start()]
-        if first in b"[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ApiError(400, f"The JSON is nested deeper than {MAX_DEPTH} levels; flatten it.")
-        elif first in b"]}":
-            depth -= 1
-        elif first == 0x22 and match.end() - match.start() == 1:
-            raise ApiError(400, "The body is not valid JSON: a string in it never ends.")
-        if parts > MAX_JSON_PARTS:
-            raise ApiError(400, f"The JSON has more than {MAX_JSON_PARTS:,} values; send fewer.")
-
-
-def host_name(header: str) -> str | None:
-    """The name or address in a `Host` header, lower case and without its port; None for one that is malformed."""
-    match = _HOST.fullmatch(header)
-    return (match[1] or match[2]).lower().rstrip(".") if match else None
-
-
 class Guard:
-    """Checks, in this order: Host, Origin, key, size and shape of the body. Catches what nobody foresaw."""
+    """Checks, in this order: Host, whose page asks, key, size, kind and shape of the body. Catches the unforeseen."""
 
     def __init__(self, app: ASGIApp, *, settings: Settings, keyring: KeyRing, metrics: Metrics) -> None:
         self._app, self._keyring, self._metrics = app, keyring, metrics
         self._max_body = settings.max_body_bytes
         self._reachable = not is_loopback(settings.host)
-        self._hosts = {host.lower() for host in settings.allowed_hosts}
+        self._names = {host.lower() for host in settings.allowed_hosts}
+        self._hosts = {host_name(host) or host for host in self._names}
         if settings.host not in ("0.0.0.0", "::", ""):
             self._hosts.add(settings.host.lower())
 
@@ -145,11 +118,20 @@ class Guard:
         if len(scope["headers"]) > MAX_HEADERS:
             raise ApiError(431, f"The request has more than {MAX_HEADERS} headers.")
         self._check_host(scope, headers)
+        # `/models/` is `/models`: a redirect would lose the body with some clients.
+        if not is_page_path(scope["path"]):
+            scope["path"] = scope["path"].rstrip("/") or "/"
         changing = scope["method"] in CHANGING
-        if changing:
-            self._check_origin(scope, headers)
+        if changing or not (scope["method"] == "OPTIONS" or _is_open(scope["path"])):
+            check_site(scope["method"], headers, self._names)
         scope["state"]["client"] = self._who(scope, headers)
-        return await self._read_body(headers, receive) if changing else receive
+        if not changing:
+            return receive
+        receive = await self._read_body(headers, receive)
+        # What `curl -d` sends is JSON under another name.
+        scope["headers"] = [item for item in scope["headers"] if item[0] != b"content-type"]
+        scope["headers"].append((b"content-type", b"application/json"))
+        return receive
 
     def _allowed(self, scope: Scope, name: str) -> bool:
         # the address the connection came in on is ours too: behind 0.0.0.0 it is the only one that is known
@@ -167,16 +149,6 @@ class Guard:
                 "foreign_host",
             )
 
-    def _check_origin(self, scope: Scope, headers: dict[bytes, list[bytes]]) -> None:
-        for value in headers.get(b"origin", []):
-            try:
-                parts = urlsplit(value.decode("latin-1"))
-                name = parts.hostname
-            except ValueError:
-                name = None
-            if not name or parts.scheme not in ("http", "https") or not self._allowed(scope, name):
-                raise ApiError(403, "Pages of other sites may not change anything here.", "foreign_origin")
-
     def _who(self, scope: Scope, headers: dict[bytes, list[bytes]]) -> str:
         """The id of the key, or "local" where no key is asked for. Raises ApiError (401)."""
         if not self._reachable and not self._keyring.any():
@@ -190,8 +162,7 @@ class Guard:
             client = self._keyring.check(secret)
             if client is not None:
                 return client
-        path = scope["path"]
-        if scope["method"] in ("GET", "HEAD") and (path in OPEN_PATHS or is_page_path(path)):
+        if scope["method"] in ("GET", "HEAD") and _is_open(scope["path"]):
             return "nobody"
         raise ApiError(
             401,
@@ -203,6 +174,7 @@ class Guard:
 
     async def _read_body(self, headers: dict[bytes, list[bytes]], receive: Receive) -> Receive:
         """Read the whole body, within bounds, and return what gives it to the app in one piece."""
+        check_encoding(headers)
         too_large = ApiError(413, f"The body is larger than {self._max_body:,} bytes; send less at once.")
         for value in headers.get(b"content-length", []):
             if value.isdigit() and int(value) > self._max_body:
@@ -223,6 +195,7 @@ class Guard:
         except TimeoutError:
             raise ApiError(408, f"The body did not arrive within {BODY_SECONDS} seconds.") from None
         body = b"".join(chunks)
+        check_kind(body, headers)
         check_json_shape(body)
         return _replay(body, receive)
 

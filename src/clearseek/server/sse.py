@@ -33,6 +33,10 @@ _HEADERS = [
 ]
 
 
+class _Gone(Exception):
+    """The client hung up, or took nothing of what was sent to it for STALLED seconds."""
+
+
 class StreamWriter(Protocol):
     """One protocol's way to tell a stream."""
 
@@ -136,18 +140,14 @@ class StreamAnswer(_Answer):
         self._sent_at = time.monotonic()
         work = asyncio.create_task(self._relay(send))
         gone = asyncio.create_task(_until_gone(receive))
-        async with _ending(work, gone):
-            while not work.done():
-                silence = KEEP_ALIVE if self._started else GRACE
-                rest = self._sent_at + silence - time.monotonic()
-                await asyncio.wait({work, gone}, timeout=max(rest, 0.01), return_when=asyncio.FIRST_COMPLETED)
-                if work.done():
-                    break
-                if gone.done() or (self._sending and time.monotonic() - self._sent_at > STALLED):
-                    scope["state"]["abandoned"] = True
-                    return
-                if not self._sending and time.monotonic() - self._sent_at >= silence:
-                    await self._send(send, KEEP_ALIVE_COMMENT)
+        try:
+            async with _ending(work, gone):
+                await self._keep_alive(send, work, gone)
+            if not work.cancelled() and isinstance(work.exception(), _Gone):
+                raise _Gone
+        except _Gone:
+            scope["state"]["abandoned"] = True
+            return
         last = b""
         if work.cancelled():
             error: BaseException | None = ApiError(503, "The answer was stopped before it was complete.", "aborted")
@@ -158,6 +158,19 @@ class StreamAnswer(_Answer):
                 raise error
             last = self._writer.error(as_api_error(error))
         await send({"type": "http.response.body", "body": last, "more_body": False})
+
+    async def _keep_alive(self, send: Send, work: asyncio.Task[None], gone: asyncio.Task[None]) -> None:
+        """Fill silences with comments until `work` is over. Raises _Gone when the client goes first."""
+        while not work.done():
+            silence = KEEP_ALIVE if self._started else GRACE
+            # While something is on its way the line is not silent, and no keep-alive could pass it.
+            rest = silence if self._sending else self._sent_at + silence - time.monotonic()
+            if rest > 0:
+                await asyncio.wait({work, gone}, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
+            elif not work.done():
+                await self._send(send, KEEP_ALIVE_COMMENT)
+            if gone.done() and not work.done():
+                raise _Gone
 
     async def _relay(self, send: Send) -> None:
         tell = self._writer.event
@@ -179,6 +192,11 @@ class StreamAnswer(_Answer):
             self._started = True
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         self._sending = True
-        self._sent_at = time.monotonic()
-        await send({"type": "http.response.body", "body": data, "more_body": True})
-        self._sending = False
+        try:
+            async with asyncio.timeout(STALLED):
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        except TimeoutError:
+            raise _Gone from None
+        finally:
+            self._sending = False
+            self._sent_at = time.monotonic()

@@ -53,6 +53,11 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_over()
         super().on_headers_complete()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        # Its own says to install a WebSocket library. None is missing: nothing here speaks WebSocket, and the request
+        # is answered as if it had not asked for one.
+        logging.getLogger("clearseek.server").info("a client asked for a WebSocket; there are none here")
+
     def _head_over(self) -> None:
         self._head_bytes = None
         if self._head_timer is not None:

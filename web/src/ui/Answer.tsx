@@ -3,10 +3,10 @@
 import type { Signal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { continueAnswer, regenerate } from "../actions";
-import { progressWords } from "../format";
+import { progressWords, rate } from "../format";
 import { wantExtras } from "../markdown/extras";
 import { printing } from "../printing";
-import { writing } from "../state";
+import { gone, writing } from "../state";
 import type { Entry } from "../stream";
 import type { Message } from "../types";
 import { Branches } from "./Branches";
@@ -41,6 +41,7 @@ export function Answer({ entry, last, visible }: AnswerProps) {
       {growing && (nothingYet || progress) && <p class="waiting num">{progressWords(progress)}…</p>}
       {message.content &&
         (near ? <Prose text={message.content} growing={growing} /> : <div class="prose plain" dir="auto">{message.content}</div>)}
+      {growing && <Pace entry={entry.value} />}
       {noAnswer && <p class="waiting">The model gave no answer.</p>}
       {(message.status === "failed" || message.error?.code === "budget") && <Trouble message={message} />}
       {!growing && (
@@ -50,7 +51,7 @@ export function Answer({ entry, last, visible }: AnswerProps) {
             <Branches id={message.id} />
             {message.content && <CopyButton text={message.content} />}
             {message.status !== "failed" && <Regenerate message={message} />}
-            {last && canContinue(message) && (
+            {last && !gone.value && canContinue(message) && (
               <button type="button" class="act" onClick={() => void continueAnswer(message)}>
                 Continue
               </button>
@@ -62,8 +63,14 @@ export function Answer({ entry, last, visible }: AnswerProps) {
   );
 }
 
+/** How fast it is written: a quiet figure, from the second second on. */
+function Pace({ entry: { pace } }: { entry: Entry }) {
+  const speed = pace && pace.seconds >= 1 ? rate(pace.tokens, pace.seconds) : null;
+  return <p class="pace num">{speed}</p>;
+}
+
 function Regenerate({ message }: { message: Message }) {
-  if (writing.value) return null;
+  if (writing.value || gone.value) return null;
   return (
     <button type="button" class="act" onClick={() => void regenerate(message)}>
       Regenerate

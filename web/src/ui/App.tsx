@@ -12,7 +12,9 @@ import { focusComposer, focusSearch } from "./focus";
 import { Menu, Plus } from "./icons";
 import { KeyDialog } from "./KeyDialog";
 import { ModelPicker } from "./ModelPicker";
-import { newChat, Sidebar } from "./Sidebar";
+import { Keys, keysOpen } from "./Keys";
+import { newChat } from "./newChat";
+import { Sidebar } from "./Sidebar";
 import { later } from "./later";
 import { Thread } from "./Thread";
 
@@ -28,6 +30,7 @@ export function App({ boot }: { boot: () => void }) {
   const chat = place.kind === "chat";
   return (
     <div class="page">
+      <SkipLink />
       <Sidebar />
       {state.drawerOpen.value && (
         <div class="scrim only-narrow" aria-hidden="true" onClick={() => (state.drawerOpen.value = false)} />
@@ -70,8 +73,25 @@ export function App({ boot }: { boot: () => void }) {
       <div class="offscreen" role="status" aria-live="polite">
         {state.announcement.value}
       </div>
+      {keysOpen.value && <Keys />}
       {keyWanted.value && <KeyDialog onKey={boot} />}
     </div>
+  );
+}
+
+/** First for the keyboard, and only seen by it: past the list. */
+function SkipLink() {
+  const chat = state.place.value.kind === "chat";
+  const skip = (event: MouseEvent) => {
+    event.preventDefault();
+    const main = document.querySelector<HTMLElement>(chat ? "#question" : "main");
+    if (!chat) main?.setAttribute("tabindex", "-1");
+    main?.focus();
+  };
+  return (
+    <a class="skip" href="#question" onClick={skip}>
+      {chat ? "Skip to the question" : "Skip to the page"}
+    </a>
   );
 }
 
@@ -98,7 +118,10 @@ function Lost() {
   if (state.lostSince.value === null) return null;
   return (
     <div class="lost" role="alert">
-      <span>The server does not answer. Trying again by itself; nothing is lost.</span>
+      <span>
+        The server does not answer. Trying again by itself. What you wrote stays in the box
+        {state.writing.value ? "; of the answer being written, the last words may be missing." : "."}
+      </span>
       <button type="button" class="act" onClick={retryNow}>
         Try now
       </button>
@@ -117,6 +140,10 @@ function useKeys(): void {
         event.preventDefault();
         newChat();
         focusComposer();
+      } else if ((ctrl && event.key === "/") || (event.key === "?" && !typing(event.target))) {
+        if (document.querySelector("dialog[open]")) return;
+        event.preventDefault();
+        keysOpen.value = true;
       } else if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
         if (state.drawerOpen.value) state.drawerOpen.value = false;
         else if (state.place.value.kind === "chat" && state.writing.value) void stop();
@@ -125,6 +152,10 @@ function useKeys(): void {
     document.addEventListener("keydown", onKey);
     return () => document.removeEventListener("keydown", onKey);
   }, []);
+}
+
+function typing(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.closest("input, textarea, select, [contenteditable]") !== null;
 }
 
 function useTitle(): void {

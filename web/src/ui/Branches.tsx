@@ -1,5 +1,5 @@
 import { switchBranch } from "../actions";
-import { tree, writing } from "../state";
+import { tree } from "../state";
 import { siblings } from "../tree";
 
 /** `‹ 2/3 ›` where a message has siblings. */
@@ -11,10 +11,15 @@ export function Branches({ id }: { id: string }) {
     const target = all[index];
     if (target !== undefined) void switchBranch(target);
   };
-  const busy = writing.value !== null && writing.value.id !== id;
   return (
     <span class="branches" role="group" aria-label="Versions">
-      <button type="button" class="act" aria-label="Previous version" disabled={at === 0 || busy} onClick={() => to(at - 1)}>
+      <button
+        type="button"
+        class="act"
+        aria-label="Previous version"
+        aria-disabled={at === 0 || undefined}
+        onClick={() => to(at - 1)}
+      >
         ‹
       </button>
       <span class="num" aria-live="polite">
@@ -24,7 +29,7 @@ export function Branches({ id }: { id: string }) {
         type="button"
         class="act"
         aria-label="Next version"
-        disabled={at === all.length - 1 || busy}
+        aria-disabled={at === all.length - 1 || undefined}
         onClick={() => to(at + 1)}
       >
         ›

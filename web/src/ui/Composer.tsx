@@ -1,29 +1,17 @@
 /** The line to write on, and the switches under it. */
 
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { ask, stop } from "../actions";
+import { stop } from "../actions";
 import { plural } from "../format";
-import { noteAddress } from "../router";
+import { askAnew, send } from "../sending";
 import * as state from "../state";
 import { Chips } from "./Attachments";
 import { DeepThink } from "./DeepThink";
 import { focusComposer, touchScreen } from "./focus";
 import { Send, Stop } from "./icons";
+import { Gauge } from "./Gauge";
 import { Told } from "./Told";
 import { grow, isSend } from "./typing";
-
-/** Sends what is in the box. The text stays there until the server has it. */
-export async function send(): Promise<void> {
-  const text = state.draft.value;
-  const attachments = state.draftAttachments.value;
-  if (state.writing.value || state.sending.value || (text.trim() === "" && attachments.length === 0)) return;
-  const id = await ask(text, attachments);
-  if (id === null) return;
-  // What was typed while it was on its way stays.
-  if (state.draft.value.startsWith(text)) state.draft.value = state.draft.value.slice(text.length);
-  state.draftAttachments.value = [];
-  noteAddress(id);
-}
 
 export function Composer() {
   const box = useRef<HTMLTextAreaElement>(null);
@@ -36,8 +24,15 @@ export function Composer() {
   }, [text]);
   const id = state.opened.value?.id;
   useEffect(() => {
-    if (!touchScreen()) focusComposer();
+    // Whoever goes through what was found goes on from there.
+    const searching = state.query.peek().trim() !== "" && document.activeElement?.closest(".search, .rows");
+    if (!touchScreen() && !searching) focusComposer();
   }, [id]);
+  const said = state.notYet.value;
+  const ready = !writing && !state.opening.value && !none;
+  useEffect(() => {
+    if (ready) state.notYet.value = null;
+  }, [ready]);
 
   const onPaste = (event: ClipboardEvent) => {
     const pasted = event.clipboardData?.getData("text/plain") ?? "";
@@ -86,8 +81,10 @@ export function Composer() {
           void send();
         }}
       />
+      {said && !ready && <p class="not-yet">{said}</p>}
       <div class="switches">
         <DeepThink />
+        <Gauge />
         {writing ? (
           <button type="button" class="go" aria-label="Stop" title="Stop (Esc)" onClick={() => void stop()}>
             <Stop />
@@ -112,10 +109,19 @@ export function Composer() {
 export function NoticeLine() {
   const notice = state.notice.value;
   if (!notice || notice.budget) return null;
+  const newOne = () => {
+    askAnew();
+    focusComposer();
+  };
   return (
-    <div class="notice" role="alert">
+    <div class="notice" role={notice.calm ? "status" : "alert"}>
       <span><Told text={notice.text} /></span>
       <span class="acts" data-last>
+        {notice.askAnew && (
+          <button type="button" class="act" onClick={newOne}>
+            Ask in a new chat
+          </button>
+        )}
         {notice.retry && (
           <button type="button" class="act" onClick={notice.retry.run}>
             {notice.retry.label}

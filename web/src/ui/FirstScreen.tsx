@@ -1,9 +1,10 @@
 /** The empty page teaches: what this model can do, and one thing it cannot. */
 
 import { parameters } from "../format";
+import { askThis } from "../sending";
 import * as state from "../state";
 import type { Starter } from "../types";
-import { send } from "./Composer";
+
 
 export function FirstScreen() {
   const known = state.server.value;
@@ -59,10 +60,7 @@ function Starters({ list }: { list: Starter[] }) {
         <li key={starter.text}>
           <button
             type="button"
-            onClick={() => {
-              state.draft.value = starter.text;
-              void send();
-            }}
+            onClick={() => void askThis(starter.text)}
           >
             {starter.text}
           </button>

@@ -3,7 +3,7 @@
 import type { Signal } from "@preact/signals";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ask } from "../actions";
-import { sending, writing } from "../state";
+import { gone, sending, writing } from "../state";
 import type { Entry } from "../stream";
 import type { Message } from "../types";
 import { Branches } from "./Branches";
@@ -14,10 +14,16 @@ import { grow, isSend } from "./typing";
 export function Question({ entry }: { entry: Signal<Entry> }) {
   const { message } = entry.value;
   const [editing, edit] = useState(false);
+  const article = useRef<HTMLElement>(null);
+  const close = () => {
+    edit(false);
+    // Back to where it was opened.
+    requestAnimationFrame(() => article.current?.querySelector<HTMLElement>("[data-does=edit]")?.focus());
+  };
   return (
-    <article class="question" aria-label="Question" data-id={message.id}>
+    <article ref={article} class="question" aria-label="Question" data-id={message.id}>
       {editing ? (
-        <Editor message={message} close={() => edit(false)} />
+        <Editor message={message} asked={() => edit(false)} close={close} />
       ) : (
         <>
           <div class="asked" dir="auto">
@@ -26,8 +32,8 @@ export function Question({ entry }: { entry: Signal<Entry> }) {
           <Chips list={message.attachments} />
           <span class="acts">
             <Branches id={message.id} />
-            {!writing.value && (
-              <button type="button" class="act" onClick={() => edit(true)}>
+            {!writing.value && !gone.value && (
+              <button type="button" class="act" data-does="edit" onClick={() => edit(true)}>
                 Edit
               </button>
             )}
@@ -39,7 +45,7 @@ export function Question({ entry }: { entry: Signal<Entry> }) {
   );
 }
 
-function Editor({ message, close }: { message: Message; close: () => void }) {
+function Editor({ message, asked, close }: { message: Message; asked: () => void; close: () => void }) {
   const [text, setText] = useState(message.content);
   const box = useRef<HTMLTextAreaElement>(null);
   useLayoutEffect(() => {
@@ -51,7 +57,7 @@ function Editor({ message, close }: { message: Message; close: () => void }) {
   }, []);
   const send = async () => {
     if (text.trim() === "" && message.attachments.length === 0) return;
-    if ((await ask(text, message.attachments, message.parent_id)) !== null) close();
+    if ((await ask(text, message.attachments, message.parent_id)) !== null) asked();
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (isSend(event)) {

@@ -1,63 +1,61 @@
-/** The open conversation, scrolled to its end for as long as the reader stays there. */
+/** The open conversation: where it is scrolled to, what it follows, and what stays where it is. */
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { switchBranch } from "../actions";
+import { found } from "../found";
 import * as state from "../state";
 import { Answer } from "./Answer";
 import { FirstScreen } from "./FirstScreen";
+import { FoundBar } from "./FoundBar";
 import { Question } from "./Question";
+import { reveal, unmark } from "./reveal";
+import { Scrolling } from "./scrolling";
 import { Refused } from "./Trouble";
-
-const NEAR_END = 48;
 
 export function Thread() {
   const scroller = useRef<HTMLDivElement>(null);
   const column = useRef<HTMLDivElement>(null);
-  const following = useRef(true);
+  const scrolling = useRef<Scrolling | null>(null);
   const [away, setAway] = useState(false);
   const open = state.opened.value;
   const path = state.path.value;
 
-  const toEnd = () => {
-    const box = scroller.current;
-    // The first screen is read from its beginning.
-    if (box && state.opened.peek()) box.scrollTop = box.scrollHeight;
-  };
-
-  useEffect(() => {
-    const box = scroller.current;
-    const inner = column.current;
-    if (!box || !inner) return;
-    let last = box.scrollTop;
-    const onScroll = () => {
-      const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
-      // Only moving up leaves the end: growth underneath moves nothing.
-      if (atEnd) following.current = true;
-      else if (box.scrollTop < last - 2) following.current = false;
-      last = box.scrollTop;
-      setAway(!atEnd && !following.current);
-    };
-    const observer = new ResizeObserver(() => {
-      if (following.current) toEnd();
-    });
-    box.addEventListener("scroll", onScroll, { passive: true });
-    observer.observe(inner);
-    observer.observe(box);
-    return () => {
-      box.removeEventListener("scroll", onScroll);
-      observer.disconnect();
-    };
+  // Before the effects below, which use it.
+  useLayoutEffect(() => {
+    if (!scroller.current || !column.current) return;
+    const made = (scrolling.current = new Scrolling(scroller.current, column.current, setAway));
+    return () => made.stop();
   }, []);
 
-  // Another conversation, or a question just asked: to the end.
-  const count = path.length;
+  // Another conversation, or a question just asked here: to the end. What others ask moves nobody who reads elsewhere.
+  const asked = state.asked.value;
   useLayoutEffect(() => {
-    following.current = true;
-    setAway(false);
-    toEnd();
-  }, [open?.id, count]);
+    if (path.length > 0) scrolling.current?.follow();
+    else scrolling.current?.toTop();
+  }, [open?.id, asked]);
+
+  const place = found.value;
+  const landed = useRef<typeof place>(null);
+  useEffect(() => {
+    const box = scroller.current;
+    const hit = place?.hits[place.at];
+    if (!box || !place || !hit) {
+      landed.current = null;
+      return unmark();
+    }
+    if (place.conversation !== open?.id || landed.current === place) return;
+    if (!path.includes(hit.message)) {
+      if (state.messages.peek().has(hit.message)) void switchBranch(hit.message);
+      return;
+    }
+    landed.current = place;
+    scrolling.current?.letGo();
+    void reveal(box, hit);
+  }, [place, open?.id, path]);
 
   return (
     <div class="thread" ref={scroller} tabIndex={-1}>
+      <FoundBar />
       <div class="column" ref={column}>
         {!open && !state.opening.value && <FirstScreen />}
         {open && <h1 class="offscreen">{open.title || "New chat"}</h1>}
@@ -73,15 +71,7 @@ export function Thread() {
         <Refused />
       </div>
       {away && (
-        <button
-          type="button"
-          class="to-end"
-          onClick={() => {
-            following.current = true;
-            setAway(false);
-            toEnd();
-          }}
-        >
+        <button type="button" class="to-end" onClick={() => scrolling.current?.follow()}>
           To the end ↓
         </button>
       )}

@@ -28,34 +28,37 @@ export function Trouble({ message }: { message: Message }) {
       {title && <strong>{title}</strong>}
       <p>
         {tooLong && error.over ? `It is ${plural(error.over, "token")} too long. Nothing was left out.` : <Told text={error.message} />}
+        {message.status === "failed" && (message.content || message.thinking) ? " What had come is kept." : ""}
       </p>
-      <p class="acts">
-        {tooLong ? (
-          <>
-            <button type="button" class="act" onClick={() => startOver(message)}>
-              Start a new chat
-            </button>
-            <button type="button" class="act" onClick={() => void regenerate(message, { drop_oldest: true })}>
-              Leave out the oldest turns
-            </button>
-          </>
-        ) : (
-          <>
-            {error.code === "budget" && (
-              <a class="act" href="/books" onClick={onLink}>
-                See the books
-              </a>
-            )}
-            {message.status === "failed" && (
-              <button type="button" class="act" onClick={() => void regenerate(message)}>
-                {error.code === "model_not_found" && state.model.value
-                  ? `Try again with ${state.model.value.name}`
-                  : "Try again"}
+      {!state.gone.value && (
+        <p class="acts">
+          {tooLong ? (
+            <>
+              <button type="button" class="act" onClick={() => startOver(message)}>
+                Start a new chat
               </button>
-            )}
-          </>
-        )}
-      </p>
+              <button type="button" class="act" onClick={() => void regenerate(message, { drop_oldest: true })}>
+                Leave out the oldest turns
+              </button>
+            </>
+          ) : (
+            <>
+              {error.code === "budget" && (
+                <a class="act" href="/books" onClick={onLink}>
+                  See the books
+                </a>
+              )}
+              {message.status === "failed" && (
+                <button type="button" class="act" onClick={() => void regenerate(message)}>
+                  {error.code === "model_not_found" && state.model.value
+                    ? `Try again with ${state.model.value.name}`
+                    : "Try again"}
+                </button>
+              )}
+            </>
+          )}
+        </p>
+      )}
     </div>
   );
 }

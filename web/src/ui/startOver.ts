@@ -8,8 +8,10 @@ export function startOver(answer: Message): void {
   const question = answer.parent_id === null ? undefined : state.messages.peek().get(answer.parent_id)?.peek().message;
   go(null);
   if (question) {
-    state.draft.value = question.content;
-    state.draftAttachments.value = question.attachments;
+    // What waits in the box already comes after it.
+    const waiting = [question.content, state.draft.peek()].filter((text) => text.trim() !== "");
+    state.draft.value = waiting.join("\n\n");
+    state.draftAttachments.value = [...question.attachments, ...state.draftAttachments.peek()].slice(0, 20);
   }
   focusComposer();
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from clearseek import __version__
+from clearseek.conversations.foreign import WANTED, recognise, recognise_text
 from clearseek.conversations.records import Attachment
 from clearseek.conversations.transfer import ImportedConversation, as_markdown, file_name, from_export, to_export
 from clearseek.inference.engine import Effort, Thinking
@@ -24,8 +26,11 @@ PASTE_LIMIT = 2_000
 """Characters of a paste beyond which the page makes it an attachment."""
 MAX_LISTS = 100
 """Streams of changes that one owner may have open."""
+MAX_FOLLOWED = 100
+"""Answers that one of them may follow."""
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+ListenerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 
@@ -75,6 +80,23 @@ class NewMessage(HowToAnswer):
 class Continuation(Body):
     thinking: bool | None = None
     effort: Effort | None = None
+
+
+class Deletion(Body):
+    """These conversations, or all there are."""
+
+    ids: Annotated[list[Id], Field(max_length=1_000)] = []
+    all: bool = False
+
+    @model_validator(mode="after")
+    def says_which(self) -> Deletion:
+        if self.all == bool(self.ids):
+            raise ValueError('say either which ("ids") or "all": true')
+        return self
+
+
+class Following(Body):
+    follow: Annotated[list[Id], Field(max_length=MAX_FOLLOWED)]
 
 
 def services(request: Request) -> Services:
@@ -133,11 +155,21 @@ async def state(request: Request) -> Response:
 
 
 @router.get("/live")
-async def live(request: Request) -> Response:
+async def live(request: Request, listener: Annotated[ListenerName | None, Query()] = None) -> Response:
     changes = services(request).generations.live
     if changes.count(owner(request)) >= MAX_LISTS:
         raise ApiError(429, "Too many pages are listening at once. Close some of them.")
-    return stream(changes.listen(owner(request)))
+    return stream(changes.listen(owner(request), listener))
+
+
+@router.post("/live/{listener}")
+async def follow(request: Request, listener: ListenerName, body: Following) -> Response:
+    generations = services(request).generations
+    found = generations.live.listener(owner(request), listener)
+    if found is None:
+        raise ApiError(404, "There is no stream of this name; open one first (GET /api/live?listener=NAME).")
+    await generations.follow(owner(request), found, body.follow)
+    return answer({}, 202)
 
 
 @router.get("/conversations")
@@ -149,7 +181,9 @@ async def list_conversations(
 ) -> Response:
     chats = services(request).chats
     page = await chats.read(chats.page, owner(request), query, limit, before)
-    return answer({"conversations": [item.as_json() for item in page.items], "next": page.next})
+    answering = services(request).generations.answering(owner(request))
+    rows = [item.as_json() | {"generating": item.id in answering} for item in page.items]
+    return answer({"conversations": rows, "next": page.next})
 
 
 @router.post("/conversations")
@@ -163,11 +197,30 @@ async def create_conversation(request: Request, body: NewConversation) -> Respon
 
 
 @router.post("/conversations/import")
-async def import_conversation(request: Request, body: ImportedConversation) -> Response:
+async def import_conversation(request: Request) -> Response:
     chats = services(request).chats
+    body = await asyncio.to_thread(_read_export, await request.body())
     made = await chats.write(chats.add, owner(request), from_export(body))
     services(request).generations.live.publish(owner(request), made.id)
     return answer(made.as_json(), 201)
+
+
+def _read_export(body: bytes) -> ImportedConversation:
+    """Raises ApiError or ValidationError: what the file seems to be, and what is wanted instead."""
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise ApiError(400, f"{recognise_text(body) or 'This is no valid JSON'}. {WANTED}") from None
+    other = recognise(data)
+    if other is not None:
+        raise ApiError(422, f"{other}, which cannot be brought in. {WANTED}", "unknown_format")
+    return ImportedConversation.model_validate(data)
+
+
+@router.post("/conversations/delete")
+async def delete_conversations(request: Request, body: Deletion) -> Response:
+    deleted = await services(request).generations.delete_many(owner(request), None if body.all else body.ids)
+    return answer({"deleted": deleted})
 
 
 @router.get("/conversations/{id}")
@@ -193,6 +246,13 @@ async def change_conversation(request: Request, id: Id, body: ConversationChange
 async def delete_conversation(request: Request, id: Id) -> Response:
     await services(request).generations.delete(owner(request), id)
     return Response(status_code=204)
+
+
+@router.get("/conversations/{id}/find")
+async def find_in_conversation(request: Request, id: Id, query: Annotated[str, Query(max_length=500)] = "") -> Response:
+    chats = services(request).chats
+    hits = await chats.read(chats.find, owner(request), id, query)
+    return answer({"hits": [hit.as_json() for hit in hits]})
 
 
 @router.get("/conversations/{id}/export")
@@ -238,6 +298,16 @@ async def go_on(request: Request, id: Id, body: Continuation | None = None) -> R
         owner(request), id, body.thinking if body else None, body.effort if body else None
     )
     return answer({"assistant": assistant.as_json()}, 201)
+
+
+@router.get("/messages/{id}/context")
+async def context(request: Request, id: Id) -> Response:
+    """How full the context is after an answer, in tokens; null for what nobody counted."""
+    chats, pool = services(request).chats, services(request).pool
+    message = await chats.read(chats.message, owner(request), id)
+    holds = next((model.context for model in await pool.models() if model.model == message.model), None)
+    tokens = await chats.read(chats.context_tokens, owner(request), id)
+    return answer({"tokens": tokens, "holds": holds or None})
 
 
 @router.post("/generations/{id}/stop")
