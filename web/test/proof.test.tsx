@@ -13,6 +13,7 @@ const origin: OriginCard = {
 };
 const receipt: ReceiptCard = {
   kind: "receipt", name: "m", receipt_sha256: "cc".repeat(32), keyid: "dd".repeat(32), ok: true, problems: [],
+  signed: "It is signed with ClearSeek's own key.", all_runs: null,
   made: { at: "2026-11-23T00:00:00Z", by: "clearseek 0.1.0" }, run: { name: ATTACK, started_at: "2026-11-22", finished_at: "2026-11-23" },
   base: null,
   stages: [{ name: "sft", kind: "sft", quantities: { wall: { value: 60, unit: "s", basis: "measured", how: "clock" } } }],
@@ -46,6 +47,22 @@ describe("where weights come from", () => {
     for (const words of [ATTACK, "1 min 0 s (measured)", "1 PFLOP (modelled)", "unknown (unknown)", "That no other run happened."]) {
       expect(root.textContent).toContain(words);
     }
+  });
+  it("what all runs took stands beside what the last one took, and what is missing is named", () => {
+    const wall = { value: 7200, unit: "s", basis: "measured" as const, how: "clock" };
+    const unknown = { value: null, unit: "USD", basis: "unknown" as const, how: "of one run it is not known" };
+    const root = shown({
+      ...receipt,
+      all_runs: {
+        runs: [{ name: "third" }, { name: "second" }], missing: ["first"], totals: { wall, money: unknown },
+        known_part: { money: { value: 0.04, unit: "USD", basis: "declared", how: "price", runs: 1 } },
+      },
+    });
+    for (const words of ["All 3 runs together", "second, third", "the receipt of first is not here", "2 h", "of 1 of them", "$0.04"]) {
+      expect(root.textContent).toContain(words);
+    }
+    expect(shown(receipt).textContent).not.toContain("runs together");
+    expect(shown(receipt).textContent).toContain("ClearSeek's own key");
   });
   it("a receipt that is not in order is never green", () => {
     const root = shown({ ...receipt, ok: false, problems: ["The signature does not fit."] });
