@@ -18,10 +18,10 @@ def what_it_is(start: bytes) -> str:
         return "it is a Git LFS pointer, a few lines of text in place of the file; `git lfs pull` fetches the file"
     if not start.strip(b"\0"):
         return "it is empty" if not start else "it begins with zeros (a download that was never filled in?)"
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 40:
+        return "it is safetensors; llama.cpp's `convert_hf_to_gguf.py` makes a GGUF of it"
     text = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     for kind, beginnings in _OTHERS.items():
         if text.startswith(beginnings) or start.startswith(beginnings):
             return f"it is {kind}"
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 40:
-        return "it is safetensors; llama.cpp's `convert_hf_to_gguf.py` makes a GGUF of it"
     return "it does not begin with `GGUF`"
