@@ -24,9 +24,9 @@ from clearseek.inference.remote_payloads import MAX_EVENT, Payloads
 REQUEST = Request(({"role": "user", "content": "hi"},))
 
 
-def understood(pieces: Iterator[bytes] | list[bytes]) -> list[Event]:
+def understood(pieces: Iterator[bytes] | list[bytes], request: Request = REQUEST) -> list[Event]:
     """The events of these bytes, as the engine makes them."""
-    reader, answer = Payloads(), RemoteAnswer()
+    reader, answer = Payloads(), RemoteAnswer(request)
     out: list[Event] = []
     try:
         for piece in pieces:

@@ -7,14 +7,16 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from clearseek.inference.engine import Delta, Event, Finished, Recast, ToolCall
+from clearseek.inference.late_tags import JSON_OPENS
 
 
-async def settled(events: AsyncGenerator[Event, None], hold: int) -> AsyncGenerator[Event, None]:
+async def settled(events: AsyncGenerator[Event, None], hold: int, *, form: bool = False) -> AsyncGenerator[Event, None]:
     """The same events without `Recast`.
 
     The first line of an answer waits until the next one has begun, or until it is `hold` tokens long, and is told as
     thinking where it was (or, with thinking off, not at all). What was told as answer before a later tag stays; what
-    comes after the tag is a new paragraph.
+    comes after the tag is a new paragraph. An answer that is to be JSON (`form`) waits for as long as it is none:
+    nobody can read JSON that has thinking before it.
     """
     held: list[Delta] = []
     holding, told = hold > 0, False
@@ -23,7 +25,10 @@ async def settled(events: AsyncGenerator[Event, None], hold: int) -> AsyncGenera
             if isinstance(event, Delta) and event.kind == "answer" and holding:
                 held.append(event)
                 line = "".join(delta.text for delta in held)
-                holding = "\n" not in line.strip() and sum(delta.tokens for delta in held) < hold
+                if form:
+                    holding = line.strip()[:1] not in JSON_OPENS
+                else:
+                    holding = "\n" not in line.strip() and sum(delta.tokens for delta in held) < hold
                 if not holding:
                     told = True
                     for delta in held:
