@@ -98,16 +98,6 @@ async def test_a_zipped_stream(size: int | None) -> None:
         check(await asked(upstream), DIALECTS["mistral-parts"])
 
 
-async def test_thinking_closed_but_never_opened_goes_through_the_one_splitter() -> None:
-    """What becomes of it is for `thinking.py` to say; here: the tag is never lost, nor is anything else."""
-    raw = (
-        chunk({"content": "2+2=4."}) + chunk({"content": "</think>\n\nIt is 4."}) + chunk({}, "stop") + DONE
-    ).encode()
-    events = understood([raw])
-    assert "2+2=4." in text(events, "thinking") + text(events, "answer")
-    assert text(events, "answer").endswith("It is 4.")
-
-
 @pytest.mark.parametrize(
     ("raw", "told"),
     [

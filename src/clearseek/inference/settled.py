@@ -19,7 +19,7 @@ async def settled(events: AsyncGenerator[Event, None], hold: int, *, form: bool 
     nobody can read JSON that has thinking before it.
     """
     held: list[Delta] = []
-    holding, told = hold > 0, False
+    holding, told, thought = hold > 0, False, False
     async with contextlib.aclosing(events):
         async for event in events:
             if isinstance(event, Delta) and event.kind == "answer" and holding:
@@ -36,8 +36,11 @@ async def settled(events: AsyncGenerator[Event, None], hold: int, *, form: bool 
                     held = []
                 continue
             if isinstance(event, Recast):
+                if thought and event.shown and held:  # thinking of its own, after other thinking
+                    yield Delta("thinking", "\n", tokens=0)
                 for delta in held:
                     yield replace(delta, kind="thinking") if event.shown else replace(delta, text="", logprobs=())
+                thought = thought or (event.shown and bool(held))
                 if told:
                     yield Delta("answer", "\n\n", tokens=0)
                 held = []
@@ -46,5 +49,6 @@ async def settled(events: AsyncGenerator[Event, None], hold: int, *, form: bool 
                 for delta in held:
                     yield delta
                 held = []
-            told = told or (isinstance(event, Delta) and event.kind == "answer" and bool(event.text))
+            if isinstance(event, Delta) and event.text:
+                told, thought = told or event.kind == "answer", thought or event.kind == "thinking"
             yield event
