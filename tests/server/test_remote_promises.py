@@ -16,7 +16,7 @@ from openai import OpenAI
 from scripted import serving, until
 
 sys.path.append(str(Path(__file__).parent.parent / "inference"))
-from remote_dialects import chunk, say, whole
+from remote_dialects import DIALECTS, chunk, say, whole
 from remote_late import LATE, Late
 from scripted_upstream import Connection, Script, Upstream, sends
 
@@ -93,6 +93,7 @@ OTHERS: dict[str, Script] = {
         ).raw
     ),
     "other-tool": weather("{}", "time"),
+    "two-calls": sends(DIALECTS["calls-no-index-two"].raw),
     "circling": circling("content"),
     "circling-thought": circling("reasoning_content"),
 }
@@ -281,6 +282,12 @@ def test_calls_are_held_to_their_tool(running: Running, stream: bool) -> None:
         ask(running, "words", stream=stream, tools=[WEATHER], **FORCED)
     with pytest.raises(openai.APIError, match="another tool was forced"):
         ask(running, "other-tool", stream=stream, tools=[WEATHER], **FORCED)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_one_call_is_one_call(running: Running, stream: bool) -> None:
+    assert ask(running, "two-calls", stream=stream, tools=[WEATHER])["calls"] == ["add", "add"]
+    assert ask(running, "two-calls", stream=stream, tools=[WEATHER], parallel_tool_calls=False)["calls"] == ["add"]
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -65,6 +65,7 @@ class RemoteAnswer:
         self._answer: list[str] = []
         """The answer as told, without what turned out to be thinking; gathered where it must have a form."""
         self._gathers = form
+        self._one_call = request.one_call
         self._told = False
         """Whether text was told as answer, and still is."""
         self._thinks = False
@@ -228,7 +229,7 @@ class RemoteAnswer:
         """
         if self.reason is None and not (done and self.begun):
             raise EngineCrashed("The remote engine ended the stream without finishing the answer.")
-        calls = self._calls.finish()
+        calls = self._calls.finish()[: 1 if self._one_call else None]
         rest = self._halves["thinking"].finish()
         pieces = self._splitter.feed(self._halves["answer"].finish()) + self._splitter.finish()
         parts = self._read(pieces)
