@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from remote_dialects import DONE, chunk
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from remote_dialects import ADD, DONE, chunk
 from remote_late import LATE, Late
 from scripted_upstream import Upstream, sends
 
@@ -106,3 +108,20 @@ def test_thinking_off_hides_what_is_between_tags_too(size: int) -> None:
     events = told(cut.raw(size), asked(cut, thinks=False))
     assert read(events) == ("", "")
     assert sum(isinstance(event, Recast) for event in events) == 1
+
+
+PARTS = ["</think>", "<think>", "</THINK>", "\n", "\n\n", " ", "`", "```", "a", "42.", ":", "<", "</thi", "{", '"']
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.sampled_from(PARTS), min_size=1, max_size=12).map("".join),
+    st.integers(1, 9),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_how_the_text_is_cut_makes_no_difference(text: str, size: int, calls: bool, thinks: bool, form: bool) -> None:
+    case = Late(text, "", "", calls=ADD if calls else (), schema={} if form else None)
+    whole, cut = (read(told(case.raw(size), asked(case, thinks=thinks))) for size in (None, size))
+    assert [part.split() for part in whole] == [part.split() for part in cut]
