@@ -104,6 +104,8 @@ def test_thinking_off_hides_what_is_between_tags_too(size: int) -> None:
     events = told(case.raw(size), asked(case, thinks=False))
     assert read(events) == ("", "It is 4.")
     assert sum(isinstance(event, Recast) for event in events) == 1, "the books know that it was thinking"
+    after = Late("It is 4.\n<think>\nhm\n</think>", "", "It is 4.")
+    assert read(told(after.raw(size), asked(after, thinks=False))) == ("", "It is 4.")
     cut = Late("<think>\nhm, 2+2", "", "")
     events = told(cut.raw(size), asked(cut, thinks=False))
     assert read(events) == ("", "")

@@ -185,7 +185,8 @@ class RemoteAnswer:
                 self._pieces = {"thinking": sum(self._pieces.values()), "answer": 0}
                 self._told, self._answer = False, []
             elif kind == "thinking" and not self._shown:
-                self._hidden = self._hidden or not self._told
+                said = self._told or any(part == "answer" for part, _ in out)
+                self._hidden = self._hidden or not said
             elif out and out[-1][0] == kind:
                 out[-1] = (kind, out[-1][1] + text)
             else:
