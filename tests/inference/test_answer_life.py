@@ -66,6 +66,7 @@ class Child(Completion):
         tokens = re.findall(r"\s*\w+|\s*[^\w\s]|\s+", line)
         for token in tokens[: body.get("n_predict")]:
             self._seen += 1
+            self._texts.append(token)
             probs = (TokenLogprob(token, -1.0, tuple(token.encode())),) if "_top" in body else ()
             yield Delta("answer", token, 1, probs)
         if len(tokens) > body.get("n_predict", 10**9):
@@ -183,8 +184,8 @@ async def test_no_form_of_a_late_tag_reaches_the_reader(engine: LlamaCppEngine, 
 async def test_what_is_asked_about_is_answered(engine: LlamaCppEngine) -> None:
     said = "It is written so:\n</think>\n\nand ends the thinking."
     assert read(await heard(engine, said, request=ask("What does </think> mean?", thinking=OFF)))[1] == said
-    schema = {"type": "object"}
-    assert read(await heard(engine, SUM, request=ask(thinking=OFF, json_schema=schema)))[1] == SUM
+    form = '{"said": "42</think>so"}'
+    assert read(await heard(engine, form, request=ask(thinking=OFF, json_schema={"type": "object"})))[1] == form
 
 
 async def test_a_model_that_knows_no_tags_and_does_not_think_says_what_it_says(engine: LlamaCppEngine) -> None:
@@ -207,7 +208,7 @@ async def test_thinking_that_is_opened_again_is_thinking(engine: LlamaCppEngine)
 
 
 async def test_calls_before_a_late_tag_are_none(engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.template, "supports_tools", True)
+    monkeypatch.setattr(engine, "_refused_tools", None)
     said = f"Perhaps so: {CALL % 'Oslo'}\n</think>\n\n{CALL % 'Rome'}"
     events = await heard(engine, "Hm.\n</think>", said, request=ask(tools=(TOOL,)))
     assert [call.arguments for call in events if isinstance(call, ToolCall)] == ['{"city": "Rome"}']
