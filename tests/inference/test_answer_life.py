@@ -184,9 +184,8 @@ async def test_no_form_of_a_late_tag_reaches_the_reader(engine: LlamaCppEngine, 
 async def test_what_is_asked_about_is_answered(engine: LlamaCppEngine) -> None:
     said = "It is written so:\n</think>\n\nand ends the thinking."
     assert read(await heard(engine, said, request=ask("What does </think> mean?", thinking=OFF)))[1] == said
-    schema = {"type": "object"}
-    said = '{"a": "42</think>42"}'
-    assert read(await heard(engine, said, request=ask(thinking=OFF, json_schema=schema)))[1] == said
+    form = '{"said": "42</think>so"}'
+    assert read(await heard(engine, form, request=ask(thinking=OFF, json_schema={"type": "object"})))[1] == form
 
 
 async def test_a_model_that_knows_no_tags_and_does_not_think_says_what_it_says(engine: LlamaCppEngine) -> None:

@@ -87,6 +87,29 @@ def test_where_the_question_spells_a_tag_it_is_text() -> None:
     assert read("a\n</think>\n\nb", literal=True) == ("", "a\n</think>\n\nb")
 
 
+def parts(late: LateTags, text: str, *, more: bool = False) -> list[tuple[str, str]]:
+    return [*late.feed(text), *late.finish(more=more)]
+
+
+@pytest.mark.parametrize("text", ["I add.\n</think>\n\n", "I add.</think>", "I add. </think>", "I add. </think>\n"])
+def test_a_call_after_a_tag_is_something_after_it(text: str) -> None:
+    assert parts(LateTags(), text, more=True) == [("answer", "I add."), ("recast", "")]
+    assert ("recast", "") not in parts(LateTags(), text)
+
+
+def test_before_a_call_a_tag_alone_is_nothing() -> None:
+    assert "</think>" not in "".join(said for _, said in parts(LateTags(), "</think>\n", more=True))
+    assert parts(LateTags(), "</think>") == [("answer", "</think>")]
+
+
+def test_in_json_a_tag_is_text() -> None:
+    told = '{"a": "so</think>b"}'
+    assert "".join(said for kind, said in parts(LateTags(form=True), told) if kind == "answer") == told
+    after = parts(LateTags(form=True), f"so.</think>{told}")
+    assert after[:2] == [("answer", "so."), ("recast", "")]
+    assert "".join(said for kind, said in after[2:] if kind == "answer") == told
+
+
 def test_an_answer_that_was_begun_is_gone_on_with() -> None:
     assert read("x\n</think>\ny", before="```\n") == ("", "x\n</think>\ny")
     assert read(" 42\n</think>\n\n42", before="So it is") == (" 42", "42")

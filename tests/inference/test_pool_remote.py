@@ -301,3 +301,12 @@ async def test_the_ledger_does_not_call_pieces_counted(booked: Pool, upstream: U
     assert failed["wall"].value is not None
     assert failed["wall"].value >= 0.18
     assert json.loads((tmp_path / "ledger.jsonl").read_text().splitlines()[-1])
+
+
+async def test_whether_a_model_calls_tools_is_not_guessed(pool: Pool) -> None:
+    """Its template says, which is read when it is loaded; a remote engine does not tell."""
+    assert {one.model: one.tools for one in await pool.models()} == {"tiny": None, "big": None, "small": None}
+    await pool._desk("tiny")
+    described = await pool.describe("tiny")
+    assert described is not None
+    assert described.tools is not None

@@ -24,9 +24,9 @@ from clearseek.inference.remote_payloads import MAX_EVENT, Payloads
 REQUEST = Request(({"role": "user", "content": "hi"},))
 
 
-def understood(pieces: Iterator[bytes] | list[bytes]) -> list[Event]:
+def understood(pieces: Iterator[bytes] | list[bytes], request: Request = REQUEST) -> list[Event]:
     """The events of these bytes, as the engine makes them."""
-    reader, answer = Payloads(), RemoteAnswer()
+    reader, answer = Payloads(), RemoteAnswer(request)
     out: list[Event] = []
     try:
         for piece in pieces:
@@ -96,16 +96,6 @@ async def test_a_zipped_stream(size: int | None) -> None:
     raw = gzip.compress(DIALECTS["mistral-parts"].raw)
     with Upstream(sends(raw, size=size, Content_Encoding="gzip")) as upstream:
         check(await asked(upstream), DIALECTS["mistral-parts"])
-
-
-async def test_thinking_closed_but_never_opened_goes_through_the_one_splitter() -> None:
-    """What becomes of it is for `thinking.py` to say; here: the tag is never lost, nor is anything else."""
-    raw = (
-        chunk({"content": "2+2=4."}) + chunk({"content": "</think>\n\nIt is 4."}) + chunk({}, "stop") + DONE
-    ).encode()
-    events = understood([raw])
-    assert "2+2=4." in text(events, "thinking") + text(events, "answer")
-    assert text(events, "answer").endswith("It is 4.")
 
 
 @pytest.mark.parametrize(

@@ -28,5 +28,5 @@ def test_what_the_caller_says_counts_alone() -> None:
     asked = Request(({"role": "user", "content": "Hi"},), sampling=Sampling(temperature=0.0))
     for style in (NATIVE, SMALL_NATIVE, PROMPTED):
         body = _sampling(asked, style, answering=True)
-        assert (body["temperature"], body["top_p"], body["top_k"]) == (0.0, 1.0, 0)
+        assert (body["temperature"], body["top_p"], body["top_k"]) == (0.0, 1.0, 1)
         assert "dry_multiplier" not in body

@@ -229,7 +229,8 @@ class Description:
     """Tokens that one request may use, prompt and answer together; None where it is not known."""
     slots: int | None
     thinking: Literal["native", "prompted", "unknown"]
-    tools: bool
+    tools: bool | None
+    """Whether it can call tools; None where that is not known (yet)."""
     hold: int = 0
     """Tokens of an answer that a stream holds back at most, because they may turn out to be thinking."""
     details: dict[str, Any] = field(default_factory=dict)

@@ -6,10 +6,12 @@ after. An answer that speaks about the tags must keep them, so a tag is only tex
 
 - within code: a fence, an indented line, `inline`;
 - where the question (the last user message and what follows it) spells one of the tags itself;
+- in an answer that is to be JSON (`form`), from its `{`, `[` or `"` on;
 - where its pair stands in the answer as text: `<think>` in a sentence makes the next `</think>` text too;
 - where it is all of the answer, or has white space before it in its line and no empty line after it.
 
-A closing tag with nothing after it closes nothing: it is dropped, and what came is the answer. `<think>` as the first
+A closing tag with nothing after it, neither text nor a call of a tool, closes nothing: it is dropped, and what came is
+the answer. `<think>` as the first
 thing of an answer, or alone on a line that nothing announces with a colon, opens thinking until it is closed.
 """
 
@@ -26,6 +28,8 @@ Kind = Literal["answer", "thinking", "recast"]
 """`recast`: all of the answer that came so far was thinking."""
 Part = tuple[Kind, str]
 
+JSON_OPENS = ("{", "[", '"')
+"""How JSON begins that may hold a tag."""
 MAX_WHITE = 1000
 """Characters of white space that are held back at most, since a tag may follow them."""
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
@@ -48,13 +52,17 @@ class LateTags:
     """Feed the answer's text, get pieces of it; call `finish` once at the end. Independent of how the text is cut.
 
     `before` is text of the answer that stands already (prefix completion). White space at the answer's start is
-    dropped where there is none. With `literal` no tag means anything.
+    dropped where there is none. With `literal` no tag means anything. With `form` the answer is to be JSON.
     """
 
-    def __init__(self, before: str = "", *, literal: bool = False) -> None:
+    def __init__(self, before: str = "", *, literal: bool = False, form: bool = False) -> None:
         self.inside = False
         """Whether thinking was opened again and is not closed yet."""
-        self._literal = literal
+        self.literal = literal
+        """May be set at any time, for what comes from then on."""
+        self._form = form
+        self._first = ""
+        """The first character of the answer that is not white space."""
         self._held = ""
         self._line = ""
         self._above = ""
@@ -67,6 +75,7 @@ class LateTags:
         self._gap = False
         """Whether thinking was taken out of the middle of the answer just now."""
         self._final = False
+        self._more = False
         self._follow(before)
 
     def feed(self, text: str) -> list[Part]:
@@ -77,13 +86,16 @@ class LateTags:
             pass
         return out
 
-    def finish(self) -> list[Part]:
-        """The text is over: what was held back is decided."""
-        self._final = True
+    def finish(self, *, more: bool = False) -> list[Part]:
+        """The text is over: what was held back is decided. `more`: a call of a tool comes after it."""
+        self._final, self._more = True, more
         out: list[Part] = []
         while self._held and self._step(out):
             pass
-        if self._held.strip() or (self._held and not self._closing and not self._gap and self._said):
+        if more and self._closing:
+            self._closing = False
+            out.append(("recast", ""))
+        elif self._held.strip() or (self._held and not self._closing and not self._gap and self._said and not more):
             self._say(self._held, out)
         self._held = ""
         return out
@@ -103,7 +115,7 @@ class LateTags:
             if len(white) > MAX_WHITE and self._said and not self._closing:
                 return self._take(len(white), out)
             return False
-        tag = None if self._literal else self._tag(body)
+        tag = None if self.literal else self._tag(body)
         if tag == "":
             return False
         if tag is None:
@@ -160,14 +172,16 @@ class LateTags:
         if self._in_code(white, line) or self._named:
             return False
         if not self._said and not after.strip():  # the tag may be all that is said
-            return False if self._final else None
+            return self._more if self._final else None
         if new_line or not line.strip():
             return True
         if not line[-1].isspace():  # glued to what it ends, as a mark is and a word about it is not
             return line[-1].isalnum() or line[-1] in ".!?…)]}*$%。！？"
         if _BLANK_LINE_NEXT.match(after):
             return True
-        return None if _MAY_BE_BLANK_LINE.match(after) and not self._final else False
+        if not _MAY_BE_BLANK_LINE.match(after):
+            return False
+        return self._more if self._final else None
 
     def _opens(self, white: str, line: str, after: str) -> bool | None:
         if self._in_code(white, line):
@@ -190,6 +204,8 @@ class LateTags:
         return above.rstrip().rstrip("*_").endswith((":", "：", "："))
 
     def _in_code(self, white: str, line: str) -> bool:
+        if self._form and self._first in JSON_OPENS:
+            return True
         if self._fenced(white):
             return True
         indent = line[: len(line) - len(line.lstrip())]
@@ -235,6 +251,7 @@ class LateTags:
 
     def _follow(self, text: str) -> None:
         """Keep in mind which line we are in, and whether a fence is open."""
+        self._first = self._first or text.strip()[:1]
         self._said = self._said or bool(text.strip())
         *ended, rest = text.split("\n")
         for part in ended:
@@ -246,6 +263,7 @@ class LateTags:
 
     def _begin_again(self) -> None:
         self._line, self._above, self._fence, self._said, self._named = "", "", None, False, 0
+        self._first = ""
 
 
 class OneStream:

@@ -37,7 +37,7 @@ from clearseek.inference.late_tags import LateTags, Part, speaks_of_tags
 from clearseek.inference.llamacpp_process import LlamaProcess
 from clearseek.inference.machine import Plan, plan
 from clearseek.inference.promises import FOREIGN_CALLS, NO_CALLS, kept, promised
-from clearseek.inference.repetition import Repetition
+from clearseek.inference.repetition import CIRCLING, Repetition
 from clearseek.inference.schema_desk import SchemaDesk
 from clearseek.inference.spoken import Spoken
 from clearseek.inference.style import NATIVE, ThinkingStyle, budget, style_of
@@ -50,7 +50,6 @@ WHOLE_TEXT = 1_000_000
 """Tokens that a penalty looks back on: more than any context. llama.cpp keeps a place for each."""
 MAX_CRASHES = 3
 """Crashes in a row, without one answer between them, after which the engine stays down until it is asked anew."""
-CIRCLING = "Stopped: it was repeating itself."
 CIRCLING_THOUGHT = "Its thinking was repeating itself and was ended; the answer goes by what it had found."
 
 

@@ -289,7 +289,7 @@ class Pool:
             context=context,
             slots=self._settings.slots,
             thinking=model.thinking,
-            tools=False,
+            tools=None,  # its template says, which is read when it is loaded
             hold=style_of(model.thinking, model.parameters).hold,
             details=details,
         )

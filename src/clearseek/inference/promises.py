@@ -1,7 +1,8 @@
 """What a request may promise about the form of its answer: refused before it is begun, or kept and then looked at.
 
-The engine's grammar keeps the promise token by token. A finished answer is then held against the schema as it was sent,
-by another program (jsonschema): a mismatch is an error in words, never an answer that looks well.
+The grammar of the engine here keeps the promise token by token; a remote engine keeps it as it can. A finished answer
+is then held against the schema as it was sent, by another program (jsonschema): a mismatch is an error in words, never
+an answer that looks well.
 """
 
 from __future__ import annotations
@@ -40,19 +41,43 @@ async def promised(request: Request, desk: SchemaDesk, *, vocabulary: int, refus
             raise BadRequest(refused_tools, "tools")
         if request.json_schema is not None:
             raise BadRequest(f"`tools` and `{param}` cannot be combined.", param)
-        forced = forced_functions(request.tools, request.tool_choice)
-        strict = [(at, tool["function"]) for at, tool in enumerate(request.tools) if tool["function"].get("strict")]
-        asked = [
-            Asked(function.get("parameters"), f"tools.{at}.function.parameters", function["name"])
-            for at, function in forced or strict
-        ]
+        asked = _of_calls(request)
         grammar = await desk.grammar(asked) if asked else None
+        forced = forced_functions(request.tools, request.tool_choice)
         return replace(request, grammar=grammar if forced else None)
     if request.json_schema is None:
         return request
-    if request.continue_last and request.messages[-1].get("content"):
-        raise BadRequest(f"`prefix` and `{param}` cannot be combined: the form is that of a whole answer.", param)
+    _whole(request)
     return replace(request, grammar=await desk.grammar([Asked(request.json_schema, param)]))
+
+
+async def held_to(request: Request, desk: SchemaDesk) -> None:
+    """For an engine that has its own ways to keep a promise. Raises BadRequest for what its answer could not be held
+    against afterwards."""
+    asked: list[Asked] = []
+    if request.json_schema is not None:
+        _whole(request)
+        asked.append(Asked(request.json_schema, request.json_schema_param))
+    if request.tools and request.tool_choice != "none":
+        asked += _of_calls(request)
+    if any(one.schema not in (None, {}, {"type": "object"}) for one in asked):
+        await desk.valid(asked)
+
+
+def _whole(request: Request) -> None:
+    if request.continue_last and request.messages[-1].get("content"):
+        param = request.json_schema_param
+        raise BadRequest(f"`prefix` and `{param}` cannot be combined: the form is that of a whole answer.", param)
+
+
+def _of_calls(request: Request) -> list[Asked]:
+    """The schemas that calls are held to: of the tools that may be forced, or that are `strict`."""
+    forced = forced_functions(request.tools, request.tool_choice)
+    strict = [(at, tool["function"]) for at, tool in enumerate(request.tools) if tool["function"].get("strict")]
+    return [
+        Asked(function.get("parameters"), f"tools.{at}.function.parameters", function["name"])
+        for at, function in forced or strict
+    ]
 
 
 async def kept(request: Request, desk: SchemaDesk, answer: str, calls: Sequence[ToolCall], *, whole: bool) -> None:
@@ -61,13 +86,17 @@ async def kept(request: Request, desk: SchemaDesk, answer: str, calls: Sequence[
     `whole`: the model ended it. What a limit or one of the caller's own stop texts cut short is not held to anything.
     Calls are whole in any case; those of tools that are neither forced nor `strict` promise nothing.
     """
-    forced = bool(request.tools) and bool(forced_functions(request.tools, request.tool_choice))
+    forced = forced_functions(request.tools, request.tool_choice) if request.tools else []
     if whole and forced and not calls:
         raise SchemaBroken("The answer is no call of a tool, though one was forced. Ask again.")
-    if whole and request.json_schema is not None:
+    if whole and request.json_schema is not None and not calls:
         await desk.check(request.json_schema, answer)
+    may = {function["name"] for _, function in forced}
     functions: dict[str, Any] = {tool["function"]["name"]: tool["function"] for tool in request.tools}
     for call in calls:
-        if forced or functions[call.name].get("strict"):
-            parameters = functions[call.name].get("parameters") or {"type": "object"}
+        if may and call.name not in may:
+            raise SchemaBroken(f"The answer calls `{call.name[:64]}`, though another tool was forced. Ask again.")
+        function = functions.get(call.name, {})
+        if forced or function.get("strict"):
+            parameters = function.get("parameters") or {"type": "object"}
             await desk.check(parameters, call.arguments, f"The arguments of the call of `{call.name}`")

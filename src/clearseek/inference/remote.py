@@ -9,12 +9,14 @@ from typing import Any
 
 import aiohttp
 
-from clearseek.inference.engine import Description, Event, Request
+from clearseek.inference.engine import Description, Event, Finished, Request, ToolCall
 from clearseek.inference.errors import BadRequest, EngineCrashed, EngineError
+from clearseek.inference.promises import held_to, kept
 from clearseek.inference.remote_answer import RemoteAnswer
 from clearseek.inference.remote_payloads import Payloads
 from clearseek.inference.remote_server import RemoteServer
 from clearseek.inference.remote_stream import Clock, Deadlines, broken, payloads
+from clearseek.inference.style import SMALL_NATIVE
 
 __all__ = ["Deadlines", "RemoteEngine", "RemoteServer"]
 
@@ -27,7 +29,17 @@ class RemoteEngine:
         self._running: dict[str, asyncio.Task[Any]] = {}
 
     async def describe(self) -> Description:
-        return Description(self.model, "remote", None, None, None, "unknown", True, details={"url": self.server.url})
+        return Description(
+            model=self.model,
+            kind="remote",
+            digest=None,
+            context=None,
+            slots=None,
+            thinking="unknown",
+            tools=None,
+            hold=SMALL_NATIVE.hold,  # it may be any model, with any template
+            details={"url": self.server.url},
+        )
 
     async def close(self) -> None:
         """The connections belong to the server, which several engines share."""
@@ -38,12 +50,14 @@ class RemoteEngine:
             task.cancel()
 
     async def generate(self, request: Request, *, request_id: str = "") -> AsyncGenerator[Event, None]:
-        """See `Engine.generate`. Raises BadRequest, Busy, EngineUnavailable, EngineCrashed, UpstreamTimeout.
+        """See `Engine.generate`. Raises BadRequest, Busy, EngineUnavailable, EngineCrashed, UpstreamTimeout and
+        SchemaBroken.
 
         Its `Finished` has no timings: the clocks of another machine are not believed here.
         """
         if request.completion_prompt is not None:
             raise BadRequest("Raw completions are not passed to a remote engine; use /chat/completions.")
+        await held_to(request, self.server.schemas)
         task = asyncio.current_task()
         if request_id and task is not None:
             self._running[request_id] = task
@@ -55,7 +69,7 @@ class RemoteEngine:
             self._running.pop(request_id, None)
 
     async def _chat(self, request: Request) -> AsyncGenerator[Event, None]:
-        answer, reader, clock, url = RemoteAnswer(), Payloads(), Clock(self.server.deadlines), self.server.url
+        answer, reader, clock, url = RemoteAnswer(request), Payloads(), Clock(self.server.deadlines), self.server.url
         try:
             async with (
                 self.server.chat(_body(self.model, request), clock) as response,
@@ -64,6 +78,8 @@ class RemoteEngine:
                 async for said in all_said:
                     for event in answer.take(said):
                         yield event
+                    if answer.reason == "repeating":
+                        break  # leaving hangs up, and most servers then stop
                     if answer.reason is not None:
                         clock.finished()
                     elif said.get("choices"):
@@ -79,8 +95,22 @@ class RemoteEngine:
             last = answer.finish(done=reader.done)
         except EngineCrashed as error:
             raise EngineCrashed(f"{error} It said: {reader.stray}" if reader.stray else str(error)) from None
+        checked = False
         for event in last:
+            if isinstance(event, ToolCall | Finished) and not checked:
+                await self._check(request, answer, last)
+                checked = True
             yield event
+
+    async def _check(self, request: Request, answer: RemoteAnswer, last: list[Event]) -> None:
+        """Raises SchemaBroken where a whole answer is not what was promised.
+
+        Remote engines say "stop" of the caller's own stop texts too: with those, nobody knows what is whole.
+        """
+        [finished] = [event for event in last if isinstance(event, Finished)]
+        if finished.reason in ("stop", "tool_calls") and not request.stop:
+            calls = [event for event in last if isinstance(event, ToolCall)]
+            await kept(request, self.server.schemas, answer.answer, calls, whole=True)
 
 
 def _body(model: str, request: Request) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from clearseek.inference.errors import EngineError, EngineUnavailable
 from clearseek.inference.remote_payloads import loads
 from clearseek.inference.remote_refusal import meaning, mended, plain, reason, reason_in, seconds_to_wait
 from clearseek.inference.remote_stream import Clock, Deadlines, broken, read_all
+from clearseek.inference.schema_desk import SchemaDesk
 
 MAX_LIST = 8 * 1024 * 1024
 MAX_ERROR = 64 * 1024
@@ -34,6 +35,8 @@ class RemoteServer:
         except ValueError:
             raise UsageError(f"`{url}` is not a URL of a server; write it like http://127.0.0.1:8000/v1.") from None
         self.deadlines = deadlines
+        self.schemas = SchemaDesk()
+        """Where the answers of all its models are held against what was promised."""
         self._key = key
         self._session: aiohttp.ClientSession | None = None
 
@@ -48,6 +51,7 @@ class RemoteServer:
         return self._session
 
     async def close(self) -> None:
+        await self.schemas.close()
         if self._session is not None:
             await self._session.close()
 

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+CIRCLING = "Stopped: it was repeating itself."
+"""What is told of an answer that was ended for it."""
 KEPT = 16_000
 """Characters of the latest text that are looked at; a block of a quarter of that can still be seen four times."""
 EVERY = 24

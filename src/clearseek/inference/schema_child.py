@@ -14,7 +14,10 @@ import sys
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError
 from jsonschema.validators import validator_for
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY, SchemaRegistry, SchemaResource, specification_with
 
 from clearseek.inference.grammar import Rewritten, parts_of, rewrite
 from clearseek.inference.llguidance import Compiler, NoCompiler
@@ -40,7 +43,10 @@ def main() -> None:
         job = json.loads(line)
         with _bounded_time():
             try:
-                result = _grammar(job["asked"], compiler) if job["do"] == "grammar" else _check(job)
+                if job["do"] == "grammar":
+                    result = _grammar(job["asked"], compiler)
+                else:
+                    result = _valid(job["asked"]) if job["do"] == "valid" else _check(job)
             except RecursionError:
                 result = {"refused": "The JSON Schema is nested too deeply.", "at": 0}
         print(json.dumps(result), flush=True)
@@ -155,6 +161,43 @@ def _told(reason: str) -> str:
     return f"cannot be held to by the engine's grammar: {said[:300]}"
 
 
+def _valid(asked: list[dict[str, Any]]) -> dict[str, Any]:
+    """Whether texts can be held against these schemas: empty, or `refused`, and which of them (`at`)."""
+    for at, one in enumerate(asked):
+        name, schema = one["name"], one["schema"]
+        if schema is None and name is not None:
+            continue
+        subject = "The JSON Schema" if name is None else f"The schema of the `parameters` of the tool `{name}`"
+        try:
+            kind: Any = validator_for(schema, default=Draft202012Validator)
+            kind.check_schema(schema, format_checker=FormatChecker(["regex"]))
+            _refer(schema)
+        except SchemaError as error:
+            told = f"{subject} is not valid: {error.message[:300]} (at {place(tuple(error.absolute_path))})."
+            return {"refused": told, "at": at}
+        except Unresolvable as error:
+            told = f"{subject} refers to `{str(error.ref)[:200]}`, which is not in it; nothing is fetched."
+            return {"refused": told, "at": at}
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
+            return {"refused": f"{subject} is not valid: {str(error)[:300]}.", "at": at}
+    return {}
+
+
+def _refer(schema: Any) -> None:
+    """Raises Unresolvable where a reference leads nowhere."""
+    specification = specification_with(str(schema.get("$schema", "")), default=DRAFT202012)
+    root: SchemaResource = specification.create_resource(schema)
+    registry: SchemaRegistry = EMPTY_REGISTRY.with_resource("", root).crawl()
+    waiting = [(root, registry.resolver_with_root(root))]
+    while waiting:
+        part, resolver = waiting.pop()
+        if isinstance(part.contents, dict):
+            for word in ("$ref", "$dynamicRef"):
+                if isinstance(part.contents.get(word), str):
+                    resolver.lookup(part.contents[word])
+        waiting += [(inner, resolver.in_subresource(inner)) for inner in part.subresources()]
+
+
 def _check(job: dict[str, Any]) -> dict[str, Any]:
     """Whether a finished text is JSON that matches a schema: `wrong` is None, or says where it does not."""
     try:
@@ -164,7 +207,11 @@ def _check(job: dict[str, Any]) -> dict[str, Any]:
     schema = job["schema"]
     kind = validator_for(schema, default=Draft202012Validator)
     formats = FormatChecker([name for name in FORMATS if name in FormatChecker.checkers])
-    found = next(kind(schema, format_checker=formats).iter_errors(value), None)
+    try:
+        # Without a registry of its own it would fetch what a stranger's schema refers to.
+        found = next(kind(schema, format_checker=formats, registry=EMPTY_REGISTRY).iter_errors(value), None)
+    except RecursionError:
+        return {"wrong": "it cannot be checked, because the schema refers to itself without end"}
     if found is None:
         return {"wrong": None}
     return {"wrong": f"{found.message[:300]} (at {place(tuple(found.absolute_path))})"}

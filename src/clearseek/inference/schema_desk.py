@@ -56,11 +56,7 @@ class SchemaDesk:
 
         Raises BadRequest, with the place, for a schema that cannot be held to.
         """
-        for one in asked:
-            try:
-                check_size(one.schema)
-            except Refused as refused:
-                raise BadRequest(refused.sentence(_subject(one)), one.param) from None
+        _check_sizes(asked)
         job = orjson.dumps({"do": "grammar", "asked": [{"schema": one.schema, "name": one.name} for one in asked]})
         said = self._grammars.get(job)
         if said is None:
@@ -80,6 +76,16 @@ class SchemaDesk:
         if "refused" in said:
             raise BadRequest(said["refused"], asked[said["at"]].param)
         return str(said["grammar"])
+
+    async def valid(self, asked: Sequence[Asked]) -> None:
+        """Raises BadRequest for a schema that no finished text could be held against."""
+        _check_sizes(asked)
+        job = orjson.dumps({"do": "valid", "asked": [{"schema": one.schema, "name": one.name} for one in asked]})
+        said = await self._do(job)
+        if said is None:
+            raise BadRequest(f"{_subject(asked[0])} takes too long to read; make it simpler.", asked[0].param)
+        if "refused" in said:
+            raise BadRequest(said["refused"], asked[said["at"]].param)
 
     async def check(self, schema: Any, text: str, what: str = "The answer") -> None:
         """Raises SchemaBroken for a finished text that is not JSON that matches the schema."""
@@ -144,6 +150,15 @@ class SchemaDesk:
             if process.stdin is not None:
                 process.stdin.close()
             await process.wait()
+
+
+def _check_sizes(asked: Sequence[Asked]) -> None:
+    """Raises BadRequest for a schema that is too big to be sent there."""
+    for one in asked:
+        try:
+            check_size(one.schema)
+        except Refused as refused:
+            raise BadRequest(refused.sentence(_subject(one)), one.param) from None
 
 
 def _subject(one: Asked) -> str:

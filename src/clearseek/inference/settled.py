@@ -7,23 +7,28 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from clearseek.inference.engine import Delta, Event, Finished, Recast, ToolCall
+from clearseek.inference.late_tags import JSON_OPENS
 
 
-async def settled(events: AsyncGenerator[Event, None], hold: int) -> AsyncGenerator[Event, None]:
+async def settled(events: AsyncGenerator[Event, None], hold: int, *, form: bool = False) -> AsyncGenerator[Event, None]:
     """The same events without `Recast`.
 
     The first line of an answer waits until the next one has begun, or until it is `hold` tokens long, and is told as
     thinking where it was (or, with thinking off, not at all). What was told as answer before a later tag stays; what
-    comes after the tag is a new paragraph.
+    comes after the tag is a new paragraph. An answer that is to be JSON (`form`) waits for as long as it is none:
+    nobody can read JSON that has thinking before it.
     """
     held: list[Delta] = []
-    holding, told = hold > 0, False
+    holding, told, thought = hold > 0, False, False
     async with contextlib.aclosing(events):
         async for event in events:
             if isinstance(event, Delta) and event.kind == "answer" and holding:
                 held.append(event)
                 line = "".join(delta.text for delta in held)
-                holding = "\n" not in line.strip() and sum(delta.tokens for delta in held) < hold
+                if form:
+                    holding = line.strip()[:1] not in JSON_OPENS
+                else:
+                    holding = "\n" not in line.strip() and sum(delta.tokens for delta in held) < hold
                 if not holding:
                     told = True
                     for delta in held:
@@ -31,8 +36,11 @@ async def settled(events: AsyncGenerator[Event, None], hold: int) -> AsyncGenera
                     held = []
                 continue
             if isinstance(event, Recast):
+                if thought and event.shown and held:  # thinking of its own, after other thinking
+                    yield Delta("thinking", "\n", tokens=0)
                 for delta in held:
                     yield replace(delta, kind="thinking") if event.shown else replace(delta, text="", logprobs=())
+                thought = thought or (event.shown and bool(held))
                 if told:
                     yield Delta("answer", "\n\n", tokens=0)
                 held = []
@@ -41,5 +49,6 @@ async def settled(events: AsyncGenerator[Event, None], hold: int) -> AsyncGenera
                 for delta in held:
                     yield delta
                 held = []
-            told = told or (isinstance(event, Delta) and event.kind == "answer" and bool(event.text))
+            if isinstance(event, Delta) and event.text:
+                told, thought = told or event.kind == "answer", thought or event.kind == "thinking"
             yield event

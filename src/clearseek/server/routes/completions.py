@@ -34,7 +34,9 @@ async def _stamp(services: Services, call: deepseek.Call, prefix: str) -> tuple[
     stamp = Stamp(
         f"{prefix}-{secrets.token_hex(16)}", int(time.time()), name, digest, __version__, receipt, call.ignored
     )
-    return stamp, described.hold if described else 0
+    if described is None or (local and call.request.json_schema is not None):  # a grammar lets no tag through
+        return stamp, 0
+    return stamp, described.hold
 
 
 def _receipt(services: Services, name: str) -> str | None:
@@ -54,8 +56,8 @@ async def chat_completions(request: Request) -> Response:
     logprobs = call.request.logprobs is not None
     if call.stream:
         writer = ChatStream(stamp, logprobs=logprobs, include_usage=call.include_usage)
-        bare = call.request.json_schema is not None  # a grammar lets no tag through
-        return StreamAnswer(settled(events, 0 if bare else hold), writer, first_token)
+        form = call.request.json_schema is not None
+        return StreamAnswer(settled(events, hold, form=form), writer, first_token)
     return DocumentAnswer(events, ChatDocument(stamp, logprobs), first_token)
 
 
