@@ -251,6 +251,10 @@ def test_bounds_that_are_told_hold(
             None,
             2 * 6.5e9 * 32 / 1e12,
         ),
+        # What x86 calls sme and smep (encrypted memory, a guard of the kernel's) computes nothing.
+        ({**EPYC, "instruction_sets": ["avx512_bf16", "avx512f", "sme", "smep"]}, None, 1.3312),
+        ({**EPYC, "processor": "i7", "instruction_sets": ["avx2", "smep"]}, None, 2 * 6.5e9 * 32 / 1e12),
+        ({**EPYC, "processor": "M4", "instruction_sets": ["asimd", "sme", "sme2"]}, None, 2 * 6.5e9 * 2048 / 1e12),
         ({**EPYC, "processor": "i3", "instruction_sets": ["sse4_1", "sse4_2"]}, None, 2 * 6.5e9 * 16 / 1e12),
         ({**EPYC, "processor": "unknown"}, None, 2 * 6.5e9 * 2048 / 1e12),
         ({**EPYC, "accelerators": ["NVIDIA H100-SXM"]}, None, 2 * 1979),
@@ -264,6 +268,25 @@ def test_the_most_that_a_machine_can_do(machine: dict[str, Any], dtype: str | No
     else:
         assert most.value == pytest.approx(teraflops * 1e12, rel=2e-2)
         assert most.how.startswith("at most")
+
+
+@pytest.mark.parametrize(
+    ("said", "units"),
+    [
+        ("flags\t\t: fpu sse sse4_1 avx avx512_bf16 sme smep sev", ["avx", "avx512_bf16", "sse4_1"]),
+        ("Features\t: fp asimd sme sve2 fma", ["asimd", "sme", "sve2"]),
+    ],
+)
+def test_a_flag_means_what_its_own_kind_of_processor_means(
+    monkeypatch: pytest.MonkeyPatch, said: str, units: list[str]
+) -> None:
+    from clearseek.receipts import gather
+
+    read = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, *more: said + "\n" if str(path) == "/proc/cpuinfo" else read(path, *more)
+    )
+    assert gather.machine()["instruction_sets"] == units
 
 
 def test_the_bound_is_above_what_this_machine_does() -> None:

@@ -68,7 +68,10 @@ def _unit(flags: Sequence[Any], name: str) -> tuple[float, float, str]:
     said = [flag for flag in flags if isinstance(flag, str)]
     if not said:
         return _AMD if "AMD" in name or "EPYC" in name else _UNKNOWN
+    x86 = any(flag.startswith(("sse", "avx")) for flag in said)
     for starts, short, full, what in _UNITS:
+        if x86 and starts == ("sme",):
+            continue  # there it is encrypted memory (`sme`) or a guard of the kernel's (`smep`)
         if any(flag.startswith(starts) for flag in said):
             return short, full, what
     return _UNKNOWN

@@ -18,7 +18,11 @@ from clearseek.ledger.quantity import measured, unknown
 _BLOCK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SKIPPED = {"__pycache__", ".DS_Store"}
-_VECTORS = ("sse4", "avx", "fma", "f16c", "amx", "neon", "asimd", "sve", "sme", "bf16", "i8mm")
+_VECTORS = {
+    "flags": ("sse4", "avx", "fma", "f16c", "amx"),
+    "Features": ("neon", "asimd", "sve", "sme", "bf16", "i8mm"),
+}
+"""By the line of /proc/cpuinfo, which is x86's or ARM's: `sme` is matrix tiles to ARM, encrypted memory to AMD."""
 
 
 def sha256_of(path: Path) -> str:
@@ -152,8 +156,10 @@ def _processor() -> str:
 def _instruction_sets() -> list[str]:
     """The vector units that the processor says it has: they decide how sums are rounded, and bound how many there can
     be in a second. Empty where the system does not say."""
-    flags = set((_cpuinfo("flags") or _cpuinfo("Features") or "").split())
-    return sorted(flag for flag in flags if flag.startswith(_VECTORS))
+    said = {
+        flag for line, starts in _VECTORS.items() for flag in (_cpuinfo(line) or "").split() if flag.startswith(starts)
+    }
+    return sorted(said)
 
 
 def _cpuinfo(key: str) -> str | None:
