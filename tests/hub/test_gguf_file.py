@@ -115,7 +115,7 @@ def test_a_file_cut_short_in_its_tensors_says_so(tmp_path: Path) -> None:
     ("content", "words"),
     [
         (b"\x10\0\0\0\0\0\0\0{}" + b" " * 60, "it is safetensors"),
-        (b"{\x01\0\0\0\0\0\0{\"a\"" + b" " * 60, "it is safetensors"),
+        (b'{\x01\0\0\0\0\0\0{"a"' + b" " * 60, "it is safetensors"),
         (b"", "it is empty"),
         (b"\0" * 4096, "begins with zeros"),
         (b"hello, world, this is a text and no weights at all", "does not begin with `GGUF`"),

@@ -16,6 +16,17 @@ from clearseek.inference.grammar import MAX_VALUES, check_size, rewrite
 from clearseek.inference.schema_words import Refused
 
 DEFS = {"$defs": {"A": {"type": "integer"}, "x/y": {"enum": ["xy"]}, "p%q": {"type": "null"}, "t~e": {"const": 1}}}
+PETS = {
+    "$defs": {
+        "Cat": {"type": "object", "properties": {"kind": {"const": "cat"}}, "required": ["kind"]},
+        "Dog": {"type": "object", "properties": {"kind": {"$ref": "#/$defs/dog"}, "n": {}}, "required": ["kind"]},
+        "dog": {"enum": ["dog", "hound"]},
+        # as pydantic writes a tag that has a default
+        "Bird": {"type": "object", "properties": {"kind": {"const": "bird", "default": "bird"}}},
+        "Fish": {"type": "object", "properties": {"kind": {"const": "fish", "default": "fish"}}},
+        "Tree": {"type": "object", "properties": {"of": {"oneOf": [{"$ref": "#/$defs/Tree"}, {"type": "null"}]}}},
+    }
+}
 HELD: list[dict[str, Any]] = [
     {"type": "object"},
     {"type": "object", "properties": {"a": {"type": "integer", "minimum": 0}}, "required": ["a"]},
@@ -29,6 +40,12 @@ HELD: list[dict[str, Any]] = [
     {"oneOf": [{"type": "integer", "maximum": 3}, {"type": "integer", "minimum": 5}]},
     {"oneOf": [{"type": "integer", "exclusiveMaximum": 3}, {"type": "number", "minimum": 3}]},
     {"oneOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]},
+    {**PETS, "oneOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}]},
+    {**PETS, "oneOf": [{"anyOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}]}, {"type": "null"}]},
+    {**PETS, "oneOf": [{"$ref": "#/$defs/Dog"}, {"$ref": "#/$defs/Bird"}]},
+    {**PETS, "oneOf": [{"allOf": [{"$ref": "#/$defs/Cat"}]}, {"$ref": "#/$defs/Dog"}]},
+    {**PETS, "oneOf": [{"$ref": "#/$defs/Bird"}, {"$ref": "#/$defs/Fish"}], "discriminator": {"propertyName": "kind"}},
+    {**PETS, "properties": {"p": {"oneOf": [{"$ref": "#/$defs/Tree"}, {"type": "string"}]}}, "required": ["p"]},
     {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
     {"type": "integer", "minimum": 2**53 + 1},
     {"type": "integer", "minimum": 0, "maximum": 2**64 - 1},
@@ -189,6 +206,8 @@ def test_properties_without_a_type_mean_an_object(writer: ByteWriter) -> None:
         {"oneOf": [{"type": "string"}, {"type": "string", "maxLength": 3}]},
         {"oneOf": [{"properties": {"a": {"const": 1}}}, {"maxLength": 3}]},
         {"oneOf": [{"type": "integer", "minimum": 3}, {"type": "integer", "maximum": 3}]},
+        {**PETS, "oneOf": [{"$ref": "#/$defs/Bird"}, {"$ref": "#/$defs/Fish"}]},
+        {**PETS, "oneOf": [{"$ref": "#/$defs/Bird"}, {"$ref": "#/$defs/Fish"}], "discriminator": {"propertyName": "n"}},
     ],
 )
 def test_branches_that_may_both_match_are_not_taken_for_one_of_them(schema: dict[str, Any], writer: ByteWriter) -> None:

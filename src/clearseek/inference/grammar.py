@@ -91,6 +91,8 @@ def rewrite(schema: Any, prefix: str = "d") -> Rewritten:
     while work.waiting:
         name, contents, resolver, path, work.exact = work.waiting.pop()
         work.defs[name] = work.schema(contents, resolver, path)
+    for part, told_apart_by in work.choices:
+        _settle(part, told_apart_by, work.defs)
     if fault is not None:
         raise Refused((), f"is not valid: {fault}")
     for part in _all_parts(out, work.defs):
@@ -116,6 +118,8 @@ class _Work:
     defs: dict[str, Any] = field(default_factory=dict)
     places: dict[int, Path] = field(default_factory=dict)
     waiting: list[tuple[str, Any, Resolver, Path, bool]] = field(default_factory=list)
+    choices: list[tuple[dict[str, Any], str | None]] = field(default_factory=list)
+    """Each `oneOf`, and the property that its `discriminator` names."""
     exact: bool = False
     """Inside `oneOf` nothing may be taken more narrowly than it says: two branches that match would look like one."""
     _names: dict[tuple[int, bool], str] = field(default_factory=dict)
@@ -257,9 +261,11 @@ class _Work:
                 for at, one in enumerate(branches)
             ]
             self.exact = outside
-            if word == "oneOf" and len(made) > 1 and self._apart(made):
-                word = "anyOf"
             part = {word: made}
+            if word == "oneOf":
+                said = words.schema.get("discriminator")
+                name = said.get("propertyName") if isinstance(said, dict) else None
+                self.choices.append((part, name if isinstance(name, str) else None))
             self.places[id(part)] = words.path
             parts.append(part)
         return parts
@@ -279,22 +285,47 @@ class _Work:
             self.defs[name] = {}
         return name
 
-    def _apart(self, branches: Sequence[Any]) -> bool:
-        """Whether no value can match two of them, so that `oneOf` says the same as `anyOf`."""
-        pairs = ((a, b) for at, a in enumerate(branches) for b in branches[at + 1 :])
-        return all(_disjoint(a, b) for a, b in pairs)
-
 
 _COMBINED = ("allOf", "anyOf", "oneOf")
 _GROUPS = {"object": OBJECT, "array": ARRAY, "string": STRING, "number": NUMBER}
 
 
-def _disjoint(a: Any, b: Any) -> bool:
+MAX_STEPS = 50
+"""References, `allOf` and `anyOf` that are followed to see whether two branches can match the same value."""
+
+
+def _settle(part: dict[str, Any], name: str | None, defs: dict[str, Any]) -> None:
+    """Makes a `oneOf` the `anyOf` that says the same, where it is certain that no value matches two branches.
+
+    `name` is the property of an OpenAPI `discriminator`: it has to be there by OpenAPI's own rule, though what writes
+    such schemas leaves it out of `required` where it has a default.
+    """
+    branches = part["oneOf"]
+    if len(branches) < 2:
+        return
+    if _apart(branches, defs, ()):
+        part["anyOf"] = part.pop("oneOf")
+    elif name is not None and _apart(branches, defs, (name,)):
+        also = {"type": "object", "required": [name]}
+        del part["oneOf"]
+        part["anyOf"] = [branch if branch is False else {"allOf": [branch, also]} for branch in branches]
+
+
+def _apart(branches: Sequence[Any], defs: dict[str, Any], also: tuple[str, ...]) -> bool:
+    """Whether no value can match two of them; `also` are properties that are required of each beside its own."""
+    pairs = ((a, b) for at, a in enumerate(branches) for b in branches[at + 1 :])
+    return all(_disjoint(a, b, defs, also, MAX_STEPS) for a, b in pairs)
+
+
+def _disjoint(a: Any, b: Any, defs: dict[str, Any], also: tuple[str, ...] = (), steps: int = 0) -> bool:
     """Whether it is certain that no value matches both (rewritten schemas)."""
     if a is False or b is False:
         return True
-    if any(isinstance(one.get("allOf"), list) for one in (a, b)):
-        return any(_disjoint(x, y) for x in a.get("allOf", [a]) for y in b.get("allOf", [b]))
+    for one, other in ((a, b), (b, a)):
+        for word, enough in (("$ref", any), ("allOf", any), ("anyOf", all), ("oneOf", all)):
+            if word in one:
+                inner = [defs[one[word].rsplit("/", 1)[-1]]] if word == "$ref" else one[word]
+                return steps > 0 and enough(_disjoint(x, other, defs, also, steps - 1) for x in inner)
     if "enum" in a and "enum" in b:
         return not any(same(x, y) for x in a["enum"] for y in b["enum"])
     kinds_a, kinds_b = _kinds(a), _kinds(b)
@@ -303,7 +334,7 @@ def _disjoint(a: Any, b: Any) -> bool:
     if kinds_a & kinds_b <= {"integer", "number"}:
         return _above(a, b) or _above(b, a)
     if kinds_a & kinds_b == {"object"}:
-        return _other_objects(a, b) or _other_objects(b, a)
+        return _other_objects(a, b, defs, also, steps) or _other_objects(b, a, defs, also, steps)
     return False
 
 
@@ -329,14 +360,16 @@ def _above(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return bool(max(low) > min(high))
 
 
-def _other_objects(a: dict[str, Any], b: dict[str, Any]) -> bool:
+def _other_objects(
+    a: dict[str, Any], b: dict[str, Any], defs: dict[str, Any], also: tuple[str, ...], steps: int
+) -> bool:
     """Whether `a` requires a property that `b` forbids, or whose value cannot be one of `b`'s."""
     if "enum" in a or "enum" in b:
         return False
-    for name in a.get("required", ()):
+    for name in (*a.get("required", ()), *also):
         if name in b.get("properties", {}):
-            theirs = b["properties"][name]
-            if name in b.get("required", ()) and _disjoint(a.get("properties", {}).get(name, {}), theirs):
+            mine, theirs = a.get("properties", {}).get(name, {}), b["properties"][name]
+            if steps > 0 and _disjoint(mine, theirs, defs, (), steps - 1):
                 return True
         elif b.get("additionalProperties") is False and not b.get("patternProperties"):
             return True
