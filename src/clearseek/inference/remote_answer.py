@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from clearseek.inference.engine import Delta, Event, Finished, FinishReason, Kind, TokenLogprob, Usage
+from clearseek.inference.engine import Delta, Event, Finished, FinishReason, Recast, TokenLogprob, Usage
+from clearseek.inference.engine import Kind as EngineKind
 from clearseek.inference.errors import EngineCrashed
+from clearseek.inference.late_tags import Kind, LateTags, Part
 from clearseek.inference.remote_calls import Calls
 from clearseek.inference.remote_refusal import failure
 from clearseek.inference.remote_text import Halves, parts_of, text_of, thinking_of
@@ -34,12 +36,16 @@ MAX_COUNT = 1 << 53
 class RemoteAnswer:
     """Feed payloads to `take`, which gives events; `finish` gives the last ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, literal: bool = False, before: str = "", shows: bool = True) -> None:
+        """With `literal` a tag in the answer is text. `before` is text of the answer that stands already; `shows` is
+        whether thinking was asked for."""
         self.reason: FinishReason | None = None
         self._splitter = ThinkingSplitter()
-        self._halves: dict[Kind, Halves] = {"thinking": Halves(), "answer": Halves()}
+        self._late = None if literal else LateTags(before)
+        self._shows = shows
+        self._halves: dict[EngineKind, Halves] = {"thinking": Halves(), "answer": Halves()}
         self._usage: Usage | None = None
-        self._pieces: dict[Kind, int] = {"thinking": 0, "answer": 0}
+        self._pieces: dict[EngineKind, int] = {"thinking": 0, "answer": 0}
         self._calls = Calls()
         self._choice: Any = None
         self._begun = False
@@ -89,29 +95,48 @@ class RemoteAnswer:
                 if not pieces and logprobs:
                     pieces = [("thinking" if thinks else "answer", "")]
                 for kind, piece in pieces:
-                    out.append(Delta(kind, piece, 1, logprobs))
-                    logprobs = ()
+                    if kind == "recast":
+                        out.append(self._recast())
+                    else:
+                        out.append(Delta(kind, piece, 1, logprobs))
+                        logprobs = ()
         for name in ("tool_calls", "function_call"):
             if delta.get(name):
                 self._calls.take(delta[name])
         return out
 
-    def _thought(self, text: str) -> list[tuple[Kind, str]]:
+    def _recast(self) -> Recast:
+        self._pieces = {"thinking": sum(self._pieces.values()), "answer": 0}
+        return Recast(self._shows)
+
+    def _thought(self, text: str) -> list[Part]:
         """The server splits by itself: what looks like a tag in its content is text from here on."""
         self._begun = True
         self._pieces["thinking"] += 1
-        held = [(kind, piece) for kind, piece in self._splitter.finish() if piece.strip()]
-        self._splitter = ThinkingSplitter(expect=False)
+        held = [(kind, piece) for kind, piece in self._rest() if kind == "recast" or piece.strip()]
+        self._splitter, self._late = ThinkingSplitter(expect=False), None
         text = self._halves["thinking"].feed(text)
         return [*held, ("thinking", text)] if text else held
 
-    def _content(self, text: str) -> list[tuple[Kind, str]]:
+    def _content(self, text: str) -> list[Part]:
         """The one place where a remote engine's text is split into thinking and answer."""
         self._begun = True
-        pieces = self._splitter.feed(self._halves["answer"].feed(text))
-        for kind in {kind for kind, _ in pieces} or {"answer"}:
-            self._pieces[kind] += 1
+        pieces = self._read(self._splitter.feed(self._halves["answer"].feed(text)))
+        kinds: set[Kind] = {kind for kind, _ in pieces}
+        for kind in ("thinking", "answer"):
+            self._pieces[kind] += kind in kinds or (kind == "answer" and "thinking" not in kinds)
         return pieces
+
+    def _read(self, pieces: list[tuple[EngineKind, str]]) -> list[Part]:
+        """Thinking as it is; an answer with an eye on tags that come late."""
+        out: list[Part] = []
+        for kind, text in pieces:
+            out += [(kind, text)] if kind == "thinking" or self._late is None else self._late.feed(text)
+        return out
+
+    def _rest(self) -> list[Part]:
+        """What was held back."""
+        return self._read(self._splitter.finish()) + ([] if self._late is None else self._late.finish())
 
     def _count(self, said: Any) -> None:
         if isinstance(said, dict) and (usage := _usage(said)) is not None:
@@ -124,9 +149,14 @@ class RemoteAnswer:
         """
         if self.reason is None and not (done and self.begun):
             raise EngineCrashed("The remote engine ended the stream without finishing the answer.")
-        pieces: list[tuple[Kind, str]] = [("thinking", self._halves["thinking"].finish())]
-        pieces += self._splitter.feed(self._halves["answer"].finish()) + self._splitter.finish()
-        out: list[Event] = [Delta(kind, text, 0) for kind, text in pieces if text]
+        pieces: list[Part] = [("thinking", self._halves["thinking"].finish())]
+        pieces += self._read(self._splitter.feed(self._halves["answer"].finish())) + self._rest()
+        out: list[Event] = []
+        for kind, text in pieces:
+            if kind == "recast":
+                out.append(self._recast())
+            elif text:
+                out.append(Delta(kind, text, 0))
         calls = self._calls.finish()
         out += calls
         reason = self.reason or "stop"
