@@ -13,9 +13,12 @@ from jsonschema.validators import validator_for
 from random_schemas import schema_at
 
 from clearseek.inference.grammar import MAX_VALUES, check_size, rewrite
-from clearseek.inference.schema_words import Refused
+from clearseek.inference.schema_words import Refused, dialect
 
 DEFS = {"$defs": {"A": {"type": "integer"}, "x/y": {"enum": ["xy"]}, "p%q": {"type": "null"}, "t~e": {"const": 1}}}
+ZOD_EMAIL = r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
+DECIMAL = r"^(?!^[-+.]*$)[+-]?0*"
+"""How pydantic begins the pattern of a decimal number in a string."""
 PETS = {
     "$defs": {
         "Cat": {"type": "object", "properties": {"kind": {"const": "cat"}}, "required": ["kind"]},
@@ -87,6 +90,30 @@ HELD: list[dict[str, Any]] = [
     {"type": "string", "x-note": 1, "examples": [1], "deprecated": True, "discriminator": {}, "colour": "red"},
     {"type": "object", "uniqueItems": False, "nullable": False, "propertyNames": True},
     {"type": "null", "then": {"type": "integer"}},
+    {"type": "object", "propertyNames": {"type": "string"}, "additionalProperties": {"type": "integer"}},
+    {"propertyNames": {"enum": ["a", "b"]}, "additionalProperties": {"type": "integer"}, "required": ["a"]},
+    {"propertyNames": {"enum": ["a", "b", 1]}, "properties": {"a": {"type": "null"}, "c": {}}, "required": ["a"]},
+    {"propertyNames": {"const": "a"}, "additionalProperties": False},
+    {"$defs": {"C": {"enum": ["x"]}}, "propertyNames": {"$ref": "#/$defs/C"}, "additionalProperties": {"const": 1}},
+    {"type": "object", "propertyNames": {"pattern": "^[a-z]{2}$"}, "additionalProperties": {"type": "integer"}},
+    {"type": "object", "propertyNames": {"minLength": 1}, "additionalProperties": {"type": "boolean"}},
+    {"type": "object", "propertyNames": {"maxLength": 3}, "additionalProperties": {"type": "boolean"}},
+    {"type": "object", "propertyNames": {"format": "uuid"}, "additionalProperties": {"type": "integer"}},
+    {"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"], "unevaluatedProperties": False},
+    {"type": "object", "additionalProperties": {"type": "null"}, "unevaluatedProperties": False, "oneOf": [{}]},
+    {"type": "object", "properties": {"a": {"not": {}}, "b": {"type": "null"}}, "required": ["b"]},
+    {"anyOf": [{"anyOf": [{"not": {}}, {"type": "boolean"}]}, {"type": "null"}]},
+    {"type": "array", "items": [{"type": "integer"}, {"type": "null"}], "minItems": 2, "maxItems": 2},
+    {"type": "array", "items": [{"type": "integer"}], "additionalItems": False},
+    {"type": "string", "format": "uuid4"},
+    {"type": "string", "format": "base64"},
+    {"type": "string", "format": "path", "maxLength": 4},
+    {"type": "string", "format": "cuid2", "pattern": "^[0-9a-z]{3}$"},
+    {"type": "string", "format": "email", "pattern": ZOD_EMAIL},
+    {"type": "string", "pattern": DECIMAL + r"\d*\.?\d*$"},
+    {"type": "string", "pattern": DECIMAL + r"\d*\.?\d{0,2}0*$"},
+    {"type": "string", "pattern": DECIMAL + r"(?:\d{0,3}|(?=[\d.]{1,6}0*$)\d{0,3}\.\d{0,2}0*$)"},
+    {"type": "string", "pattern": DECIMAL + r"(?:\d{0,5}|(?=[\d.]{1,6}0*$)\d*\.\d*0*$)"},
 ]
 REFUSED: list[tuple[Any, str]] = [
     ({"type": "strin"}, "is it `string`"),
@@ -122,8 +149,13 @@ REFUSED: list[tuple[Any, str]] = [
     ({"type": "number", "multipleOf": 0}, "more than 0"),
     ({"type": "string", "minLength": -1}, "whole number"),
     ({"type": "string", "maxLength": 10**9}, "at most"),
-    ({"type": "string", "format": "phone"}, "these are: date"),
-    ({"type": "array", "items": [{"type": "integer"}]}, "`prefixItems`"),
+    ({"type": "string", "format": "phone"}, "these are: base64"),
+    ({"$schema": "https://json-schema.org/draft/2020-12/schema", "items": [{"type": "null"}]}, "`prefixItems`"),
+    ({"type": "object", "propertyNames": {"not": {"const": "a"}}}, "(at /propertyNames)"),
+    ({"type": "object", "propertyNames": {"enum": ["a"]}, "patternProperties": {"^b": {}}}, "says more of names"),
+    ({"allOf": [{"type": "object"}], "unevaluatedProperties": False}, "beside other schemas"),
+    ({"type": "string", "pattern": "^(?=.*[0-9])a"}, "looks ahead"),
+    ({"type": "string", "format": "cuid2"}, "is not held to"),
     ({"type": "object", "properties": []}, "schemas by name"),
     ({"type": "object", "required": "a"}, "list of names"),
     ({"type": "object", "minProperties": 2}, "`minProperties`"),
@@ -143,7 +175,7 @@ def writer() -> ByteWriter:
 
 
 def mismatches(schema: dict[str, Any], texts: list[str | None]) -> list[str]:
-    validator = validator_for(schema, default=Draft202012Validator)(schema)
+    validator = validator_for({"$schema": dialect(schema)}, default=Draft202012Validator)(schema)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [text for text in texts if text is not None and not validator.is_valid(json.loads(text))]

@@ -163,6 +163,8 @@ async def test_the_parameters_of_tools_pass_the_same_door(desk: SchemaDesk) -> N
     assert '"#/$defs/s0d0"' in text
     for nothing in (None, {}, {"type": "object"}, {"type": "object", "properties": {}}):
         assert '"arguments": {"type": "object", "additionalProperties": false}' in await grammar(desk, nothing, "go")
+    unnamed = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a", "b"]}
+    assert '"b"' in await grammar(desk, unnamed, "go")  # what is required is not forbidden
     several = await desk.grammar([Asked(definitions, "a", "paint"), Asked(definitions, "b", "draw")])
     assert "s0d0" in several
     assert "s1d0" in several

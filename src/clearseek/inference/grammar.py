@@ -8,7 +8,6 @@ word are in use, the narrower one is taken; what cannot be held to is refused, w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -17,19 +16,21 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012, SchemaRegistry, SchemaResource, specification_with
 
-from clearseek.inference.json_values import same, types_of
+from clearseek.inference.json_values import types_of
+from clearseek.inference.schema_branches import kinds_of, settle
 from clearseek.inference.schema_words import (
     ANNOTATIONS,
     ARRAY,
     ASSERTIONS,
+    FORMATS,
     NUMBER,
     OBJECT,
     REFUSED,
     STRING,
-    TYPES,
     Refused,
     Words,
     array_words,
+    dialect,
     number_words,
     pattern_of,
     string_words,
@@ -78,7 +79,8 @@ def rewrite(schema: Any, prefix: str = "d") -> Rewritten:
     """
     if not isinstance(schema, dict):
         raise Refused((), "is no object" if not isinstance(schema, bool) else f"is just `{str(schema).lower()}`")
-    specification = specification_with(str(schema.get("$schema", "")), default=DRAFT202012)
+    draft = dialect(schema)
+    specification = specification_with(draft, default=DRAFT202012)
     root: SchemaResource = specification.create_resource(schema)
     registry: SchemaRegistry = Registry().with_resource("", root)
     fault: Exception | None = None
@@ -86,13 +88,13 @@ def rewrite(schema: Any, prefix: str = "d") -> Rewritten:
         registry = registry.crawl()
     except (TypeError, ValueError, AttributeError, LookupError) as error:
         fault = error  # what is wrong is said better below, with its place
-    work = _Work(prefix, str(schema.get("$schema", "2020-12")))
+    work = _Work(prefix, draft)
     out = work.schema(schema, registry.resolver_with_root(root), ())
     while work.waiting:
         name, contents, resolver, path, work.exact = work.waiting.pop()
         work.defs[name] = work.schema(contents, resolver, path)
     for part, told_apart_by in work.choices:
-        _settle(part, told_apart_by, work.defs)
+        settle(part, told_apart_by, work.defs)
     if fault is not None:
         raise Refused((), f"is not valid: {fault}")
     for part in _all_parts(out, work.defs):
@@ -136,6 +138,8 @@ class _Work:
             raise Refused(path, "is not valid: a schema is an object, `true` or `false`")
         if "$id" in schema and path and isinstance(schema["$id"], str):
             resolver = resolver.in_subresource(DRAFT202012.create_resource(schema))
+        if "not" in schema and schema["not"] in ({}, True):
+            return False  # as zod and pydantic write what is never there
         self._look_over(schema, path)
         words = Words(schema, path, self.draft)
         own = self._own(words, resolver, alone)
@@ -228,9 +232,11 @@ class _Work:
                 rules[name].engine: self.schema(value, resolver, (*words.path, "patternProperties", name))
                 for name, value in patterned.items()
             }
-        if "additionalProperties" in words.schema:
-            value = words.schema["additionalProperties"]
-            out["additionalProperties"] = self.schema(value, resolver, (*words.path, "additionalProperties"))
+        rest = self._rest(words)
+        if rest is not None:
+            out["additionalProperties"] = self.schema(words.schema[rest], resolver, (*words.path, rest))
+        if "propertyNames" in words.schema:
+            self._named_as(words, resolver, out)
         required = words.names("required")
         if required:
             out["required"] = required
@@ -242,6 +248,65 @@ class _Work:
         if most is not None:
             out["maxProperties"] = most
         return out
+
+    def _rest(self, words: Words) -> str | None:
+        """The word that says what other properties are."""
+        if "additionalProperties" in words.schema:
+            return "additionalProperties"  # which leaves nothing unevaluated
+        if words.schema.get("unevaluatedProperties", True) is True:
+            return None
+        if any(word in words.schema for word in ("$ref", *_COMBINED)):
+            raise words.refuse(
+                "uses `unevaluatedProperties` beside other schemas, which the engine's grammar cannot express; "
+                "write `additionalProperties` where the properties are"
+            )
+        return "unevaluatedProperties"
+
+    def _named_as(self, words: Words, resolver: Resolver, out: dict[str, Any]) -> None:
+        """Names by `propertyNames`: those of a list become properties, the others follow an expression."""
+        rule: Any = words.schema["propertyNames"]
+        for _ in range(10):
+            if isinstance(rule, dict) and isinstance(rule.get("$ref"), str):
+                self._target(rule["$ref"], resolver, words)
+                found = resolver.lookup(rule["$ref"])
+                rule, resolver = {**found.contents, **{k: v for k, v in rule.items() if k != "$ref"}}, found.resolver
+        said = set(rule) - ANNOTATIONS if isinstance(rule, dict) else {"?"} if rule is not True else set()
+        path = (*words.path, "propertyNames")
+        unclear = Refused(path, "says more of names than the engine's grammar can express; use `enum` or `pattern`")
+        if "type" in said and rule["type"] != "string":
+            raise unclear
+        said.discard("type")
+        if not said:
+            return
+        named, rest = out.get("properties", {}), out.get("additionalProperties", {})
+        if "patternProperties" in out:
+            raise unclear
+        if said <= {"enum", "const"}:
+            names = [name for name in Words(rule, path, self.draft).values() or [] if isinstance(name, str)]
+            free = {} if rest is False else dict.fromkeys(names, rest)
+            out["properties"] = {**free, **{name: made if name in names else False for name, made in named.items()}}
+        elif any(said <= known for known in ({"pattern"}, {"format"}, {"minLength", "maxLength"})) and not named:
+            expression = pattern_of(self._name_pattern(rule, path, unclear), path)
+            if rest is not False:
+                out["patternProperties"] = {expression.engine: rest}
+        else:
+            raise unclear
+        out["additionalProperties"] = False
+
+    def _name_pattern(self, rule: dict[str, Any], path: Path, unclear: Refused) -> str:
+        words = Words(rule, path, self.draft)
+        pattern, name = words.text("pattern"), words.text("format")
+        if pattern is not None:
+            return pattern
+        if name is not None:
+            expression = FORMATS.get(name)
+            if expression is None:
+                raise unclear
+            return f"^(?:{expression})$"
+        least, most = words.count("minLength"), words.count("maxLength")
+        if max(least or 0, most or 0) > 2_000:
+            raise unclear
+        return f"^[^\\n]{{{least or 0},{'' if most is None else most}}}$"
 
     def _combined(self, words: Words, resolver: Resolver) -> list[Any]:
         """`$ref`, `allOf`, `anyOf` and `oneOf`, each as a schema of its own."""
@@ -290,92 +355,6 @@ _COMBINED = ("allOf", "anyOf", "oneOf")
 _GROUPS = {"object": OBJECT, "array": ARRAY, "string": STRING, "number": NUMBER}
 
 
-MAX_STEPS = 50
-"""References, `allOf` and `anyOf` that are followed to see whether two branches can match the same value."""
-
-
-def _settle(part: dict[str, Any], name: str | None, defs: dict[str, Any]) -> None:
-    """Makes a `oneOf` the `anyOf` that says the same, where it is certain that no value matches two branches.
-
-    `name` is the property of an OpenAPI `discriminator`: it has to be there by OpenAPI's own rule, though what writes
-    such schemas leaves it out of `required` where it has a default.
-    """
-    branches = part["oneOf"]
-    if len(branches) < 2:
-        return
-    if _apart(branches, defs, ()):
-        part["anyOf"] = part.pop("oneOf")
-    elif name is not None and _apart(branches, defs, (name,)):
-        also = {"type": "object", "required": [name]}
-        del part["oneOf"]
-        part["anyOf"] = [branch if branch is False else {"allOf": [branch, also]} for branch in branches]
-
-
-def _apart(branches: Sequence[Any], defs: dict[str, Any], also: tuple[str, ...]) -> bool:
-    """Whether no value can match two of them; `also` are properties that are required of each beside its own."""
-    pairs = ((a, b) for at, a in enumerate(branches) for b in branches[at + 1 :])
-    return all(_disjoint(a, b, defs, also, MAX_STEPS) for a, b in pairs)
-
-
-def _disjoint(a: Any, b: Any, defs: dict[str, Any], also: tuple[str, ...] = (), steps: int = 0) -> bool:
-    """Whether it is certain that no value matches both (rewritten schemas)."""
-    if a is False or b is False:
-        return True
-    for one, other in ((a, b), (b, a)):
-        for word, enough in (("$ref", any), ("allOf", any), ("anyOf", all), ("oneOf", all)):
-            if word in one:
-                inner = [defs[one[word].rsplit("/", 1)[-1]]] if word == "$ref" else one[word]
-                return steps > 0 and enough(_disjoint(x, other, defs, also, steps - 1) for x in inner)
-    if "enum" in a and "enum" in b:
-        return not any(same(x, y) for x in a["enum"] for y in b["enum"])
-    kinds_a, kinds_b = _kinds(a), _kinds(b)
-    if not kinds_a & kinds_b:
-        return True
-    if kinds_a & kinds_b <= {"integer", "number"}:
-        return _above(a, b) or _above(b, a)
-    if kinds_a & kinds_b == {"object"}:
-        return _other_objects(a, b, defs, also, steps) or _other_objects(b, a, defs, also, steps)
-    return False
-
-
-def _kinds(schema: dict[str, Any]) -> set[str]:
-    if "enum" in schema:
-        return {kind for value in schema["enum"] for kind in types_of(value)}
-    said = schema.get("type")
-    if said is None:
-        return set(TYPES)
-    kinds = set(said) if isinstance(said, list) else {said}
-    return kinds | {"integer"} if "number" in kinds else kinds
-
-
-def _above(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    if "enum" in a or "enum" in b:
-        return False
-    low = [a[word] for word in ("minimum", "exclusiveMinimum") if word in a]
-    high = [b[word] for word in ("maximum", "exclusiveMaximum") if word in b]
-    if not low or not high:
-        return False
-    if max(low) == min(high):
-        return bool(a.get("exclusiveMinimum") == max(low) or b.get("exclusiveMaximum") == min(high))
-    return bool(max(low) > min(high))
-
-
-def _other_objects(
-    a: dict[str, Any], b: dict[str, Any], defs: dict[str, Any], also: tuple[str, ...], steps: int
-) -> bool:
-    """Whether `a` requires a property that `b` forbids, or whose value cannot be one of `b`'s."""
-    if "enum" in a or "enum" in b:
-        return False
-    for name in (*a.get("required", ()), *also):
-        if name in b.get("properties", {}):
-            mine, theirs = a.get("properties", {}).get(name, {}), b["properties"][name]
-            if steps > 0 and _disjoint(mine, theirs, defs, (), steps - 1):
-                return True
-        elif b.get("additionalProperties") is False and not b.get("patternProperties"):
-            return True
-    return False
-
-
 def _ending(defs: dict[str, Any]) -> set[str]:
     """The definitions that some finite value matches: not those that require themselves."""
     known: set[str] = set()
@@ -398,7 +377,7 @@ def _ends(schema: Any, known: set[str]) -> bool:
     for word in ("anyOf", "oneOf"):
         if word in schema:
             return any(_ends(one, known) for one in schema[word])
-    kinds = _kinds(schema)
+    kinds = kinds_of(schema)
     if kinds - {"object", "array"}:
         return True
     properties, prefix = schema.get("properties", {}), schema.get("prefixItems", [])

@@ -40,7 +40,7 @@ def whole(pattern: str) -> str:
     """
     if len(pattern) > MAX_CHARS:
         raise PatternError(f"has more than {MAX_CHARS} characters")
-    reader = _Reader(pattern)
+    reader = _Reader(_without_looking(pattern))
     out = _alternatives(reader, top=True, depth=0)
     if reader.more:
         raise PatternError("is no regular expression: a `)` closes nothing")
@@ -51,6 +51,36 @@ def whole(pattern: str) -> str:
     except (re.error, OverflowError, RecursionError) as error:
         raise PatternError(f"is no regular expression ({error})") from None
     return f"^(?:{out})$"
+
+
+_ZOD_EMAIL = r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
+_DECIMAL = r"^(?!^[-+.]*$)[+-]?0*"
+_DECIMALS = tuple(
+    re.compile(form)
+    for form in (
+        r"\\d\*\\\.\?\\d\*\$",
+        r"\\d\*\\\.\?\\d\{0,(?P<after>\d{1,3})\}0\*\$",
+        r"\(\?:\\d\{0,(?P<before>\d{1,3})\}\|\(\?=\S{1,30}0\*\$\)\\d\{0,\d{1,3}\}\\\.\\d\{0,(?P<after>\d{1,3})\}0\*\$\)",
+        r"\(\?:\\d\{0,(?P<all>\d{1,3})\}\|\(\?=\S{1,30}0\*\$\)\\d\*\\\.\\d\*0\*\$\)",
+    )
+)
+"""How pydantic goes on, by which digits it counts."""
+
+
+def _without_looking(pattern: str) -> str:
+    """The same, or less, for the expressions with look-around that zod writes for e-mail and pydantic for decimals."""
+    if pattern == _ZOD_EMAIL:
+        return r"^([A-Za-z0-9_'+-]+\.)*[A-Za-z0-9_'+-]*[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9-]*\.)+[A-Za-z]{2,}$"
+    if pattern.startswith(_DECIMAL):
+        for form in _DECIMALS:
+            found = form.fullmatch(pattern, len(_DECIMAL))
+            if found is not None:
+                digits = {name: int(value) for name, value in found.groupdict().items()}
+                after = digits.get("after", digits.get("all", 40) // 2)
+                before = digits.get("before", digits["all"] - after if "all" in digits else 20)
+                fraction = rf"(\.[0-9]{{1,{after}}})?" if after else ""
+                return rf"^[+-]?{f'[0-9]{{1,{before}}}' if before else '0'}{fraction}$"
+    return pattern
 
 
 @dataclass

@@ -21,7 +21,7 @@ from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY, SchemaRegistry, 
 
 from clearseek.inference.grammar import Rewritten, parts_of, rewrite
 from clearseek.inference.llguidance import Compiler, NoCompiler
-from clearseek.inference.schema_words import FORMATS, Refused, place
+from clearseek.inference.schema_words import FORMATS, Refused, dialect, place
 
 CPU_SECONDS = 3.0
 """For one job. The engine compiles the same grammar between two tokens of everybody else, so this is generous."""
@@ -95,14 +95,24 @@ def _grammar(asked: list[dict[str, Any]], compiler: Compiler | str) -> dict[str,
     return {"grammar": grammar} if reason is None else {"refused": f"The tools together {_told(reason)}.", "at": 0}
 
 
+OPEN = (
+    *("additionalProperties", "patternProperties", "propertyNames", "unevaluatedProperties", "maxProperties"),
+    *("$ref", "allOf", "anyOf", "oneOf"),
+)
+"""Words that may speak of properties that have no name in the schema itself."""
+
+
 def _parameters(schema: Any) -> Any:
     """A tool's parameters: an object, with no more properties than it names unless it says so."""
     if schema in (None, {}):
         return {"type": "object", "properties": {}, "additionalProperties": False}
     if isinstance(schema, dict) and schema.get("type", "object") != "object":
         raise Refused((), "describes no object, which the arguments of a tool are")
-    open_words = ("additionalProperties", "patternProperties", "$ref", "allOf", "anyOf", "oneOf", "maxProperties")
-    if isinstance(schema, dict) and not any(word in schema for word in open_words):
+    if not isinstance(schema, dict):
+        return schema
+    named, required = schema.get("properties", {}), schema.get("required", ())
+    whole = isinstance(named, dict) and isinstance(required, list) and all(name in named for name in required)
+    if (whole or not required) and not any(word in schema for word in OPEN):
         return {"type": "object", **schema, "additionalProperties": False}
     return schema
 
@@ -205,7 +215,7 @@ def _check(job: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         return {"wrong": f"it is not JSON ({error})"}
     schema = job["schema"]
-    kind = validator_for(schema, default=Draft202012Validator)
+    kind = validator_for({"$schema": dialect(schema)}, default=Draft202012Validator)
     formats = FormatChecker(())
     # those of the draft: what the class itself knows are those of the oldest, in which a time has no offset
     formats.checkers = {

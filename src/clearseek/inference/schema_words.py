@@ -22,6 +22,8 @@ OBJECT = (
     "patternProperties",
     "minProperties",
     "maxProperties",
+    "propertyNames",
+    "unevaluatedProperties",
 )
 ASSERTIONS = ("type", "enum", "const", "allOf", "anyOf", "oneOf", "$ref", *STRING, *NUMBER, *ARRAY, *OBJECT)
 _DESCRIBING = """
@@ -33,36 +35,69 @@ ANNOTATIONS = frozenset(_DESCRIBING.split())
 """Words that describe, or that mean nothing where they stand (`then` without `if`)."""
 _CHECK = "leave it out and check that condition yourself"
 _CANNOT = """
-not if dependentSchemas dependentRequired dependencies contains minContains maxContains $dynamicRef $recursiveRef
+if dependentSchemas dependentRequired dependencies contains minContains maxContains $dynamicRef $recursiveRef
 extends disallow divisibleBy
 """
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     **dict.fromkeys(_CANNOT.split(), ((), _CHECK)),
-    "propertyNames": ((True,), "describe the names with `patternProperties`"),
-    "unevaluatedProperties": ((True,), "write `additionalProperties` where the properties are"),
+    "not": ((False,), _CHECK),
     "unevaluatedItems": ((True,), "write `items` where the items are"),
     "uniqueItems": ((False,), _CHECK),
     "nullable": ((False,), 'it is OpenAPI\'s: write a list of types, as in `"type": ["string", "null"]`'),
 }
 """Words that are not held to: the values with which they ask for nothing, and what to do."""
 
+_DATE = (
+    r"([12][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|"
+    r"02-(0[1-9]|1[0-9]|2[0-8])))"
+)
+_TIME = r"(([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))"
+_URI = (
+    r"[a-z][a-z0-9+.-]{0,20}://[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+    r"(:[0-9]{1,4})?(/[A-Za-z0-9._~-]*)*(\?[A-Za-z0-9._~=&-]*)?(#[A-Za-z0-9._~-]*)?"
+)
+_HOURS = r"T([0-9]{1,4}H([0-9]{1,4}M([0-9]{1,4}S)?)?|[0-9]{1,4}M([0-9]{1,4}S)?|[0-9]{1,4}S)"
+_DAYS = r"([0-9]{1,4}D|[0-9]{1,4}M([0-9]{1,4}D)?|[0-9]{1,4}Y([0-9]{1,4}M([0-9]{1,4}D)?)?)"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?"
+_EMAIL = rf"[A-Za-z0-9_+-]{{1,20}}(\.[A-Za-z0-9_+-]{{1,20}}){{0,2}}@({_LABEL}\.){{1,3}}[A-Za-z]{{2,10}}"
+_BYTE = r"([1-9]?[0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])"
+_HEX = r"[0-9a-f]"
 FORMATS: dict[str, str | None] = {
-    "date": r"([12][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|"
-    r"02-(0[1-9]|1[0-9]|2[0-8])))",
-    "time": r"(([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))",
-    "uri": r"[a-z][a-z0-9+.-]{0,20}://[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
-    r"(:[0-9]{1,4})?(/[A-Za-z0-9._~-]*)*(\?[A-Za-z0-9._~=&-]*)?(#[A-Za-z0-9._~-]*)?",
-    "duration": None,
-    "email": None,
+    "date": _DATE,
+    "time": _TIME,
+    "date-time": f"{_DATE}T{_TIME}",
+    "uri": _URI,
+    "duration": f"P({_DAYS}({_HOURS})?|[0-9]{{1,4}}W|{_HOURS})",
+    "email": _EMAIL,
     "hostname": None,
     "ipv4": None,
     "ipv6": None,
-    "uuid": None,
+    "uuid": rf"{_HEX}{{8}}-{_HEX}{{4}}-[1-8]{_HEX}{{3}}-[89ab]{_HEX}{{3}}-{_HEX}{{12}}",
+    # Those that pydantic and zod write, and OpenAPI's.
+    **{
+        f"uuid{version}": rf"{_HEX}{{8}}-{_HEX}{{4}}-{version}{_HEX}{{3}}-[89ab]{_HEX}{{3}}-{_HEX}{{12}}"
+        for version in range(1, 9)
+    },
+    "url": _URI,
+    "uri-reference": _URI,
+    "multi-host-uri": _URI,
+    "name-email": rf"[A-Za-z]{{1,20}}( [A-Za-z]{{1,20}}){{0,2}} <{_EMAIL}>",
+    "byte": r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?",
+    "base64": r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?",
+    "base64url": r"([A-Za-z0-9_-]{4})*",
+    "ipvanyaddress": rf"({_BYTE}\.){{3}}{_BYTE}",
+    "ipv4interface": rf"({_BYTE}\.){{3}}{_BYTE}/([12]?[0-9]|3[0-2])",
+    "ipvanyinterface": rf"({_BYTE}\.){{3}}{_BYTE}/([12]?[0-9]|3[0-2])",
+    "ipv4network": rf"({_BYTE}\.){{3}}0/(2[4-9]|3[0-2])",
+    "ipvanynetwork": rf"({_BYTE}\.){{3}}0/(2[4-9]|3[0-2])",
 }
 """The formats that are held to: as the engine knows them (None), or by an expression that is stricter."""
-FORMATS["date-time"] = f"{FORMATS['date']}T{FORMATS['time']}"
-HINTS = frozenset(("password", "int32", "int64", "uint32", "uint64", "float", "double"))
+_SHOWING = "password int32 int64 uint32 uint64 float double binary path file-path directory-path json-string textarea"
+HINTS = frozenset(_SHOWING.split())
 """Formats that say how to show or to store a value, not which values there are."""
+_ZOD = "cuid cuid2 ulid nanoid xid ksuid emoji e164 jwt guid cidrv4 cidrv6 lowercase uppercase"
+_BY_PATTERN = frozenset(_ZOD.split())
+"""zod's own formats: it writes a `pattern` beside each that says all of it."""
 
 MAX_LENGTH = 100_000
 MAX_ITEMS = 10_000
@@ -86,6 +121,24 @@ class Refused(Exception):
 def place(path: tuple[Any, ...]) -> str:
     """A path into a schema as a JSON pointer."""
     return "/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def dialect(schema: dict[str, Any]) -> str:
+    """The `$schema` of a document. Without one it is the latest draft; or the one before, where an `items` is a list,
+    which says only there what each item is."""
+    said = schema.get("$schema")
+    if isinstance(said, str):
+        return said
+    waiting: list[Any] = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if isinstance(part.get("items"), list):
+                return "https://json-schema.org/draft/2019-09/schema"
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return "https://json-schema.org/draft/2020-12/schema"
 
 
 @dataclass(frozen=True)
@@ -222,6 +275,8 @@ def string_words(words: Words, types: list[str] | None) -> dict[str, Any]:
     if pattern is not None:
         out["pattern"] = pattern_of(pattern, words.path).engine
     name = words.text("format")
+    if name in _BY_PATTERN and pattern is not None:
+        return out
     if name is None or name in HINTS or (types is not None and "string" not in types):
         return out
     if name not in FORMATS:
