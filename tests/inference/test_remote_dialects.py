@@ -15,7 +15,7 @@ from remote_dialects import DIALECTS, DONE, Dialect, chunk, event
 from scripted_upstream import Upstream, sends
 
 from clearseek.errors import UserError
-from clearseek.inference.engine import Delta, Event, Finished, Recast, Request, ToolCall, Usage
+from clearseek.inference.engine import Delta, Event, Finished, Request, ToolCall, Usage
 from clearseek.inference.errors import EngineError
 from clearseek.inference.remote import RemoteEngine, RemoteServer
 from clearseek.inference.remote_answer import RemoteAnswer
@@ -232,27 +232,3 @@ def test_logprobs_of_any_shape() -> None:
     [entry] = delta.logprobs
     assert (entry.token, entry.logprob, entry.bytes) == ("a", -0.5, (97,))
     assert entry.top == (("b", float("-inf"), (98,)),)
-
-
-@pytest.mark.parametrize(
-    "written", ["Hm, 42.\n</think>\n\n42", "<think>\nHm, 42.\n</think>\n\n42", "Hm, 42.</think>42"]
-)
-@pytest.mark.parametrize("size", [1, 4, 100])
-async def test_an_engine_may_close_what_it_never_opened(written: str, size: int) -> None:
-    raw = "".join(chunk({"content": written[at : at + size]}) for at in range(0, len(written), size))
-
-    async def served(question: str) -> tuple[str, str]:
-        with Upstream(sends((raw + chunk({}, "stop") + DONE).encode())) as upstream:
-            events = await asked(upstream, request=Request(({"role": "user", "content": question},)))
-        thinking = answer = ""
-        for one in events:
-            if isinstance(one, Recast):
-                thinking, answer = answer, ""
-            elif isinstance(one, Delta):
-                thinking += one.text if one.kind == "thinking" else ""
-                answer += one.text if one.kind == "answer" else ""
-        return thinking, answer
-
-    assert await served("What is 17 + 25?") == ("Hm, 42.", "42")
-    if not written.startswith("<"):
-        assert await served("What does </think> do?") == ("", written)

@@ -121,7 +121,7 @@ async def test_who_reads_slowly_is_not_told_that_the_engine_was_silent(monkeypat
     loop = asyncio.get_running_loop()
     real, later = loop.time, 0.0
     monkeypatch.setattr(loop, "time", lambda: real() + later)
-    said = b"".join(chunk({"content": f" {n}"}).encode() for n in range(5000))
+    said = b"".join(chunk({"content": f"{n} "}).encode() for n in range(5000))
     with Upstream(sends(said + chunk({}, "stop").encode())) as upstream:
         server = RemoteServer(upstream.url, deadlines=Deadlines(idle=60.0))
         got, answer = 0, ""

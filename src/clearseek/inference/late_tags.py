@@ -18,11 +18,11 @@ thing of an answer, or alone on a line that nothing announces with a colon, open
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from clearseek.inference.thinking import CLOSE, OPEN
+from clearseek.inference.engine import Kind as EngineKind
+from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
 
 Kind = Literal["answer", "thinking", "recast"]
 """`recast`: all of the answer that came so far was thinking."""
@@ -32,8 +32,6 @@ JSON_OPENS = ("{", "[", '"')
 """How JSON begins that may hold a tag."""
 MAX_WHITE = 1000
 """Characters of white space that are held back at most, since a tag may follow them."""
-_ENDS = ".!?…;)]}*$%。！？；」』”’»）】》"
-"""Marks that end what is said; those that begin something, a quote or a bracket, stand before a tag that is named."""
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _BLANK_LINE_NEXT = re.compile(r"[ \t]*\r?\n[ \t]*(\r?\n)")
 _MAY_BE_BLANK_LINE = re.compile(r"[ \t]*(\r?(\n[ \t]*\r?)?)?\Z")
@@ -178,11 +176,7 @@ class LateTags:
         if new_line or not line.strip():
             return True
         if not line[-1].isspace():  # glued to what it ends, as a mark is and a word about it is not
-            if line[-1] == "*" and after.startswith("*"):  # the tag itself is what is bold
-                return False
-            if line[-1] == "*" and not after and not self._final:
-                return None
-            return line[-1].isalnum() or line[-1] in _ENDS or unicodedata.category(line[-1]) == "So"
+            return line[-1].isalnum() or line[-1] in ".!?…)]}*$%。！？"
         if _BLANK_LINE_NEXT.match(after):
             return True
         if not _MAY_BE_BLANK_LINE.match(after):
@@ -270,6 +264,25 @@ class LateTags:
     def _begin_again(self) -> None:
         self._line, self._above, self._fence, self._said, self._named = "", "", None, False, 0
         self._first = ""
+
+
+class OneStream:
+    """Thinking and answer in one stream of text, from an engine that may close what it never opened."""
+
+    def __init__(self, *, opened: bool = False, literal: bool = False) -> None:
+        self._split, self._late = ThinkingSplitter(opened=opened), LateTags(literal=literal)
+
+    def feed(self, text: str) -> list[Part]:
+        return self._read(self._split.feed(text))
+
+    def finish(self) -> list[Part]:
+        return self._read(self._split.finish()) + self._late.finish()
+
+    def _read(self, pieces: list[tuple[EngineKind, str]]) -> list[Part]:
+        out: list[Part] = []
+        for kind, text in pieces:
+            out += [(kind, text)] if kind == "thinking" else self._late.feed(text)
+        return out
 
 
 def _after_line(fence: str | None, line: str) -> str | None:

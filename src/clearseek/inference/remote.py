@@ -11,11 +11,7 @@ import aiohttp
 
 from clearseek.inference.engine import Description, Event, Finished, Request, ToolCall
 from clearseek.inference.errors import BadRequest, EngineCrashed, EngineError
-<<<<<<< HEAD
 from clearseek.inference.promises import held_to, kept
-=======
-from clearseek.inference.late_tags import speaks_of_tags
->>>>>>> breaker
 from clearseek.inference.remote_answer import RemoteAnswer
 from clearseek.inference.remote_payloads import Payloads
 from clearseek.inference.remote_server import RemoteServer
@@ -73,16 +69,7 @@ class RemoteEngine:
             self._running.pop(request_id, None)
 
     async def _chat(self, request: Request) -> AsyncGenerator[Event, None]:
-<<<<<<< HEAD
         answer, reader, clock, url = RemoteAnswer(request), Payloads(), Clock(self.server.deadlines), self.server.url
-=======
-        answer = RemoteAnswer(
-            literal=request.json_schema is not None or speaks_of_tags(request.messages),
-            before=str(request.messages[-1].get("content") or "") if request.continue_last else "",
-            shows=request.thinking.enabled,
-        )
-        reader, clock, url = Payloads(), Clock(self.server.deadlines), self.server.url
->>>>>>> breaker
         try:
             async with (
                 self.server.chat(_body(self.model, request), clock) as response,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-<<<<<<< HEAD
 from clearseek.inference.engine import (
     Delta,
     Event,
@@ -26,12 +25,6 @@ from clearseek.inference.engine import (
 )
 from clearseek.inference.errors import EngineCrashed
 from clearseek.inference.late_tags import LateTags, Part, speaks_of_tags
-=======
-from clearseek.inference.engine import Delta, Event, Finished, FinishReason, Recast, TokenLogprob, Usage
-from clearseek.inference.engine import Kind as EngineKind
-from clearseek.inference.errors import EngineCrashed
-from clearseek.inference.late_tags import Kind, LateTags, Part
->>>>>>> breaker
 from clearseek.inference.remote_calls import Calls
 from clearseek.inference.remote_refusal import failure
 from clearseek.inference.remote_text import Halves, parts_of, text_of, thinking_of
@@ -56,13 +49,7 @@ CIRCLING_THOUGHT = "Stopped: its thinking was repeating itself."
 class RemoteAnswer:
     """Feed payloads to `take`, which gives events; `finish` gives the last ones."""
 
-<<<<<<< HEAD
     def __init__(self, request: Request) -> None:
-=======
-    def __init__(self, *, literal: bool = False, before: str = "", shows: bool = True) -> None:
-        """With `literal` a tag in the answer is text. `before` is text of the answer that stands already; `shows` is
-        whether thinking was asked for."""
->>>>>>> breaker
         self.reason: FinishReason | None = None
         self.note: str | None = None
         """What to tell of how it ended."""
@@ -70,7 +57,6 @@ class RemoteAnswer:
         begun = str(request.messages[-1].get("content") or "") if request.continue_last else ""
         self._shown = request.thinking.enabled
         self._splitter = ThinkingSplitter()
-<<<<<<< HEAD
         self._late = LateTags(begun, literal=speaks_of_tags(request.messages), form=form)
         self._watches: dict[Kind, Repetition] = {
             "thinking": Repetition(request.messages),
@@ -87,13 +73,8 @@ class RemoteAnswer:
         self._hidden = False
         """Whether thinking came that nobody is to see, and no answer yet."""
         self._halves: dict[Kind, Halves] = {"thinking": Halves(), "answer": Halves()}
-=======
-        self._late = None if literal else LateTags(before)
-        self._shows = shows
-        self._halves: dict[EngineKind, Halves] = {"thinking": Halves(), "answer": Halves()}
->>>>>>> breaker
         self._usage: Usage | None = None
-        self._pieces: dict[EngineKind, int] = {"thinking": 0, "answer": 0}
+        self._pieces: dict[Kind, int] = {"thinking": 0, "answer": 0}
         self._calls = Calls()
         self._choice: Any = None
         self._begun = False
@@ -144,7 +125,6 @@ class RemoteAnswer:
         logprobs = _logprobs(choice.get("logprobs"))
         for thinks, text in [(True, thinking_of(delta)), *parts_of(delta.get("content")), *_refused(delta)]:
             if text:
-<<<<<<< HEAD
                 parts = self._thought(text) if thinks else self._content(text)
                 if all(kind == "recast" for kind, _ in parts):  # held back, and generated all the same
                     parts.append(("thinking" if thinks else "answer", ""))
@@ -155,42 +135,19 @@ class RemoteAnswer:
                         out.append(Delta(kind, piece, 1, logprobs))
                         logprobs = ()
                 self._watch("thinking" if thinks else "answer", text)
-=======
-                pieces = self._thought(text) if thinks else self._content(text)
-                if not pieces and logprobs:
-                    pieces = [("thinking" if thinks else "answer", "")]
-                for kind, piece in pieces:
-                    if kind == "recast":
-                        out.append(self._recast())
-                    else:
-                        out.append(Delta(kind, piece, 1, logprobs))
-                        logprobs = ()
->>>>>>> breaker
         for name in ("tool_calls", "function_call"):
             if delta.get(name):
                 self._calls.take(delta[name])
         return out
 
-<<<<<<< HEAD
-=======
-    def _recast(self) -> Recast:
-        self._pieces = {"thinking": sum(self._pieces.values()), "answer": 0}
-        return Recast(self._shows)
-
->>>>>>> breaker
     def _thought(self, text: str) -> list[Part]:
         """The server splits by itself: what looks like a tag in its content is text from here on."""
         self._begun = True
         self._pieces["thinking"] += 1
-<<<<<<< HEAD
         held = [(kind, piece) for kind, piece in self._splitter.finish() if piece.strip()]
         self._splitter = ThinkingSplitter(expect=False)
         parts = self._read(held)
         self._late.literal = True
-=======
-        held = [(kind, piece) for kind, piece in self._rest() if kind == "recast" or piece.strip()]
-        self._splitter, self._late = ThinkingSplitter(expect=False), None
->>>>>>> breaker
         text = self._halves["thinking"].feed(text)
         self._thinks = self._thinks or bool(text)
         return [*parts, ("thinking", text)] if text else parts
@@ -198,7 +155,6 @@ class RemoteAnswer:
     def _content(self, text: str) -> list[Part]:
         """The one place where a remote engine's text is split into thinking and answer."""
         self._begun = True
-<<<<<<< HEAD
         return self._read(self._splitter.feed(self._halves["answer"].feed(text)), count=True)
 
     def _read(self, pieces: list[tuple[Kind, str]], *, count: bool = False) -> list[Part]:
@@ -262,24 +218,6 @@ class RemoteAnswer:
             self.reason = "repeating"
             thinks = kind == "thinking" or self._late.inside or self._splitter.state is State.THINKING
             self.note = CIRCLING_THOUGHT if thinks else CIRCLING
-=======
-        pieces = self._read(self._splitter.feed(self._halves["answer"].feed(text)))
-        kinds: set[Kind] = {kind for kind, _ in pieces}
-        for kind in ("thinking", "answer"):
-            self._pieces[kind] += kind in kinds or (kind == "answer" and "thinking" not in kinds)
-        return pieces
->>>>>>> breaker
-
-    def _read(self, pieces: list[tuple[EngineKind, str]]) -> list[Part]:
-        """Thinking as it is; an answer with an eye on tags that come late."""
-        out: list[Part] = []
-        for kind, text in pieces:
-            out += [(kind, text)] if kind == "thinking" or self._late is None else self._late.feed(text)
-        return out
-
-    def _rest(self) -> list[Part]:
-        """What was held back."""
-        return self._read(self._splitter.finish()) + ([] if self._late is None else self._late.finish())
 
     def _count(self, said: Any) -> None:
         if isinstance(said, dict) and (usage := _usage(said)) is not None:
@@ -292,7 +230,6 @@ class RemoteAnswer:
         """
         if self.reason is None and not (done and self.begun):
             raise EngineCrashed("The remote engine ended the stream without finishing the answer.")
-<<<<<<< HEAD
         calls = self._calls.finish()[: 1 if self._one_call else None]
         rest = self._halves["thinking"].finish()
         pieces = self._splitter.feed(self._halves["answer"].finish()) + self._splitter.finish()
@@ -302,17 +239,6 @@ class RemoteAnswer:
             parts.append(("recast", ""))
         out: list[Event] = [Delta("thinking", rest, 0)] if rest else []
         out += [Recast(self._shown) if kind == "recast" else Delta(kind, text, 0) for kind, text in parts]
-=======
-        pieces: list[Part] = [("thinking", self._halves["thinking"].finish())]
-        pieces += self._read(self._splitter.feed(self._halves["answer"].finish())) + self._rest()
-        out: list[Event] = []
-        for kind, text in pieces:
-            if kind == "recast":
-                out.append(self._recast())
-            elif text:
-                out.append(Delta(kind, text, 0))
-        calls = self._calls.finish()
->>>>>>> breaker
         out += calls
         reason = self.reason or "stop"
         if calls and reason == "stop":  # clients look there to see whether to call
