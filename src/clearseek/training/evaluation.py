@@ -154,8 +154,8 @@ def summarise(
 
 
 def _mean_interval(results: Sequence[TaskResult], seed: int) -> Interval:
-    """The stratified bootstrap's, but nowhere narrower than what the tasks' own intervals make together. The mean of one
-    task is that task: the same answers have one interval, not two side by side."""
+    """The stratified bootstrap's, but nowhere narrower than what the tasks' own intervals make together. The mean of
+    one task is that task: the same answers have one interval, not two side by side."""
     if len(results) == 1:
         return results[0].accuracy
     drawn = bootstrap_mean([list(result.scores.values()) for result in results], seed_of("mean", seed))
