@@ -93,3 +93,12 @@ def test_an_engine_that_cannot_be_imported_is_told(
     assert finding.mark == "bad"
     assert says in finding.what
     assert finding.way
+
+
+def test_what_x86_calls_sme_is_no_unit_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from clearseek.cli import checkup
+
+    for line, units in (("flags", ["avx2"]), ("Features", ["asimd", "sme"])):
+        told = f"model name : one\n{line} : {'sse avx2 sme smep' if line == 'flags' else 'asimd sme'}\n"
+        monkeypatch.setattr(Path, "read_text", lambda path, *more, told=told: told)
+        assert checkup._cpu_name_and_features() == ("one", units)

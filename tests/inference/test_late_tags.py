@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clearseek.inference.late_tags import LateTags, OneStream, speaks_of_tags
+from clearseek.inference.late_tags import LateTags, speaks_of_tags
 
 
 def read(text: str, sizes: tuple[int, ...] = (), before: str = "", literal: bool = False) -> tuple[str, str]:
@@ -130,18 +130,3 @@ def test_white_space_without_end_is_not_held_for_ever() -> None:
     late.feed("a")
     told = "".join(text for _ in range(4000) for _, text in late.feed("\n"))
     assert len(told) > 2000
-
-
-@pytest.mark.parametrize("text", ["Hm, 42.\n</think>\n\n42", "<think>\nHm, 42.\n</think>\n\n42", "Hm, 42.</think>42"])
-@pytest.mark.parametrize("size", [1, 4, 100])
-def test_an_engine_may_close_what_it_never_opened(text: str, size: int) -> None:
-    stream, thinking, answer = OneStream(), "", ""
-    pieces = [piece for at in range(0, len(text), size) for piece in stream.feed(text[at : at + size])]
-    for kind, piece in pieces + stream.finish():
-        if kind == "recast":
-            thinking, answer = answer, ""
-        elif kind == "thinking":
-            thinking += piece
-        else:
-            answer += piece
-    assert (thinking, answer) == ("Hm, 42.", "42")

@@ -134,6 +134,9 @@ def test_a_parents_books_that_are_not_here_are_named(three: list[Path]) -> None:
 def test_the_shipped_parents_have_their_books(tmp_path: Path) -> None:
     verification = verify(SHIPPED)
     assert verification.missing(["parents"]) == []
+    told = " ".join(check.said for check in verification.checks if check.name == "parents")
+    for run in ("r1-practice", "r1-cold-start"):  # three runs under one name, told apart
+        assert f"The receipt of clearseek-r1-135m (run {run})" in told
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / "parents" / "gone").mkdir(parents=True)

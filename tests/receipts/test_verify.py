@@ -364,7 +364,7 @@ def test_parents_of_parents_are_followed(trained: Path, tmp_path: Path, key: Sig
         make_receipt(later, key=key)
     told = [check for check in verify(runs[2]).checks if check.name == "parents"]
     assert {check.state for check in told} == {"ok"}
-    wanted = "The receipt of first, on which second builds, is the one meant, and its signature fits."
+    wanted = "The receipt of first (run small), on which second builds, is the one meant, and its signature fits."
     assert wanted in [check.said for check in told]
     forge(runs[1], set_at("predicate.base.digest.sha256", "0" * 64))  # signed anew, and named anew by its child
     notes["parents"] = [{"name": "second", "digest": {"sha256": sha256_of(runs[1] / "receipt.json")}}]

@@ -151,6 +151,14 @@ describe("the receipt", () => {
     );
     expect(rows({ queue: 0, prompt: 0, decode: 0 }).join()).not.toMatch(/0\.0 s/);
   });
+  it("calls no reuse measured of which a remote engine said nothing", () => {
+    const usage = { prompt_tokens: 9, cached_tokens: 0, completion_tokens: 100, reasoning_tokens: 0 };
+    const timings = { queue: 0, prompt: 3, decode: 32, clock: "server" } as const;
+    const rows = (more: Partial<Message>) => receiptItems({ ...message, usage, timings, ...more }).map(([what]) => what);
+    expect(rows({})).not.toContain("Reused from the cache");
+    expect(rows({ usage: { ...usage, cached_tokens: 4 } })).toContain("Reused from the cache");
+    expect(rows({ timings: { ...timings, clock: "engine" } })).toContain("Reused from the cache");
+  });
   it("does not call all tokens the answer where the thinking was not counted apart", () => {
     const usage = { prompt_tokens: 9, cached_tokens: 0, completion_tokens: 100, reasoning_tokens: 0 };
     const rows = (more: Partial<Message>) => receiptItems({ ...message, usage, ...more }).map(([what]) => what);

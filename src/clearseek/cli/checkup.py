@@ -101,6 +101,8 @@ def _cpu_name_and_features() -> tuple[str, list[str]]:
     pairs = (line.partition(":") for line in info.splitlines())
     lines = {key.strip(): value.strip() for key, _, value in pairs if key}
     have = set((lines.get("flags") or lines.get("Features") or "").split())
+    if "flags" in lines:
+        have.discard("sme")  # x86's: encrypted memory
     name = lines.get("model name") or lines.get("Model") or f"{platform.machine()} CPU"
     return name, [flag for flag in SIMD if flag in have]
 

@@ -21,8 +21,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from clearseek.inference.engine import Kind as EngineKind
-from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
+from clearseek.inference.thinking import CLOSE, OPEN
 
 Kind = Literal["answer", "thinking", "recast"]
 """`recast`: all of the answer that came so far was thinking."""
@@ -264,25 +263,6 @@ class LateTags:
     def _begin_again(self) -> None:
         self._line, self._above, self._fence, self._said, self._named = "", "", None, False, 0
         self._first = ""
-
-
-class OneStream:
-    """Thinking and answer in one stream of text, from an engine that may close what it never opened."""
-
-    def __init__(self, *, opened: bool = False, literal: bool = False) -> None:
-        self._split, self._late = ThinkingSplitter(opened=opened), LateTags(literal=literal)
-
-    def feed(self, text: str) -> list[Part]:
-        return self._read(self._split.feed(text))
-
-    def finish(self) -> list[Part]:
-        return self._read(self._split.finish()) + self._late.finish()
-
-    def _read(self, pieces: list[tuple[EngineKind, str]]) -> list[Part]:
-        out: list[Part] = []
-        for kind, text in pieces:
-            out += [(kind, text)] if kind == "thinking" else self._late.feed(text)
-        return out
 
 
 def _after_line(fence: str | None, line: str) -> str | None:

@@ -46,7 +46,10 @@ def _one(one: Ancestor, places: Places, found: Found) -> None:
     if one.statement is None or one.signer is None:
         found.failed("parents", field, f"The receipt of {name}{of} is the one meant, and is not in order.")
         return
-    found.ok("parents", field, f"The receipt of {name}{of} is the one meant, and its signature fits.", (one.path.name,))
+    # Several runs may have made models of one name: then the run tells them apart.
+    run = f" (run {one.run})" if one.run != name else ""
+    said = f"The receipt of {name}{run}{of} is the one meant, and its signature fits."
+    found.ok("parents", field, said, (one.path.name,))
     predicate = one.statement["predicate"]
     own = Found()
     check_books.sums(predicate, own)

@@ -16,8 +16,7 @@ _OWN_CAN = [
 _OWN_CANNOT = {
     "text": "What is 347 times 28?",
     "can": False,
-    "note": "It was taught products of two figures by two: here it drops a figure and sounds sure. The answer "
-    "is 9,716.",
+    "note": "It was taught products of two-digit numbers: here it drops a digit and sounds sure. The answer is 9,716.",
 }
 
 # Tried on SmolLM2-135M with three seeds each, thinking on: right every time. Of those that were not: why the sky

@@ -154,7 +154,10 @@ def summarise(
 
 
 def _mean_interval(results: Sequence[TaskResult], seed: int) -> Interval:
-    """The stratified bootstrap's, but nowhere narrower than what the tasks' own intervals make together."""
+    """The stratified bootstrap's, but nowhere narrower than what the tasks' own intervals make together. The mean of
+    one task is that task: the same answers have one interval, not two side by side."""
+    if len(results) == 1:
+        return results[0].accuracy
     drawn = bootstrap_mean([list(result.scores.values()) for result in results], seed_of("mean", seed))
     own = combined([result.accuracy for result in results])
     return Interval(drawn.value, min(drawn.low, own.low), max(drawn.high, own.high))

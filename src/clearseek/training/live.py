@@ -78,7 +78,7 @@ class View:
             if stage is not None:
                 stage.rows.append(row)
                 self.now = self.stages.index(stage)
-        if row.get("kind") in ("eval", "step"):
+        if row.get("kind") in ("eval", "step", "remark"):
             self.warnings = [*self.warnings, *((row["done"], text) for text in row.get("warnings", ()))][-MAX_WARNINGS:]
 
     def open_stage(self, name: str, kind: str, steps: int) -> None:

@@ -363,10 +363,10 @@ class Run:
         self.show()
         for note in result.notes:
             self.screen.tell(note)
-        mean = result.mean
-        self.screen.tell(
-            f"{name}: {mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f}), {result.conditions.n} problems a task."
-        )
+        mean, asked = result.mean, sorted({task.n for task in result.tasks})
+        many = " to ".join(str(n) for n in (asked[0], *asked[1:][-1:]))
+        noun = "problem" if asked == [1] else "problems"
+        self.screen.tell(f"{name}: {mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f}), {many} {noun} a task.")
         self.report(force=True)
 
     def planned(self) -> int:

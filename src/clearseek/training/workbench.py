@@ -41,8 +41,6 @@ from clearseek.training.tables import nearest
 SUITE_TEST = 200
 """Test problems of a suite's task that no run trains on, however few it is tested on itself: those that
 `clearseek eval` asks."""
-FEW = 100
-"""Fewer problems of a task to train on are told."""
 EVAL_SEED = 0
 """Of the problems that a run is evaluated on: the same for every run, so that runs can be compared."""
 REFERENCES = 8
@@ -182,12 +180,6 @@ def open_bench(recipe: Recipe, folder: Path, meter: Meter, tell: Callable[[str],
     check_tasks(trained)
     chat = chat_format_of(tokenizer_place(recipe, base))
     avoid = kept_out(recipe, trained, unseen)
-    for task in trained:
-        if 0 < (count := len(some(task, FEW, 0, avoid))) < FEW:
-            tell(
-                f"The task {task.name} has only {count} different problems to train on: their answers will be learned "
-                "by heart, and a test of it says little."
-            )
     learner = open_learner(open_model(recipe, base), recipe.learner)
     if base is not None and base.start is not None:
         begin_as(learner.model, base.start, base.digest)

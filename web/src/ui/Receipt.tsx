@@ -168,7 +168,9 @@ export function receiptItems({ usage, timings, spent, thinking }: Message): [str
   const items: [string, Part][] = [];
   if (usage) {
     items.push(["Prompt", tokens(usage.prompt_tokens)]);
-    items.push(["Reused from the cache", tokens(usage.cached_tokens)]);
+    // A remote engine that says nothing of a cache is not one that reused nothing.
+    const said = usage.cached_tokens > 0 || timings?.clock !== "server";
+    if (said) items.push(["Reused from the cache", tokens(usage.cached_tokens)]);
     if (usage.reasoning_tokens > 0) items.push(["Thinking", tokens(usage.reasoning_tokens)]);
     const together = thinking && usage.reasoning_tokens === 0; // an engine that does not count it apart
     items.push([together ? "Thinking and answer" : "Answer", tokens(usage.completion_tokens - usage.reasoning_tokens)]);
