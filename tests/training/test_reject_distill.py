@@ -22,6 +22,7 @@ from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
 from clearseek.tasks.task import Problem, Score, Split, Task  # noqa: E402
 from clearseek.training import answer_engine  # noqa: E402
+from clearseek.training.evaluate import Answered  # noqa: E402
 from clearseek.training.examples import encode  # noqa: E402
 from clearseek.training.live import Screen  # noqa: E402
 from clearseek.training.recipe import read_recipe  # noqa: E402
@@ -178,6 +179,50 @@ def test_nothing_right_is_an_error_and_not_an_empty_file(shop: Workshop) -> None
     stage = open_stage(replace(SETTINGS, steps=1, general=0), replace(shop, tasks=[hopeless]))
     with pytest.raises(UserError, match="none of the answers was right"):
         stage.step(0)
+
+
+def twice_judged(asked: list[int]) -> Task:
+    """Every answer is right to the verifier; the hidden one refuses it for each third problem, and says nothing of
+    each third."""
+
+    def make(split: Split, index: int) -> Problem:
+        return Problem("twice", split, index, f"{index}+1=", "1")
+
+    def check(problem: Problem, answer: str) -> Score:
+        asked.append(problem.index)
+        return Score(1.0, "right", (1.0, 0.0, None)[problem.index % 3])
+
+    return Task("twice", make, check, {})
+
+
+def third(problem: str) -> int:
+    return int(problem.rsplit("/", 1)[1]) % 3
+
+
+def test_what_the_hidden_verifier_refuses_is_not_kept(shop: Workshop) -> None:
+    asked: list[int] = []
+    shop = replace(shop, tasks=[twice_judged(asked)], weights=[1.0])
+    stage = open_stage(RejectSettings(name="k", steps=2, prompts=12, samples=3, max_new=20), shop)
+    reports = [stage.step(number) for number in range(2)]
+    assert {index % 3 for index in asked} == {0, 1, 2}
+    kept = [one.problem or "" for one in read_traces(stage.file)]
+    assert {third(problem) for problem in kept} == {0, 2}
+    assert sum(report.numbers["kept"] for report in reports) == len(kept)
+    counted = sum(index % 3 != 1 for index in asked)
+    assert sum(report.numbers["accuracy"] for report in reports) == pytest.approx(counted / 36)
+
+
+def test_what_the_hidden_verifier_refuses_of_a_teacher_is_not_kept(shop: Workshop) -> None:
+    shop = replace(shop, tasks=[twice_judged([])], weights=[1.0])
+    settings = DistillSettings(name="d", steps=1, prompts=12, samples=1, model="x", engine_url="http://127.0.0.1:9/v1")
+    stage = open_distill(settings, shop)
+    for ask in stage.asks(0):
+        stage.known[ask.problem.id, ask.sample] = Answered("so it is", "1", "stop", True, 3, 4, 5, 0.1)
+    report = stage.step(0)
+    (shop.folder / "data").mkdir(parents=True, exist_ok=True)
+    kept = [one.problem or "" for one in read_traces(shop.folder / "data" / "d.jsonl")]
+    assert {third(problem) for problem in kept} == {0, 2}
+    assert report.numbers["accuracy"] == pytest.approx(len(kept) / 12)
 
 
 class Teacher:
