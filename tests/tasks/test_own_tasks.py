@@ -18,7 +18,7 @@ from clearseek.tasks.children import ChildTooSlow, Patience
 from clearseek.tasks.lines import tag_in
 from clearseek.tasks.references import check_references
 from clearseek.tasks.splits import OutOfProblems, draw
-from clearseek.tasks.task import Score
+from clearseek.tasks.task import SPLITS, Score
 
 TEN_LINES = """\
 def make(rng, index):
@@ -298,6 +298,15 @@ def test_jsonl_lines_with_thinking_are_worked_solutions(tmp_path: Path) -> None:
     assert task.solve is not None
     problem = draw(task, "train", 1, 0)[0]
     assert task.solve(problem, random.Random(0)).thinking == f"It says {problem.answer}."
+
+
+def test_a_question_that_comes_twice_in_jsonl_counts_once_and_those_after_it_are_read(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Say {number}", "answer": str(number)} for number in (1, 2, 3)]
+    task = lines(tmp_path, [*rows, {"prompt": " SAY  2", "answer": "5"}, {"prompt": "Say 4", "answer": "4"}], test=0.0)
+    sizes = task.card["sizes"]
+    assert sum(sizes.values()) == 4
+    found = {p.prompt: p.answer for split in SPLITS for p in (task.make(split, n) for n in range(sizes[split]))}
+    assert found == {"Say 1": "1", "Say 2": "2", "Say 3": "3", "Say 4": "4"}
 
 
 def test_jsonl_of_several_tasks_is_chosen_by_name(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_every_number_and_span_is_there(started: dict[str, Any], tmp_path: Path)
     rolled, _, updated = entries
     assert rolled.quantities["completion_tokens"].value == report.numbers["tokens_generated"]
     assert updated.quantities["flops"].value > rolled.quantities["flops"].value > 0
-    assert report.samples[0]["text"]
+    assert any("</think>" in sample["text"] for sample in report.samples), "as it was written, tags too"
     assert report.samples[0]["reference"]
 
 
@@ -425,3 +425,30 @@ def test_the_normaliser_counts_the_samples_of_all_rounds_those_that_are_left_out
     else:  # a mean over the tokens of each update
         assert [float(tokens.weights_A.sum()) for tokens in seen] == pytest.approx([1.0] * updates)
         assert len(found) == sum(lengths)
+
+
+def test_each_of_several_updates_sees_groups_of_every_task_and_one_sees_them_as_drawn(
+    started: dict[str, Any], tmp_path: Path
+) -> None:
+    """Problems are drawn task by task; cut in two as they are, one update would learn one task and one the other."""
+
+    def tasks_of(updates: int) -> list[list[bool]]:
+        tasks = [copying(), copying("far", 50, 55)]
+        stage = stage_of(started, tmp_path, tasks, prompts=16, updates=updates, reward="random", samples=8)
+        seen: list[list[bool]] = []
+        update = stage.workshop.learner.update
+
+        def watching(groups: Any, *more: Any, **named: Any) -> Any:
+            seen.append([group.prompt[0] >= 50 for group in groups])
+            return update(groups, *more, **named)
+
+        stage.workshop.learner.update = watching  # type: ignore[method-assign]
+        stage.step(0)
+        return seen
+
+    (whole,) = tasks_of(1)
+    assert whole == sorted(whole)
+    several = tasks_of(2)
+    assert len(several) == 2
+    assert all(set(kinds) == {True, False} for kinds in several)
+    assert sorted([*several[0], *several[1]]) == whole

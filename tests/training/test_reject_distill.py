@@ -169,6 +169,8 @@ def test_settings_that_make_no_sense_and_files_that_are_none_are_told(shop: Work
     (tmp_path / "p.jsonl").write_text('{"prompt": "Hi"}\n{"promt": "Hi"}\n')
     with pytest.raises(UserError, match="line 2, holds no `prompt`"):
         read_prompts(str(tmp_path / "p.jsonl"))
+    (tmp_path / "p.jsonl").write_text('{"prompt": "Hi"}\n\n  \n{"prompt": "Bye"}\n')
+    assert read_prompts(str(tmp_path / "p.jsonl")) == ["Hi", "Bye"]
     with pytest.raises(UserError, match="asks for 9999 everyday prompts"):
         open_stage(replace(SETTINGS, general=9999), shop)
     assert len(read_prompts("")) > 100
@@ -223,6 +225,47 @@ def test_what_the_hidden_verifier_refuses_of_a_teacher_is_not_kept(shop: Worksho
     kept = [one.problem or "" for one in read_traces(shop.folder / "data" / "d.jsonl")]
     assert {third(problem) for problem in kept} == {0, 2}
     assert report.numbers["accuracy"] == pytest.approx(len(kept) / 12)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_of_easy_problems_half_are_kept_and_every_other_one(shop: Workshop, share: float) -> None:
+    """A problem is easy where more than half of its three answers were right: where the verifier was asked twice."""
+    asked: list[int] = []
+    task = twice_judged(asked)
+    shop = replace(
+        shop, tasks=[replace(task, check=lambda problem, answer: Score(task.check(problem, "").accuracy, ""))]
+    )
+    settings = RejectSettings(name="k", steps=3, prompts=24, samples=3, max_new=20, skip_easy=share)
+    stage = open_stage(settings, replace(shop, weights=[1.0]))
+    for number in range(3):
+        stage.step(number)
+    kept = {int((one.problem or "").rsplit("/", 1)[1]) for one in read_traces(stage.file)}
+    right = Counter(asked)
+    easy, hard = ({index for index, n in right.items() if (n > 1.5) == is_easy} for is_easy in (True, False))
+    assert len(easy) > 12
+    assert hard
+    assert hard <= kept
+    if share == 1.0:
+        assert kept == easy | hard
+    else:
+        assert 0.2 * len(easy) < len(kept & easy) < 0.8 * len(easy)
+
+
+def test_only_what_a_teacher_ended_thought_and_answered_is_kept(shop: Workshop) -> None:
+    shop = replace(shop, tasks=[few(40)], weights=[1.0])
+    settings = DistillSettings(name="d", steps=1, prompts=12, samples=1, model="x", engine_url="http://127.0.0.1:9/v1")
+    stage = open_distill(settings, shop)
+    good = Answered("so it is", "1", "stop", True, 3, 4, 5, 0.1)
+    answers = [good, replace(good, finish="length"), replace(good, thinking=" "), replace(good, answer="2")]
+    wanted = set()
+    for place, ask in enumerate(stage.asks(0)):
+        stage.known[ask.problem.id, ask.sample] = answers[place % 4]
+        if place % 4 == 0:
+            wanted.add(ask.problem.id)
+    report = stage.step(0)
+    assert {one.problem for one in read_traces(shop.folder / "data" / "d.jsonl")} == wanted
+    assert report.numbers["accuracy"] == report.numbers["truncated"] == 0.25
+    assert report.numbers["length"] == 5.0
 
 
 class Teacher:
