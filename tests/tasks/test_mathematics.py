@@ -264,3 +264,13 @@ def test_mixed_numbers_are_sums_and_powers_take_their_braces() -> None:
     assert read(r"\frac12") == read(r"\frac{1}{2}")
     assert read("1,234") == read("1234") == read("1{,}234")
     assert read("(1,234)").kind == "tuple"
+
+
+def test_an_exponent_without_braces_is_one_token_and_what_follows_a_factor() -> None:
+    check = verifier("math")
+    for written, is_, is_not in (
+        (r"x^2\frac12", r"\frac{x^2}{2}", "x^{5/2}"),
+        (r"x^-1\frac12", r"\frac{1}{2x}", "x^{-3/2}"),
+    ):
+        assert check(is_, written, {}) == (1.0, "right")
+        assert check(is_not, written, {}) == (0.0, "wrong")

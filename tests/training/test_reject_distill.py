@@ -212,6 +212,7 @@ def test_what_the_hidden_verifier_refuses_is_not_kept(shop: Workshop) -> None:
     assert sum(report.numbers["kept"] for report in reports) == len(kept)
     counted = sum(index % 3 != 1 for index in asked)
     assert sum(report.numbers["accuracy"] for report in reports) == pytest.approx(counted / 36)
+    assert reports[1].numbers["accuracy/twice"] == pytest.approx(counted / 72), "of all steps so far"
 
 
 def test_what_the_hidden_verifier_refuses_of_a_teacher_is_not_kept(shop: Workshop) -> None:
