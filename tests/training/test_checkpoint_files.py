@@ -165,3 +165,15 @@ def test_killed_at_any_point_of_a_save_one_whole_checkpoint_is_found(tmp_path: P
         assert [path.name for path in root.iterdir()] == ["step-000007"]
     assert stages[-1] == 1
     assert stages == sorted(stages, key=lambda stage: -1 if stage is None else stage)
+
+
+def test_what_several_kills_left_is_put_back_each_where_nothing_stands(tmp_path: Path) -> None:
+    for done in (1, 2, 3):
+        checkpoint.save(tmp_path, Position(done, 0, done), STATE, StageState())
+    (tmp_path / ".new-step-000001").mkdir()  # its place is taken
+    (tmp_path / "step-000002").rename(tmp_path / ".new-step-000002")
+    (tmp_path / "step-000003").rename(tmp_path / ".old-step-000003")
+    (tmp_path / ".new-step-000004").mkdir()  # not whole
+    found, said = checkpoint.load_latest(tmp_path)
+    assert (found.position.done, said) == (3, [])
+    assert checkpoint.numbers(tmp_path) == [1, 2, 3]
