@@ -136,6 +136,8 @@ def test_arithmetic_written_out() -> None:
     assert steps.subtract(123, 115) == "123-115: 3<5 13-5=8 2~1 1-1=0 1-1=0 -> 8"
     assert steps.subtract(1638, 950) == "1638-950: 8-0=8 3<5 13-5=8 6~5<9 15-9=6 1~0 -> 688"
     assert steps.subtract(1005, 7) == "1005-7: 5<7 15-7=8 0~9 0~9 1~0 -> 998"
+    assert steps.times_digit(9, 6) == "9*6=54"
+    assert steps.times_digit(10, 6) == "10*6: 0*6=0 1*6=6 -> 60"
     assert steps.times_digit(47, 6) == "47*6: 7*6=42 4*6=24 24+4=28 -> 282"
     assert steps.times(47, 30) == ["47*30: 7*3=21 4*3=12 12+2=14 -> 1410"]
     assert steps.divide(299, 13) == ["13*20=260", "299-260: 9-0=9 9-6=3 2-2=0 -> 39", "1:13 2:26 3:39"]

@@ -136,6 +136,7 @@ def test_a_long_everyday_answer_is_kept_without_an_end_and_one_that_goes_round_i
     assert everyday_answer(chat, chat.tokenizer.encode("a </think> b c", control=True)) == ("", False)
     assert goes_round("the same words again " * 5)
     assert not goes_round("no four of these words in a row were there before, and so it is kept")
+    assert not goes_round(" ".join(f"one two {word} four" for word in "abcdefgh")), "no run of four came twice"
     assert not goes_round("short")
     assert goes_round("1. Lions\n2. Tigers\n3. Frogs\n4. Frogs\n5. **frogs**\n6. Frogs")
     assert not goes_round("1. Lions\n2. Tigers\n3. Frogs\n4. Toads\n5. Newts\n\n\n6. Owls")
@@ -267,6 +268,8 @@ def test_only_what_a_teacher_ended_thought_and_answered_is_kept(shop: Workshop) 
     assert {one.problem for one in read_traces(shop.folder / "data" / "d.jsonl")} == wanted
     assert report.numbers["accuracy"] == report.numbers["truncated"] == 0.25
     assert report.numbers["length"] == 5.0
+    assert stage.conditions().system is None
+    assert open_distill(replace(settings, name="e", system="Be brief."), shop).conditions().system == "Be brief."
 
 
 class Teacher:
