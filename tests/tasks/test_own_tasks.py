@@ -366,6 +366,27 @@ def test_expression_is_said_of_a_task_or_of_a_line_and_the_question_is_known_to_
     assert echo.check(echo.make("train", 3), "(x+3)^2").why == "refused: the question again"
 
 
+@pytest.mark.parametrize(
+    ("verifier", "reference", "answer", "asked"),
+    [
+        ("exact", "Paris", "pARIS", {"ignore_case": True}),
+        ("numeric", "0.333", "0.3335", {"tolerance": 0.001}),
+        ("choice", "D", "D", {"choices": ["C", "D", "E"]}),
+    ],
+)
+def test_what_a_task_asks_of_its_verifier_reaches_it(
+    tmp_path: Path, verifier: str, reference: str, answer: str, asked: dict[str, Any]
+) -> None:
+    row = {"prompt": "What is it?", "answer": reference, "verifier": verifier, "split": "train"}
+    told, untold = lines(tmp_path, [row], **asked), lines(tmp_path, [row])
+    problem = told.make("train", 0)
+    assert told.check(problem, answer).accuracy == 1.0
+    if verifier == "choice":
+        assert told.check(problem, "A").why != untold.check(problem, "A").why
+    else:
+        assert untold.check(problem, answer).accuracy == 0.0
+
+
 def test_a_verifier_that_breaks_scores_nothing_and_says_why(tmp_path: Path) -> None:
     row = {"prompt": "x", "answer": "1", "verifier": "numeric", "data": {"absolute": "much"}, "split": "train"}
     task = lines(tmp_path, [row])
