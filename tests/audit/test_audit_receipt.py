@@ -14,7 +14,7 @@ from clearseek.audit.receipt import load
 from clearseek.errors import UsageError
 from clearseek.ledger.book import Book
 from clearseek.ledger.entry import Draft
-from clearseek.ledger.quantity import measured, modelled
+from clearseek.ledger.quantity import declared, measured, modelled
 from clearseek.receipts.signing import SigningKey
 from clearseek.receipts.statement import make_receipt
 
@@ -196,3 +196,19 @@ def test_a_small_peak_is_not_shown_as_nothing(receipt: Path, capsys: pytest.Capt
     assert "150 GFLOP/s" in out
     assert "(0 TFLOP/s)" not in out
     assert " 0 TFLOP/s" not in out
+
+
+def test_money_and_energy_are_examined_where_flops_are_unknown(receipt: Path) -> None:
+    def without(statement: dict[str, Any]) -> None:
+        totals = statement["predicate"]["totals"]
+        totals["flops"]["value"] = None
+        totals["money"] = declared(40.0, "USD", "rent").as_json()
+        totals["energy"] = measured(3.6e7, "J", "a meter").as_json()
+
+    claim = load(changed(receipt, without))
+    assert claim.first("flops") is None
+    money, energy = claim.first("usd"), claim.first("energy")
+    assert money is not None
+    assert energy is not None
+    assert money.quantity.value == 40.0
+    assert energy.quantity.value == pytest.approx(10.0)  # kWh

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clearseek.audit import examine, load_claim
+from clearseek.audit.chips import find
 from clearseek.audit.claim import read_claim
 from clearseek.audit.numbers import read
 from clearseek.audit.variables import VARIABLES
@@ -259,3 +260,56 @@ def test_an_architecture_that_cannot_be(tmp_path: Path) -> None:
         (tmp_path / "own.toml").write_text(text)
         with pytest.raises(UsageError, match=says):
             claim_of(GOOD.replace('parameters = "70B"', 'architecture = "own.toml"'), tmp_path)
+
+
+DENSE = "vocabulary = 100\nwidth = 64\nlayers = 4\nheads = 4\nkv_heads = 2\nhead_dim = 16\nffn = 128\n"
+
+
+@pytest.mark.parametrize("without", ["active_experts", "expert_ffn", "moe_every"])
+def test_experts_without_a_number_or_a_width_cannot_be_counted(without: str, tmp_path: Path) -> None:
+    experts = {"routed_experts": 8, "active_experts": 2, "expert_ffn": 32, "moe_every": 1}
+    text = DENSE + "".join(f"{key} = {0 if key == without else value}\n" for key, value in experts.items())
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(UsageError, match="experts need"):
+        claim_of(GOOD.replace('parameters = "70B"', 'architecture = "own.toml"'), tmp_path)
+
+
+@pytest.mark.parametrize(("name", "taken"), [("H100", "H100-SXM"), ("H800", "H800-SXM"), ("A100", "A100-40-SXM")])
+def test_of_the_forms_of_a_chip_the_module_is_taken(name: str, taken: str) -> None:
+    chip, ambiguous = find(name)
+    assert (chip.name, ambiguous) == (taken, True)
+
+
+def test_a_card_without_a_peak_of_that_precision_is_not_called_the_slower_one(tmp_path: Path) -> None:
+    text = GOOD.replace('"H100-SXM"', '"H100-PCIe"')
+    slower = [warning for warning in examine(claim_of(text, tmp_path)).warnings if "slower card" in warning]
+    assert slower == ["H100-PCIe is the slower card of its name; the others are shown too."]
+    for other, precision in (("H100-PCIe", "fp16"), ("A100-40-PCIe", "fp8"), ("A100-40-PCIe", "bf16")):
+        own = text.replace('"H100-PCIe"', f'"{other}"').replace("count =", f'precision = "{precision}"\ncount =')
+        assert not [warning for warning in examine(claim_of(own, tmp_path)).warnings if "slower card" in warning]
+
+
+def test_whether_the_chips_hold_the_model_is_said_as_it_is(tmp_path: Path) -> None:
+    """70e9 parameters of 10 bytes are 700 GB, which is 8.75 chips of 80 GB at least."""
+    enough = next(bind for bind in examine(claim_of(GOOD, tmp_path)).binds if bind.resource == "memory")
+    assert "16,384 are claimed, so it does not bind" in enough.words
+    few = GOOD.replace("16384", "8").replace("7.0M h", "7000 h")
+    bind = next(bind for bind in examine(claim_of(few, tmp_path)).binds if bind.resource == "memory")
+    assert "more than the 8 claimed" in bind.words
+
+
+def test_what_is_not_known_enough_binds_nothing_and_says_nothing(tmp_path: Path) -> None:
+    text = GOOD.replace('tokens = "15T"', "").replace("count = 16384", "").replace('parameters = "70B"', "")
+    binds = {bind.resource: bind for bind in examine(claim_of(text, tmp_path)).binds}
+    assert binds["memory bandwidth"].words.startswith("needs parameters, tokens")
+    assert not any(bind.says for bind in binds.values() if bind.words.startswith("needs"))
+
+
+def test_the_same_work_elsewhere_is_shown_for_a_chip_without_bf16_too(tmp_path: Path) -> None:
+    text = GOOD.replace('"H100-SXM"', '"V100-SXM"').replace("count = 16384", 'count = 16384\npeak = "125 TFLOP/s"')
+    what = [scenario.what for scenario in examine(claim_of(text, tmp_path)).scenarios]
+    assert [word for word in what if word.startswith("16,384 ")] == [
+        "16,384 A100-80-SXM",
+        "16,384 H100-SXM",
+        "16,384 H20",
+    ]

@@ -13,6 +13,7 @@ from clearseek.audit.bands import BANDS, STATUSES, band_of
 from clearseek.audit.binding import bytes_per_token
 from clearseek.audit.compare import refuse, side_by_side
 from clearseek.audit.examine import Examination
+from clearseek.audit.words import amount
 from clearseek.errors import UsageError
 
 VERDICTS = {
@@ -222,7 +223,11 @@ def test_ten_thousand_a100() -> None:
 
 def test_fifty_thousand() -> None:
     """All H100: 2.23 days, and 24 times V3 in its time; the mix: 4.55 days and 11.9 times. At least 2,224, no sum."""
-    for name, days, times in (("fifty-thousand-h100", 2.23, 24.3), ("fifty-thousand-hoppers", 4.55, 11.9)):
+    mixed = 10_000 * 989e12 + 10_000 * 989e12 + 30_000 * 148e12
+    for name, days, times, peaks in (
+        ("fifty-thousand-h100", 2.23, 24.3, 50_000 * 989e12),
+        ("fifty-thousand-hoppers", 4.55, 11.9, mixed),
+    ):
         e = examined(name)
         run, capacity = e.scenarios
         assert run.amount.value == pytest.approx(days, rel=0.01)
@@ -230,6 +235,7 @@ def test_fifty_thousand() -> None:
         assert capacity.amount.value / 3.707e24 == pytest.approx(times, rel=0.015)
         assert e.fleet
         assert e.fleet.floor.value == 2224
+        assert e.fleet.capacity.value == pytest.approx(peaks)
         assert e.fleet.ceiling.value is None
         assert "not identifiable" in e.fleet.ceiling.how
         assert "neither refutes the other" in e.verdict.why
@@ -303,3 +309,18 @@ def test_the_input_that_moves_the_verdict_most_comes_first() -> None:
     assert e.swings[0].crosses
     wide = examined("gpt-4")
     assert wide.swings[0].name == "flops"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.005, "$0.005"), (0.5, "$0.50"), (9_999.0, "$9,999.00"), (50_000.0, "$50,000"), (5.576e6, "$5.576M")],
+)
+def test_money_is_shown_at_a_size_that_reads_well_and_never_as_nothing(value: float, shown: str) -> None:
+    assert amount(value, "USD") == shown
+
+
+def test_the_words_of_a_band_stand_whole_in_the_verdict() -> None:
+    e = examined("deepseek-v3-pretraining")
+    assert e.verdict.goodput.value
+    words = band_of(e.verdict.goodput.value).words
+    assert f"{words[0].upper()}{words[1:]}." in e.verdict.why

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from clearseek.audit import examine, load_claim, solve
 from clearseek.audit.claim import read_claim
 from clearseek.audit.known import base_of
-from clearseek.audit.relations import RELATIONS
+from clearseek.audit.relations import RELATIONS, Relation
 from clearseek.audit.solve import AGREES, CONTRADICTS, DIFFERS, Known, compare, propagate, sample, ways
 from clearseek.errors import UsageError
 from clearseek.ledger.quantity import Basis
@@ -195,3 +195,31 @@ def test_assumptions_are_made_last_and_named() -> None:
     low, high = hours.quantity.bounds
     assert low == pytest.approx(6 * 69.5e9 * 14.5e12 / 3600 / 989e12 / 0.55, rel=1e-6)
     assert high == pytest.approx(6 * 70.5e9 * 15.5e12 / 3600 / 989e12 / 0.20, rel=1e-6)
+
+
+def test_numbers_that_are_not_above_zero_agree_where_their_intervals_meet() -> None:
+    loss = known("serving_margin", -10.0, -12.0, -8.0)
+    assert compare("serving_margin", loss, known("serving_margin", -9.0, -9.5, -8.5)).state == AGREES
+    assert compare("serving_margin", loss, known("serving_margin", -8.0, -9.0, 5.0)).state == AGREES
+    for apart in (known("serving_margin", -20.0, -21.0, -19.0), known("serving_margin", 5.0, 4.0, 6.0)):
+        check = compare("serving_margin", loss, apart)
+        assert (check.state, check.off) == (CONTRADICTS, -1.0)
+
+
+def test_what_follows_in_two_ways_follows_by_the_earlier_relation() -> None:
+    """`b` is needed by the first relation and comes of the second; then the first is asked again before the third."""
+    relations = (
+        Relation("plain", "c", 1.0, {"a": 1, "b": 1}, "c = a x b"),
+        Relation("first", "b", 1.0, {"d": 1}, "b = d"),
+        Relation("long", "c", 2.0, {"d": 1}, "c = 2 d"),
+    )
+    found = propagate([known("a", 2.0), known("d", 3.0)], relations)
+    assert found.known["c"].relation == relations[0]
+    assert found.known["c"].value == 6.0
+    assert [check.state for check in found.checks] == [AGREES]
+
+
+def test_where_there_is_no_goodput_what_moves_the_answer_rests_on_the_assumed_one() -> None:
+    swings = examine(load_claim("gpt-oss-120b"), draws=0).swings
+    assert [swing.name for swing in swings][:1] == ["mfu"]
+    assert swings[0].width > 1.0

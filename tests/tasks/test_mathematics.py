@@ -10,6 +10,7 @@ from fractions import Fraction
 import pytest
 
 from clearseek.tasks.verifiers import Verifier, verdict, verifier
+from clearseek.tasks.verifiers.mathematics import math_verifier
 from clearseek.tasks.verifiers.mathread import Node, read
 from clearseek.tasks.verifiers.mathtokens import NotUnderstood
 
@@ -264,3 +265,19 @@ def test_mixed_numbers_are_sums_and_powers_take_their_braces() -> None:
     assert read(r"\frac12") == read(r"\frac{1}{2}")
     assert read("1,234") == read("1234") == read("1{,}234")
     assert read("(1,234)").kind == "tuple"
+
+
+def test_an_exponent_without_braces_is_one_token_and_what_follows_a_factor() -> None:
+    check = verifier("math")
+    for written, is_, is_not in (
+        (r"x^2\frac12", r"\frac{x^2}{2}", "x^{5/2}"),
+        (r"x^-1\frac12", r"\frac{1}{2x}", "x^{-3/2}"),
+    ):
+        assert check(is_, written, {}) == (1.0, "right")
+        assert check(is_not, written, {}) == (0.0, "wrong")
+
+
+def test_what_is_not_decided_in_time_earns_nothing_and_numbers_need_no_time() -> None:
+    hurried = math_verifier(0.0)
+    assert hurried(r"\sqrt{2}+1", r"1+\sqrt{2}", {}) == (0.0, "too slow")
+    assert hurried("0.5", r"\frac12", {}) == (1.0, "right")

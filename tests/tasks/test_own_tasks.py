@@ -18,7 +18,7 @@ from clearseek.tasks.children import ChildTooSlow, Patience
 from clearseek.tasks.lines import tag_in
 from clearseek.tasks.references import check_references
 from clearseek.tasks.splits import OutOfProblems, draw
-from clearseek.tasks.task import Score
+from clearseek.tasks.task import SPLITS, Score
 
 TEN_LINES = """\
 def make(rng, index):
@@ -300,6 +300,15 @@ def test_jsonl_lines_with_thinking_are_worked_solutions(tmp_path: Path) -> None:
     assert task.solve(problem, random.Random(0)).thinking == f"It says {problem.answer}."
 
 
+def test_a_question_that_comes_twice_in_jsonl_counts_once_and_those_after_it_are_read(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Say {number}", "answer": str(number)} for number in (1, 2, 3)]
+    task = lines(tmp_path, [*rows, {"prompt": " SAY  2", "answer": "5"}, {"prompt": "Say 4", "answer": "4"}], test=0.0)
+    sizes = task.card["sizes"]
+    assert sum(sizes.values()) == 4
+    found = {p.prompt: p.answer for split in SPLITS for p in (task.make(split, n) for n in range(sizes[split]))}
+    assert found == {"Say 1": "1", "Say 2": "2", "Say 3": "3", "Say 4": "4"}
+
+
 def test_jsonl_of_several_tasks_is_chosen_by_name(tmp_path: Path) -> None:
     rows = [
         {"prompt": f"{word} {n}", "answer": word, "task": word, "split": "train"} for word in "ab" for n in range(9)
@@ -355,6 +364,27 @@ def test_expression_is_said_of_a_task_or_of_a_line_and_the_question_is_known_to_
         verifier="math",
     )
     assert echo.check(echo.make("train", 3), "(x+3)^2").why == "refused: the question again"
+
+
+@pytest.mark.parametrize(
+    ("verifier", "reference", "answer", "asked"),
+    [
+        ("exact", "Paris", "pARIS", {"ignore_case": True}),
+        ("numeric", "0.333", "0.3335", {"tolerance": 0.001}),
+        ("choice", "D", "D", {"choices": ["C", "D", "E"]}),
+    ],
+)
+def test_what_a_task_asks_of_its_verifier_reaches_it(
+    tmp_path: Path, verifier: str, reference: str, answer: str, asked: dict[str, Any]
+) -> None:
+    row = {"prompt": "What is it?", "answer": reference, "verifier": verifier, "split": "train"}
+    told, untold = lines(tmp_path, [row], **asked), lines(tmp_path, [row])
+    problem = told.make("train", 0)
+    assert told.check(problem, answer).accuracy == 1.0
+    if verifier == "choice":
+        assert told.check(problem, "A").why != untold.check(problem, "A").why
+    else:
+        assert untold.check(problem, answer).accuracy == 0.0
 
 
 def test_a_verifier_that_breaks_scores_nothing_and_says_why(tmp_path: Path) -> None:

@@ -136,6 +136,8 @@ def test_arithmetic_written_out() -> None:
     assert steps.subtract(123, 115) == "123-115: 3<5 13-5=8 2~1 1-1=0 1-1=0 -> 8"
     assert steps.subtract(1638, 950) == "1638-950: 8-0=8 3<5 13-5=8 6~5<9 15-9=6 1~0 -> 688"
     assert steps.subtract(1005, 7) == "1005-7: 5<7 15-7=8 0~9 0~9 1~0 -> 998"
+    assert steps.times_digit(9, 6) == "9*6=54"
+    assert steps.times_digit(10, 6) == "10*6: 0*6=0 1*6=6 -> 60"
     assert steps.times_digit(47, 6) == "47*6: 7*6=42 4*6=24 24+4=28 -> 282"
     assert steps.times(47, 30) == ["47*30: 7*3=21 4*3=12 12+2=14 -> 1410"]
     assert steps.divide(299, 13) == ["13*20=260", "299-260: 9-0=9 9-6=3 2-2=0 -> 39", "1:13 2:26 3:39"]
@@ -176,3 +178,18 @@ def test_arithmetic_written_out_is_true() -> None:
             assert wrong_steps(line) == [], line
         assert lines[0].endswith(f"{a + b}")
         assert lines[1].endswith(f"{a - b}")
+
+
+def test_a_sum_is_written_out_what_is_added_first_and_what_is_taken_away_then() -> None:
+    prompt = "State the final answer to the following arithmetic problem: "
+    above = ["plus 12+45: 2+5=7 1+4=5 -> 57", "minus 3+20: 3+0=3 2 -> 23", "57-23: 7-3=4 5-2=3 -> 34"]
+    assert worked("chain_sum", f"{prompt}12 - 3 + 45 - 20 =") == above
+    below = ["plus 3+1=4", "minus 12+4: 2+4=6 1 -> 16", "4<16, 16-4=12"]
+    assert worked("chain_sum", f"{prompt}3 - 12 - 4 + 1 =")[:-1] == below
+
+
+def test_a_countdown_that_only_a_division_of_a_whole_solves_is_solved_unless_it_is_too_long() -> None:
+    lines = worked("countdown", "Find a way to make 10 from numbers: 9, 50, 40")
+    assert lines[-1] == "50+40=90 90/9=10"
+    with pytest.raises(ValueError, match="too long"):
+        worked("countdown", "Find a way to make 17 from numbers: 33, 3, 18")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from clearseek.errors import UserError  # noqa: E402
+from clearseek.hub.files import hash_file  # noqa: E402
 from clearseek.training import checkpoint, runfolder  # noqa: E402
 from clearseek.training.checkpoint import Position  # noqa: E402
 from clearseek.training.runfolder import Lines  # noqa: E402
@@ -165,3 +167,33 @@ def test_killed_at_any_point_of_a_save_one_whole_checkpoint_is_found(tmp_path: P
         assert [path.name for path in root.iterdir()] == ["step-000007"]
     assert stages[-1] == 1
     assert stages == sorted(stages, key=lambda stage: -1 if stage is None else stage)
+
+
+def test_what_several_kills_left_is_put_back_each_where_nothing_stands(tmp_path: Path) -> None:
+    for done in (1, 2, 3):
+        checkpoint.save(tmp_path, Position(done, 0, done), STATE, StageState())
+    (tmp_path / ".new-step-000001").mkdir()  # its place is taken
+    (tmp_path / "step-000002").rename(tmp_path / ".new-step-000002")
+    (tmp_path / "step-000003").rename(tmp_path / ".old-step-000003")
+    (tmp_path / ".new-step-000004").mkdir()  # not whole
+    found, said = checkpoint.load_latest(tmp_path)
+    assert (found.position.done, said) == (3, [])
+    assert checkpoint.numbers(tmp_path) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"3", b"{}"])
+@pytest.mark.parametrize("name", ["digests.json", "position.json"])
+def test_one_that_cannot_be_read_is_told_and_the_one_before_is_taken(tmp_path: Path, name: str, content: bytes) -> None:
+    for done in (1, 2):
+        folder = checkpoint.save(tmp_path, Position(done, 0, done), STATE, StageState())
+    (folder / name).write_bytes(content)
+    if name == "position.json":  # as whoever wrote that would have noted it
+        digests = {path.name: hash_file(path) for path in folder.iterdir() if path.name != "digests.json"}
+        (folder / "digests.json").write_text(json.dumps(digests))
+    elif content == b"{}":
+        (folder / "learner.safetensors").unlink()
+    with pytest.raises(UserError):
+        checkpoint.load(folder)
+    found, said = checkpoint.load_latest(tmp_path)
+    assert found.position.done == 1
+    assert len(said) == 1

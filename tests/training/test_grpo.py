@@ -76,7 +76,7 @@ def test_every_number_and_span_is_there(started: dict[str, Any], tmp_path: Path)
     rolled, _, updated = entries
     assert rolled.quantities["completion_tokens"].value == report.numbers["tokens_generated"]
     assert updated.quantities["flops"].value > rolled.quantities["flops"].value > 0
-    assert report.samples[0]["text"]
+    assert any("</think>" in sample["text"] for sample in report.samples), "as it was written, tags too"
     assert report.samples[0]["reference"]
 
 
@@ -357,3 +357,98 @@ def test_a_problem_longer_than_the_context_is_left_out_by_name_and_no_step_dies_
     nothing = stage_of(started, tmp_path, [wordy(1)], prompts=8).step(0)
     assert nothing.numbers["skipped"] == 1.0
     assert any("and 7 more like it" in warning for warning in nothing.warnings)
+
+
+def test_the_kl_term_is_held_to_the_weights_before_the_first_step_and_so_after_a_resume(
+    started: dict[str, Any], tmp_path: Path
+) -> None:
+    """By hand: 0.2 x sum of weight x (exp(d) - d - 1), with d from a learner that never took a step."""
+    before = fresh(started)
+    stage = stage_of(started, tmp_path, kl=0.2, lr=3e-3)
+    apart = []
+    for number in range(4):
+        if number == 2:
+            weights = {name: tensor.clone() for name, tensor in stage.workshop.learner.state().items()}
+            state = stage.state()
+            stage = stage_of(started, tmp_path, kl=0.2, lr=3e-3)
+            stage.workshop.learner.restore(weights)
+            stage.restore(StageState(state.values, {name: tensor.clone() for name, tensor in state.tensors.items()}))
+        learner = stage.workshop.learner
+        seen: list[tuple[Any, GrpoTokens, Any]] = []
+
+        def watching(groups: Any, loss: Any, *more: Any, now: Any = learner, seen: Any = seen, **k: Any) -> Any:
+            seen.append((groups, loss.keywords["tokens"], now.log_probs(groups).log_probs_A))
+            return type(now).update(now, groups, loss, *more, **k)
+
+        learner.update = watching  # type: ignore[method-assign]
+        numbers = stage.step(number).numbers
+        ((groups, tokens, present_A),) = seen
+        first_A = before.log_probs(groups).log_probs_A
+        assert tokens.reference_A is not None
+        assert torch.allclose(tokens.reference_A, first_A, atol=1e-5)
+        d_A = first_A - present_A
+        term = 0.2 * float((tokens.weights_A * (d_A.exp() - d_A - 1.0)).sum())
+        assert numbers["loss/kl"] == pytest.approx(term, rel=1e-3, abs=1e-7)
+        apart.append(term)
+    assert apart[0] == pytest.approx(0.0, abs=1e-7)
+    assert min(apart[1:]) > 1e-4
+
+
+@pytest.mark.parametrize("updates", [1, 2])
+@pytest.mark.parametrize("normalise", ["constant", "sequence", "tokens"])
+def test_the_normaliser_counts_the_samples_of_all_rounds_those_that_are_left_out_too(
+    started: dict[str, Any], tmp_path: Path, normalise: str, updates: int
+) -> None:
+    """By hand: 2 rounds x 8 prompts x 8 samples are drawn, of which some were cut off and some groups teach nothing."""
+    how: dict[str, Any] = {"max_new": 4, "samples": 8, "overlong": "mask", "rounds": 2, "enough_groups": 100}
+    some = judged(lambda problem, answer: Score(float(problem.answer < "5" and answer == problem.answer), "some"))
+    how |= {"format_reward": 0.0, "normalise": normalise, "updates": updates}
+    stage = stage_of(started, tmp_path, [some], **how)
+    drawn = [*stage.draw(0, 0, Clocks()), *stage.draw(0, 1, Clocks())]
+    assert sum(len(one.samples) for one in drawn) == 128
+    assert 0 < sum(one.teaches for one in drawn) < 16
+    lengths = [
+        len(sample.ids)
+        for one in drawn
+        if one.teaches
+        for sample, graded in zip(one.samples, one.graded, strict=True)
+        if not graded.truncated
+    ]
+    assert len(lengths) < sum(len(one.samples) for one in drawn if one.teaches)
+    seen = tokens_of(stage)
+    assert len(seen) == updates
+    found = sorted(weight for tokens in seen for weight in tokens.weights_A.tolist())
+    if normalise == "constant":
+        assert found == pytest.approx([1.0 / (128 * 4.0)] * sum(lengths))
+    elif normalise == "sequence":
+        assert found == pytest.approx(sorted(1.0 / (128 * own) for own in lengths for _ in range(own)))
+    else:  # a mean over the tokens of each update
+        assert [float(tokens.weights_A.sum()) for tokens in seen] == pytest.approx([1.0] * updates)
+        assert len(found) == sum(lengths)
+
+
+def test_each_of_several_updates_sees_groups_of_every_task_and_one_sees_them_as_drawn(
+    started: dict[str, Any], tmp_path: Path
+) -> None:
+    """Problems are drawn task by task; cut in two as they are, one update would learn one task and one the other."""
+
+    def tasks_of(updates: int) -> list[list[bool]]:
+        tasks = [copying(), copying("far", 50, 55)]
+        stage = stage_of(started, tmp_path, tasks, prompts=16, updates=updates, reward="random", samples=8)
+        seen: list[list[bool]] = []
+        update = stage.workshop.learner.update
+
+        def watching(groups: Any, *more: Any, **named: Any) -> Any:
+            seen.append([group.prompt[0] >= 50 for group in groups])
+            return update(groups, *more, **named)
+
+        stage.workshop.learner.update = watching  # type: ignore[method-assign]
+        stage.step(0)
+        return seen
+
+    (whole,) = tasks_of(1)
+    assert whole == sorted(whole)
+    several = tasks_of(2)
+    assert len(several) == 2
+    assert all(set(kinds) == {True, False} for kinds in several)
+    assert sorted([*several[0], *several[1]]) == whole

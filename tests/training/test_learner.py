@@ -339,3 +339,20 @@ def test_the_balance_of_experts_weighs_the_same_in_however_many_micro_batches() 
     assert any(float(gradient.abs().max()) > 0 for gradient in whole.values())
     for name, gradient in whole.items():
         assert float((parts[name] - gradient).abs().max()) <= 0.05 * float(gradient.abs().max()), name
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"clip": -1.0},
+        {"weight_decay": -0.1},
+        {"eps": 0.0},
+        {"eps": -1e-8},
+        {"micro_batch_tokens": 0},
+        {"betas": (1.0, 0.9)},
+        {"betas": (0.9, -0.1)},
+    ],
+)
+def test_settings_of_adam_that_make_no_sense_are_refused_each_by_itself(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ModelingError):
+        LearnerSettings(**wrong)

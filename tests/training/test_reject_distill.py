@@ -22,6 +22,7 @@ from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
 from clearseek.tasks.task import Problem, Score, Split, Task  # noqa: E402
 from clearseek.training import answer_engine  # noqa: E402
+from clearseek.training.evaluate import Answered  # noqa: E402
 from clearseek.training.examples import encode  # noqa: E402
 from clearseek.training.live import Screen  # noqa: E402
 from clearseek.training.recipe import read_recipe  # noqa: E402
@@ -135,6 +136,7 @@ def test_a_long_everyday_answer_is_kept_without_an_end_and_one_that_goes_round_i
     assert everyday_answer(chat, chat.tokenizer.encode("a </think> b c", control=True)) == ("", False)
     assert goes_round("the same words again " * 5)
     assert not goes_round("no four of these words in a row were there before, and so it is kept")
+    assert not goes_round(" ".join(f"one two {word} four" for word in "abcdefgh")), "no run of four came twice"
     assert not goes_round("short")
     assert goes_round("1. Lions\n2. Tigers\n3. Frogs\n4. Frogs\n5. **frogs**\n6. Frogs")
     assert not goes_round("1. Lions\n2. Tigers\n3. Frogs\n4. Toads\n5. Newts\n\n\n6. Owls")
@@ -168,6 +170,8 @@ def test_settings_that_make_no_sense_and_files_that_are_none_are_told(shop: Work
     (tmp_path / "p.jsonl").write_text('{"prompt": "Hi"}\n{"promt": "Hi"}\n')
     with pytest.raises(UserError, match="line 2, holds no `prompt`"):
         read_prompts(str(tmp_path / "p.jsonl"))
+    (tmp_path / "p.jsonl").write_text('{"prompt": "Hi"}\n\n  \n{"prompt": "Bye"}\n')
+    assert read_prompts(str(tmp_path / "p.jsonl")) == ["Hi", "Bye"]
     with pytest.raises(UserError, match="asks for 9999 everyday prompts"):
         open_stage(replace(SETTINGS, general=9999), shop)
     assert len(read_prompts("")) > 100
@@ -178,6 +182,94 @@ def test_nothing_right_is_an_error_and_not_an_empty_file(shop: Workshop) -> None
     stage = open_stage(replace(SETTINGS, steps=1, general=0), replace(shop, tasks=[hopeless]))
     with pytest.raises(UserError, match="none of the answers was right"):
         stage.step(0)
+
+
+def twice_judged(asked: list[int]) -> Task:
+    """Every answer is right to the verifier; the hidden one refuses it for each third problem, and says nothing of
+    each third."""
+
+    def make(split: Split, index: int) -> Problem:
+        return Problem("twice", split, index, f"{index}+1=", "1")
+
+    def check(problem: Problem, answer: str) -> Score:
+        asked.append(problem.index)
+        return Score(1.0, "right", (1.0, 0.0, None)[problem.index % 3])
+
+    return Task("twice", make, check, {})
+
+
+def third(problem: str) -> int:
+    return int(problem.rsplit("/", 1)[1]) % 3
+
+
+def test_what_the_hidden_verifier_refuses_is_not_kept(shop: Workshop) -> None:
+    asked: list[int] = []
+    shop = replace(shop, tasks=[twice_judged(asked)], weights=[1.0])
+    stage = open_stage(RejectSettings(name="k", steps=2, prompts=12, samples=3, max_new=20), shop)
+    reports = [stage.step(number) for number in range(2)]
+    assert {index % 3 for index in asked} == {0, 1, 2}
+    kept = [one.problem or "" for one in read_traces(stage.file)]
+    assert {third(problem) for problem in kept} == {0, 2}
+    assert sum(report.numbers["kept"] for report in reports) == len(kept)
+    counted = sum(index % 3 != 1 for index in asked)
+    assert sum(report.numbers["accuracy"] for report in reports) == pytest.approx(counted / 36)
+    assert reports[1].numbers["accuracy/twice"] == pytest.approx(counted / 72), "of all steps so far"
+
+
+def test_what_the_hidden_verifier_refuses_of_a_teacher_is_not_kept(shop: Workshop) -> None:
+    shop = replace(shop, tasks=[twice_judged([])], weights=[1.0])
+    settings = DistillSettings(name="d", steps=1, prompts=12, samples=1, model="x", engine_url="http://127.0.0.1:9/v1")
+    stage = open_distill(settings, shop)
+    for ask in stage.asks(0):
+        stage.known[ask.problem.id, ask.sample] = Answered("so it is", "1", "stop", True, 3, 4, 5, 0.1)
+    report = stage.step(0)
+    (shop.folder / "data").mkdir(parents=True, exist_ok=True)
+    kept = [one.problem or "" for one in read_traces(shop.folder / "data" / "d.jsonl")]
+    assert {third(problem) for problem in kept} == {0, 2}
+    assert report.numbers["accuracy"] == pytest.approx(len(kept) / 12)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_of_easy_problems_half_are_kept_and_every_other_one(shop: Workshop, share: float) -> None:
+    """A problem is easy where more than half of its three answers were right: where the verifier was asked twice."""
+    asked: list[int] = []
+    task = twice_judged(asked)
+    shop = replace(
+        shop, tasks=[replace(task, check=lambda problem, answer: Score(task.check(problem, "").accuracy, ""))]
+    )
+    settings = RejectSettings(name="k", steps=3, prompts=24, samples=3, max_new=20, skip_easy=share)
+    stage = open_stage(settings, replace(shop, weights=[1.0]))
+    for number in range(3):
+        stage.step(number)
+    kept = {int((one.problem or "").rsplit("/", 1)[1]) for one in read_traces(stage.file)}
+    right = Counter(asked)
+    easy, hard = ({index for index, n in right.items() if (n > 1.5) == is_easy} for is_easy in (True, False))
+    assert len(easy) > 12
+    assert hard
+    assert hard <= kept
+    if share == 1.0:
+        assert kept == easy | hard
+    else:
+        assert 0.2 * len(easy) < len(kept & easy) < 0.8 * len(easy)
+
+
+def test_only_what_a_teacher_ended_thought_and_answered_is_kept(shop: Workshop) -> None:
+    shop = replace(shop, tasks=[few(40)], weights=[1.0])
+    settings = DistillSettings(name="d", steps=1, prompts=12, samples=1, model="x", engine_url="http://127.0.0.1:9/v1")
+    stage = open_distill(settings, shop)
+    good = Answered("so it is", "1", "stop", True, 3, 4, 5, 0.1)
+    answers = [good, replace(good, finish="length"), replace(good, thinking=" "), replace(good, answer="2")]
+    wanted = set()
+    for place, ask in enumerate(stage.asks(0)):
+        stage.known[ask.problem.id, ask.sample] = answers[place % 4]
+        if place % 4 == 0:
+            wanted.add(ask.problem.id)
+    report = stage.step(0)
+    assert {one.problem for one in read_traces(shop.folder / "data" / "d.jsonl")} == wanted
+    assert report.numbers["accuracy"] == report.numbers["truncated"] == 0.25
+    assert report.numbers["length"] == 5.0
+    assert stage.conditions().system is None
+    assert open_distill(replace(settings, name="e", system="Be brief."), shop).conditions().system == "Be brief."
 
 
 class Teacher:

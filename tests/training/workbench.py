@@ -27,7 +27,7 @@ class Words:
 
     def decode(self, ids: Sequence[int], *, keep_control: bool = False) -> str:
         names = {OPEN: "<think>", CLOSE: "</think>", END: "<end>", SKIP: "<skip>"}
-        return " ".join(names.get(token, str(token)) for token in ids)
+        return " ".join(names.get(token, str(token)) for token in ids if keep_control or token not in names)
 
 
 class Numbers:
