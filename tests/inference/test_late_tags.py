@@ -130,3 +130,24 @@ def test_white_space_without_end_is_not_held_for_ever() -> None:
     late.feed("a")
     told = "".join(text for _ in range(4000) for _, text in late.feed("\n"))
     assert len(told) > 2000
+
+
+@pytest.mark.parametrize(
+    "end", ["=", ":", ",", "-", "#", "'", '"', "”", "」", ")", "！", ";", "**42**", "🙂", "2", "."]
+)
+def test_a_tag_glued_to_whatever_it_ends_closes(end: str) -> None:
+    late = LateTags()
+    pieces = [piece for char in f"17+25{end}</think>42" for piece in late.feed(char)] + late.finish()
+    assert "recast" in [kind for kind, _ in pieces]
+    assert "".join(text for _, text in pieces[[kind for kind, _ in pieces].index("recast") :]) == "42"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["It is **</think>** that closes.", 'Write "</think>" there.', "Put </think> there.", "A tag (</think>) ends it.",
+     "Es ist „</think>“ gemeint.", "用「</think>」结束。", "The _</think>_ tag."],
+)  # fmt: skip
+def test_a_tag_that_is_named_between_marks_is_text(said: str) -> None:
+    late = LateTags()
+    pieces = [piece for char in said for piece in late.feed(char)] + late.finish()
+    assert "".join(text for kind, text in pieces if kind == "answer") == said

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from clearseek.receipts.requirements import REQUIREMENTS
-
 if TYPE_CHECKING:
     from clearseek.receipts.outcome import Verification
 
@@ -64,7 +62,9 @@ def verify(
     ] = None,
     require: Annotated[
         str | None,
-        typer.Option(help=f"What must have been checked, with commas: of {', '.join(REQUIREMENTS)}; or none."),
+        typer.Option(
+            help="What must have been checked: weights, ledger, signer and so on; none; a wrong word lists all."
+        ),
     ] = None,
     strict: Annotated[bool, typer.Option(help="Everything that the receipt names must have been checked.")] = False,
     timestamp: Annotated[

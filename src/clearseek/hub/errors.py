@@ -13,6 +13,12 @@ class UnknownModel(HubError):
     """No such model here; the sentence names the nearest one and the command to get it."""
 
 
+class WeightsGone(HubError):
+    """A model is recorded here whose weights are missing, or have another size than recorded."""
+
+    status = 503
+
+
 class BadModelFile(HubError):
     """The file is not a GGUF that can be read: not one at all, damaged, truncated or hostile."""
 

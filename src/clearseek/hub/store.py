@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from clearseek import __version__
 from clearseek.hub.adapter import Adapter
 from clearseek.hub.catalogue import QUANTS, Entry, Quant, catalogue
-from clearseek.hub.errors import BadModelFile, HubError, UnknownModel, WrongHash
+from clearseek.hub.errors import BadModelFile, HubError, UnknownModel, WeightsGone, WrongHash
 from clearseek.hub.fetching import check_weights, fetch_entry
 from clearseek.hub.files import (
     Progress,
@@ -90,8 +90,8 @@ class Store:
     def find(self, name: str) -> Model:
         """The installed model of that name or alias, in whatever case.
 
-        Raises UnknownModel, with the nearest name and the command to pull it; HubError where the weights are gone
-        or have another size than recorded.
+        Raises UnknownModel, with the nearest name and the command to pull it; WeightsGone where they are missing or
+        have another size than recorded.
         """
         wanted = name.strip().lower()
         entry = self.entry(wanted)
@@ -101,7 +101,7 @@ class Store:
                 size = model.path.stat().st_size if model.path.is_file() else None
                 if size != model.bytes:
                     what = "are missing" if size is None else f"have {size} bytes and should have {model.bytes}"
-                    raise HubError(
+                    raise WeightsGone(
                         f"The weights of {model.name} {what}; run `clearseek models rm {model.name}` and get it again."
                     )
                 return model

@@ -31,6 +31,8 @@ JSON_OPENS = ("{", "[", '"')
 """How JSON begins that may hold a tag."""
 MAX_WHITE = 1000
 """Characters of white space that are held back at most, since a tag may follow them."""
+_MIRROR = dict(zip("\"'`*_~|([{<“‘«„「『（【《", "\"'`*_~|)]}>”’»“」』）】》", strict=True))
+"""What stands behind a word that such a mark stands before."""
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _BLANK_LINE_NEXT = re.compile(r"[ \t]*\r?\n[ \t]*(\r?\n)")
 _MAY_BE_BLANK_LINE = re.compile(r"[ \t]*(\r?(\n[ \t]*\r?)?)?\Z")
@@ -174,8 +176,10 @@ class LateTags:
             return self._more if self._final else None
         if new_line or not line.strip():
             return True
-        if not line[-1].isspace():  # glued to what it ends, as a mark is and a word about it is not
-            return line[-1].isalnum() or line[-1] in ".!?…)]}*$%。！？"
+        if not line[-1].isspace():  # glued to what it ends, unless it stands between marks as a word that is named
+            if not after and not self._final:
+                return None
+            return _MIRROR.get(line[-1], "") != after[:1] or not after
         if _BLANK_LINE_NEXT.match(after):
             return True
         if not _MAY_BE_BLANK_LINE.match(after):
