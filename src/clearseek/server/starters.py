@@ -7,10 +7,10 @@ from typing import Any
 from clearseek.inference.style import SMALL
 from clearseek.settings import OWN_MODEL
 
-# ClearSeek's own: right with three seeds each. Its words matter: it knows the kinds of question that it was taught.
+# ClearSeek's own: right with three seeds each (the sum with six).
 _OWN_CAN = [
     "How many legs do 3 spiders and 2 cats have in total?",
-    "State the final answer to the following arithmetic problem: 47 + 85 =",
+    "What is 47 + 85?",
     "What is the capital of France?",
 ]
 _OWN_CANNOT = {
