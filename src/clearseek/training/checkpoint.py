@@ -108,6 +108,8 @@ def load(folder: Path) -> Checkpoint:
     """Read one back, after its digests were checked. Raises UserError, naming the file that is not what was written."""
     try:
         digests = json.loads((folder / "digests.json").read_bytes())
+        if not {"learner.safetensors", "position.json"} <= set(digests):  # what it does not name would not be checked
+            raise UserError(f"{folder / 'digests.json'} is not the file that was written: the checkpoint is damaged.")
         for name, digest in digests.items():
             if name not in _WORDS or hash_file(folder / name) != digest:
                 raise UserError(f"{folder / name} is not the file that was written: the checkpoint is damaged.")
