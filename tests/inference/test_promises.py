@@ -51,6 +51,7 @@ async def test_a_schema_and_a_forced_tool_get_a_grammar(desk: SchemaDesk) -> Non
     [
         ({"json_schema": {"type": "strin"}}, "strin", "response_format"),
         ({"json_schema": {"type": "strin"}, "json_schema_param": "guided_json"}, "strin", "guided_json"),
+        ({"json_schema": {"not": True}}, "`not`", "response_format"),
         ({"json_schema": NUMBER, "tools": (tool(),)}, "cannot be combined", "response_format"),
         ({"tools": (tool(parameters={"type": "x"}),), "tool_choice": "required"}, "no object", None),
         ({"tools": (tool(parameters={"not": {}}, strict=True),)}, "`not`", "tools.0.function.parameters"),

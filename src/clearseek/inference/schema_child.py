@@ -133,6 +133,8 @@ def text_of(schema: dict[str, Any]) -> str:
 
 def _ask(rewritten: Rewritten, compiler: Compiler) -> None:
     """Asks the engine. Raises Refused, with the smallest part that it refuses by itself."""
+    if not isinstance(rewritten.schema, dict):
+        raise Refused((), "allows nothing (`false`, or `not` of everything)")
     defs = rewritten.schema.get("$defs", {})
     reason = compiler.refusal(text_of(rewritten.schema))
     if reason is not None:
