@@ -24,6 +24,7 @@ from clearseek.inference.engine import (
     Thinking,
     TokenLogprob,
     ToolCall,
+    Usage,
 )
 from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.settled import settled
@@ -245,3 +246,24 @@ async def test_crashes_count_only_in_a_row(engine: LlamaCppEngine) -> None:
                 break
     assert engine._crashes == 0
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("begins", "first_at"),
+    [("The capital is Paris.", 1), ("42 is the answer to it", 6), (" \nÉtat", 3), ("(1) One", 6)],
+)
+async def test_words_are_told_at_once_and_what_may_be_working_waits(begins: str, first_at: int) -> None:
+    """`first_at`: after how many pieces the reader sees the first one, of a hold of six."""
+    fed = 0
+
+    async def events() -> AsyncGenerator[Event, None]:
+        nonlocal fed
+        for char in begins + " and so on, and so on":
+            fed += 1
+            yield Delta("answer", char)
+        yield Finished("stop", Usage())
+
+    async for event in settled(events(), 6, words=0):
+        if isinstance(event, Delta) and event.text.strip():
+            break
+    assert fed == first_at

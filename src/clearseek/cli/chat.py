@@ -114,7 +114,9 @@ async def answer_once(pool: Pool, model: str, first: Request, question: str) -> 
     try:
         made = pool.generate(model, request, request_id="chat", source="terminal")
         if not pretty:  # what is written to a pipe cannot be taken back
-            made = settled(made, next((one.hold for one in await pool.models() if one.model == model), 0))
+            described = await pool.describe(model)
+            if described is not None:
+                made = settled(made, described.hold, words=described.hold_words)
         async with aclosing(made) as events:
             async for event in events:
                 if isinstance(event, Delta) and event.kind == "thinking":

@@ -233,6 +233,8 @@ class Description:
     """Whether it can call tools; None where that is not known (yet)."""
     hold: int = 0
     """Tokens of an answer that a stream holds back at most, because they may turn out to be thinking."""
+    hold_words: int = 0
+    """The same, of an answer that begins with a letter."""
     details: dict[str, Any] = field(default_factory=dict)
 
 

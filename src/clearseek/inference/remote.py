@@ -38,6 +38,7 @@ class RemoteEngine:
             thinking="unknown",
             tools=None,
             hold=SMALL_NATIVE.hold,  # it may be any model, with any template
+            hold_words=SMALL_NATIVE.hold,
             details={"url": self.server.url},
         )
 

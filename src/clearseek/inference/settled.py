@@ -10,11 +10,14 @@ from clearseek.inference.engine import Delta, Event, Finished, Recast, ToolCall
 from clearseek.inference.late_tags import JSON_OPENS
 
 
-async def settled(events: AsyncGenerator[Event, None], hold: int, *, form: bool = False) -> AsyncGenerator[Event, None]:
+async def settled(
+    events: AsyncGenerator[Event, None], hold: int, *, words: int | None = None, form: bool = False
+) -> AsyncGenerator[Event, None]:
     """The same events without `Recast`.
 
-    The first line of an answer waits until the next one has begun, or until it is `hold` tokens long, and is told as
-    thinking where it was (or, with thinking off, not at all). What was told as answer before a later tag stays; what
+    The first line of an answer waits until the next one has begun, or until it is `hold` tokens long (`words`, where it
+    begins with a letter: the working of small models begins with a digit), and is told as thinking where it was (or,
+    with thinking off, not at all). What was told as answer before a later tag stays; what
     comes after the tag is a new paragraph. An answer that is to be JSON (`form`) waits for as long as it is none:
     nobody can read JSON that has thinking before it.
     """
@@ -28,7 +31,9 @@ async def settled(events: AsyncGenerator[Event, None], hold: int, *, form: bool 
                 if form:
                     holding = line.strip()[:1] not in JSON_OPENS
                 else:
-                    holding = "\n" not in line.strip() and sum(delta.tokens for delta in held) < hold
+                    begun = line.strip()
+                    most = hold if words is None or not begun[:1].isalpha() else words
+                    holding = "\n" not in begun and sum(delta.tokens for delta in held) < most
                 if not holding:
                     told = True
                     for delta in held:

@@ -22,8 +22,8 @@ log = logging.getLogger("clearseek.server")
 router = APIRouter()
 
 
-async def _stamp(services: Services, call: deepseek.Call, prefix: str) -> tuple[Stamp, int]:
-    """And how many tokens a stream holds back. Raises UnknownModel before anything is queued."""
+async def _stamp(services: Services, call: deepseek.Call, prefix: str) -> tuple[Stamp, tuple[int, int]]:
+    """And how many tokens a stream holds back, at all and of words. Raises UnknownModel before anything is queued."""
     name = await services.pool.resolve(call.model)
     if call.ignored:
         log.info("fields that are not understood: %s", ", ".join(map(repr, call.ignored)))
@@ -35,8 +35,8 @@ async def _stamp(services: Services, call: deepseek.Call, prefix: str) -> tuple[
         f"{prefix}-{secrets.token_hex(16)}", int(time.time()), name, digest, __version__, receipt, call.ignored
     )
     if described is None or (local and call.request.json_schema is not None):  # a grammar lets no tag through
-        return stamp, 0
-    return stamp, described.hold
+        return stamp, (0, 0)
+    return stamp, (described.hold, described.hold_words)
 
 
 def _receipt(services: Services, name: str) -> str | None:
@@ -50,14 +50,15 @@ def _receipt(services: Services, name: str) -> str | None:
 async def chat_completions(request: Request) -> Response:
     services: Services = request.app.state.services
     call = deepseek.parse_chat(deepseek.parse_json(await request.body()))
-    stamp, hold = await _stamp(services, call, "chatcmpl")
+    stamp, (hold, words) = await _stamp(services, call, "chatcmpl")
     events = services.pool.generate(stamp.model, call.request, request_id=stamp.id, client=request.state.client)
     first_token = services.metrics.first_token
     logprobs = call.request.logprobs is not None
     if call.stream:
         writer = ChatStream(stamp, logprobs=logprobs, include_usage=call.include_usage)
         form = call.request.json_schema is not None
-        return StreamAnswer(settled(events, hold, form=form), writer, first_token)
+        told = settled(events, hold, words=words, form=form)
+        return StreamAnswer(told, writer, first_token)
     return DocumentAnswer(events, ChatDocument(stamp, logprobs), first_token)
 
 
