@@ -35,7 +35,7 @@ export function App({ boot }: { boot: () => void }) {
       {state.drawerOpen.value && (
         <div class="scrim only-narrow" aria-hidden="true" onClick={() => (state.drawerOpen.value = false)} />
       )}
-      <main>
+      <main id="main">
         <header class="bar">
           <button
             type="button"
@@ -89,7 +89,7 @@ function SkipLink() {
     main?.focus();
   };
   return (
-    <a class="skip" href="#question" onClick={skip}>
+    <a class="skip" href={chat ? "#question" : "#main"} onClick={skip}>
       {chat ? "Skip to the question" : "Skip to the page"}
     </a>
   );
