@@ -35,7 +35,8 @@ async def decode() -> None:
 
     async def tokens(number: int) -> int:
         text = f"Write a very long story about a lighthouse, number {number}."
-        request = Request(({"role": "user", "content": text},), 32, OFF, Sampling(temperature=0.0))
+        asked = ({"role": "user", "content": text},)
+        request = Request(asked, max_tokens=32, thinking=OFF, sampling=Sampling(temperature=0.0))
         last = [event async for event in one.generate(request)][-1]
         assert isinstance(last, Finished)
         return last.usage.completion_tokens
