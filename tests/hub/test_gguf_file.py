@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tiny_gguf import CONTROL, TEMPLATE, VOCABULARY, write_tiny
 
 from clearseek.hub.errors import BadModelFile
-from clearseek.hub.gguf_file import FILE_TYPES, TENSOR_TYPES, kv_bytes_per_token, read_header
+from clearseek.hub.gguf_file import kv_bytes_per_token, read_header
+from clearseek.hub.gguf_types import FILE_TYPES, TENSOR_TYPES
 
 
 def text(value: str) -> bytes:

@@ -16,7 +16,8 @@ from clearseek.hub.adapter import RESULT_QUANT, Adapter
 from clearseek.hub.errors import BadModelFile, WrongHash
 from clearseek.hub.files import Progress, hash_file, need_room, no_progress, sync_folder
 from clearseek.hub.gguf_edit import edited_pairs
-from clearseek.hub.gguf_file import TENSOR_TYPES, Header, TensorInfo, read_header
+from clearseek.hub.gguf_file import Header, TensorInfo, read_header
+from clearseek.hub.gguf_types import TENSOR_TYPES
 from clearseek.hub.requantize import FILE_TYPES, convert, target_type, tensor_list, tensor_size
 
 if TYPE_CHECKING:

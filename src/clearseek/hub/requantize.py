@@ -15,7 +15,8 @@ from typing import IO, Literal
 
 from clearseek.hub.errors import BadModelFile
 from clearseek.hub.files import sync_folder
-from clearseek.hub.gguf_file import TENSOR_TYPES, Header, TensorInfo, read_header
+from clearseek.hub.gguf_file import Header, TensorInfo, read_header
+from clearseek.hub.gguf_types import TENSOR_TYPES
 
 Kind = Literal["q4_0", "q8_0"]
 

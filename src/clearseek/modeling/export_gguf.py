@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from clearseek.hub.files import disk_errors_told, need_room, sync_folder
 from clearseek.hub.gguf_edit import edited_pairs
-from clearseek.hub.gguf_file import TENSOR_TYPES, read_header
+from clearseek.hub.gguf_file import read_header
+from clearseek.hub.gguf_types import TENSOR_TYPES
 from clearseek.modeling.config import LlamaConfig
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.export_hf import plain_tensors

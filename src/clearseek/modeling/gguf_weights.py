@@ -14,7 +14,8 @@ from gguf.constants import GGMLQuantizationType
 from gguf.quants import dequantize
 from torch import Tensor
 
-from clearseek.hub.gguf_file import TENSOR_TYPES, Header, TensorInfo, read_header
+from clearseek.hub.gguf_file import Header, TensorInfo, read_header
+from clearseek.hub.gguf_types import TENSOR_TYPES
 from clearseek.modeling.config import MAX_LAYERS, LlamaConfig, RopeConfig, check_size
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.rope import inverse_frequencies
