@@ -301,6 +301,33 @@ def test_search_lands_on_the_message_and_goes_on(new_page: Pages, echo: Server) 
     expect(page.locator("[data-found]")).to_have_count(0)
 
 
+def test_a_key_that_is_pressed_as_soon_as_there_is_a_page_leads_where_it_should(new_page: Pages, echo: Server) -> None:
+    conversation = imported(echo, "Pressed early", [("q", "a")])
+    page = new_page(echo.url)
+    # In the very moment that the list is drawn, and as the chat is still being fetched.
+    page.context.add_init_script("""
+      new MutationObserver((_, observer) => {
+        if (!document.querySelector('#search')) return;
+        observer.disconnect();
+        document.dispatchEvent(new KeyboardEvent('keydown', { key: 'k', ctrlKey: true, bubbles: true }));
+        window.early = document.activeElement.id;
+      }).observe(document, { childList: true, subtree: true });
+    """)
+    held: list[Any] = []
+    page.route(f"**/api/conversations/{conversation}", lambda route: held.append(route))
+    for address in ("/", f"/c/{conversation}"):
+        page.goto(echo.url + address)
+        page.wait_for_function("() => window.early === 'search'")
+        page.keyboard.type("pres")
+        for route in held:
+            route.continue_()
+        if held:
+            expect(page.locator(".asked")).to_have_text("q")
+        page.keyboard.type("sed")
+        expect(page.locator("#search")).to_have_value("pressed")
+        expect(page.locator("#question")).to_have_value("")
+
+
 def test_search_lands_in_thinking_in_an_attachment_and_on_another_branch(new_page: Pages, echo: Server) -> None:
     messages: list[dict[str, Any]] = [
         {
@@ -506,7 +533,7 @@ def test_the_list_is_one_stop_and_the_arrows_go_through_it(new_page: Pages, echo
     page.keyboard.press("Delete")
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.locator(".row a", has_text="Renamed by key")).to_have_count(0)
-    assert page.evaluate("() => document.activeElement.closest('.rows') !== null")
+    page.wait_for_function("() => document.activeElement.closest('.rows') !== null")
 
 
 def test_several_chats_and_all_are_deleted(new_page: Pages, echo: Server) -> None:
@@ -524,7 +551,7 @@ def test_several_chats_and_all_are_deleted(new_page: Pages, echo: Server) -> Non
     expect(page.locator(".row", has_text="Heap 1")).to_have_count(0)
     expect(page.locator(".row", has_text="Heap 3")).to_have_count(0)
     expect(page.locator(".row", has_text="Heap 2")).to_have_count(1)
-    assert page.evaluate("() => document.activeElement !== document.body")
+    page.wait_for_function("() => document.activeElement !== document.body")
     page.get_by_role("button", name="Delete several").click()
     page.get_by_role("button", name="All…").click()
     page.get_by_role("button", name="Delete all").click()

@@ -230,7 +230,9 @@ SMALL = """(least) => {
     if (element.closest('.katex, [aria-hidden=true]')) continue;
     // Links and fields within a sentence are as high as its lines (WCAG 2.5.8 excepts them).
     if (element.matches('a') && getComputedStyle(element).display === 'inline') continue;
-    if (element.matches('label') && !element.matches('.choice *, .efforts *')) continue;
+    if (element.matches('label') && !element.matches('.choice *, .efforts *, .pick')) continue;
+    // A box is pressed by its whole line.
+    if (element.matches('.pick input')) continue;
     if (box.height < least - 0.01 || box.width < least - 0.01)
       found.push(`${element.outerHTML.slice(0, 90)} ${box.width}x${box.height}`);
   }
@@ -242,8 +244,11 @@ SMALL = """(least) => {
 def test_what_is_pressed_is_large_enough(
     new_page: Pages, echo: Server, rich: str, device: dict[str, Any], least: int
 ) -> None:
+    imported(echo, "A chat", [("Is rayleigh a person?", "He was.")])
+    imported(echo, "Another", [("And rayleigh scattering?", "It is.")])
     page = new_page(echo.url, **device)
     expect(page.locator(".first")).to_be_visible()
+    expect(page.locator(".row").nth(1)).to_be_attached()
     assert page.evaluate(SMALL, least) == []
     page.goto(rich)
     ready(page)
@@ -251,6 +256,15 @@ def test_what_is_pressed_is_large_enough(
     assert page.evaluate(SMALL, least) == []
     page.get_by_role("button", name="Chats", exact=True).click()
     expect(page.locator(".sidebar[data-open]")).to_be_visible()
+    assert page.evaluate(SMALL, least) == []
+    page.get_by_role("button", name="Delete several").click()
+    expect(page.locator(".picking")).to_be_visible()
+    assert page.evaluate(SMALL, least) == []
+    page.get_by_role("button", name="Done").click()
+    page.fill("#search", "rayleigh")
+    expect(page.locator(".rows mark").first).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.locator(".found-bar")).to_be_visible()
     assert page.evaluate(SMALL, least) == []
     page.goto(f"{echo.url}/books")
     expect(page.locator("#marks")).to_be_visible()

@@ -14,6 +14,7 @@ import type { ServerState } from "./types";
 import { App } from "./ui/App";
 import { serveCopyButtons } from "./ui/clipboard";
 import { keepFocus } from "./ui/keepFocus";
+import { startKeys } from "./ui/keyboard";
 import "./styles/base.css";
 import "./styles/frame.css";
 import "./styles/thread.css";
@@ -105,6 +106,7 @@ function awake(): void {
 // What is typed before the chat is here is typed to it all the same.
 state.boxOf.value = idIn(location.pathname);
 startDrafts();
+startKeys();
 render(<App boot={() => void boot()} />, document.getElementById("app")!);
 serveCopyButtons(document.body);
 startPrinting();

@@ -1,14 +1,12 @@
 /** The page: the list beside the open chat, and what belongs to both. */
 
 import { useEffect } from "preact/hooks";
-import { stop } from "../actions";
 import { keyWanted } from "../api";
 import { save } from "../history";
 import { retryNow } from "../listen";
 import { addressOf, onLink } from "../router";
 import * as state from "../state";
 import { Composer, NoticeLine } from "./Composer";
-import { focusComposer, focusSearch } from "./focus";
 import { Menu, Plus } from "./icons";
 import { KeyDialog } from "./KeyDialog";
 import { ModelPicker } from "./ModelPicker";
@@ -24,7 +22,6 @@ const Audit = later(() => import("../audit/Audit").then((module) => module.Audit
 const TITLES = { books: "Books", audit: "Audit" };
 
 export function App({ boot }: { boot: () => void }) {
-  useKeys();
   useTitle();
   const place = state.place.value;
   const chat = place.kind === "chat";
@@ -127,35 +124,6 @@ function Lost() {
       </button>
     </div>
   );
-}
-
-function useKeys(): void {
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      const ctrl = event.ctrlKey || event.metaKey;
-      if (ctrl && !event.shiftKey && !event.altKey && event.key.toLowerCase() === "k") {
-        event.preventDefault();
-        focusSearch();
-      } else if (ctrl && event.shiftKey && event.key.toLowerCase() === "o") {
-        event.preventDefault();
-        newChat();
-        focusComposer();
-      } else if ((ctrl && event.key === "/") || (event.key === "?" && !typing(event.target))) {
-        if (document.querySelector("dialog[open]")) return;
-        event.preventDefault();
-        keysOpen.value = true;
-      } else if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
-        if (state.drawerOpen.value) state.drawerOpen.value = false;
-        else if (state.place.value.kind === "chat" && state.writing.value) void stop();
-      }
-    };
-    document.addEventListener("keydown", onKey);
-    return () => document.removeEventListener("keydown", onKey);
-  }, []);
-}
-
-function typing(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && target.closest("input, textarea, select, [contenteditable]") !== null;
 }
 
 function useTitle(): void {

@@ -7,7 +7,7 @@ import { askAnew, send } from "../sending";
 import * as state from "../state";
 import { Chips } from "./Attachments";
 import { DeepThink } from "./DeepThink";
-import { focusComposer, touchScreen } from "./focus";
+import { busyElsewhere, focusComposer, touchScreen } from "./focus";
 import { Send, Stop } from "./icons";
 import { Gauge } from "./Gauge";
 import { Told } from "./Told";
@@ -23,10 +23,11 @@ export function Composer() {
     if (box.current) grow(box.current);
   }, [text]);
   const id = state.opened.value?.id;
-  useEffect(() => {
+  // Before the page is drawn, so that it takes the focus from nobody who has begun elsewhere.
+  useLayoutEffect(() => {
     // Whoever goes through what was found goes on from there.
-    const searching = state.query.peek().trim() !== "" && document.activeElement?.closest(".search, .rows");
-    if (!touchScreen() && !searching) focusComposer();
+    const searching = state.query.peek().trim() !== "" && document.activeElement?.closest(".rows");
+    if (!touchScreen() && !searching && !busyElsewhere()) focusComposer();
   }, [id]);
   const said = state.notYet.value;
   const ready = !writing && !state.opening.value && !none;
