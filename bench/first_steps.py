@@ -21,10 +21,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads sleep while they wait
 
 from clearseek.ledger.meter import Meter
-from clearseek.training.learner import LearnerSettings
-from clearseek.training.recipe import Recipe, read_recipe
+from clearseek.training.recipe.recipe import Recipe, read_recipe
+from clearseek.training.run.context import open_bench
 from clearseek.training.stages import sft
-from clearseek.training.workbench import open_bench
+from clearseek.training.update.learner import LearnerSettings
 
 TENS = 10
 

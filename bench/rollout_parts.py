@@ -22,13 +22,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads
 import torch
 from clock import Clock
 
+from clearseek.benchmarks.rollout_speed import matmul_flops, question
 from clearseek.modeling import load_model
 from clearseek.modeling.tokenizer import load_tokenizer
-from clearseek.training import packed, rollout
-from clearseek.training.fast_ops import FastOps
-from clearseek.training.measure import matmul_flops, question
-from clearseek.training.products import Product
-from clearseek.training.rows import Sampling
+from clearseek.training.kernels.decode_ops import FastOps
+from clearseek.training.kernels.packed_product import Product
+from clearseek.training.rollout import llama_decoder
+from clearseek.training.rollout.rollout import rollout
+from clearseek.training.rollout.slots import Sampling
 
 
 def main() -> None:
@@ -63,7 +64,7 @@ def main() -> None:
 
     clock = Clock()
     names: dict[int, str] = {}
-    pack, step, read = packed._pack, packed.PackedLlama.step, packed.PackedLlama.read
+    pack, step, read = llama_decoder._pack, llama_decoder.PackedLlama.step, llama_decoder.PackedLlama.read
     product = Product.__call__
 
     def named_pack(*arguments: Any) -> Any:
@@ -77,9 +78,9 @@ def main() -> None:
         found: torch.Tensor = clock.timed(f"product: {name}", product)(self, x)
         return found
 
-    packed._pack = clock.timed("packing the weights", named_pack)
-    packed.PackedLlama.read = clock.timed("reading prompts, outside products", read)  # type: ignore[method-assign]
-    packed.PackedLlama.step = clock.timed("step, outside its parts", step)  # type: ignore[method-assign]
+    llama_decoder._pack = clock.timed("packing the weights", named_pack)
+    llama_decoder.PackedLlama.read = clock.timed("reading prompts, outside products", read)  # type: ignore[method-assign]
+    llama_decoder.PackedLlama.step = clock.timed("step, outside its parts", step)  # type: ignore[method-assign]
     Product.__call__ = named_product  # type: ignore[method-assign]
     for part in ("add_norm", "rotate_store", "attend", "swiglu"):
         setattr(FastOps, part, clock.timed(f"compiled: {part}", getattr(FastOps, part)))

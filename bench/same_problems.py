@@ -21,9 +21,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads
 from clearseek.errors import UserError
 from clearseek.ledger.meter import Meter
 from clearseek.tasks.task import Problem, Task
-from clearseek.training.recipe import read_recipe
+from clearseek.training.recipe.recipe import read_recipe
+from clearseek.training.run.context import open_bench
 from clearseek.training.stages.grpo import Clocks, GrpoSettings, GrpoStage
-from clearseek.training.workbench import open_bench
 
 ROUNDS = 8
 """How often problems are drawn at most, to find enough that are partly right."""

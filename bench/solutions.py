@@ -15,7 +15,7 @@ from pathlib import Path
 from clearseek.tasks.splits import draw
 from clearseek.tasks.suites import load_suite
 from clearseek.tasks.task import Problem, Solution, Task
-from clearseek.training.chat_format import ChatFormat, chat_format_of
+from clearseek.training.data.chat_format import ChatFormat, chat_format_of
 
 
 def at(numbers: Sequence[int], share: float) -> int:

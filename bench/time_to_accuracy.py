@@ -25,24 +25,24 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads
 
 import torch
 
+from clearseek.benchmarks.peers import Shape, TrlStep, run_trl
 from clearseek.errors import UserError
+from clearseek.evaluation.comparison import compare as compare_answers
+from clearseek.evaluation.results import Conditions, Evaluation
+from clearseek.evaluation.runner import ask_of, evaluate
 from clearseek.hub.files import write_aside
 from clearseek.ledger.meter import Meter
 from clearseek.modeling import load_model
 from clearseek.modeling.tokenizer import load_tokenizer
 from clearseek.tasks.suites import load_suite
 from clearseek.tasks.task import Problem, Task
-from clearseek.training.answer_torch import TorchAnswerer
-from clearseek.training.chat_format import chat_format
-from clearseek.training.compare import compare as compare_answers
-from clearseek.training.evaluate import ask_of, evaluate
-from clearseek.training.evaluation import Conditions, Evaluation
-from clearseek.training.learner import LearnerSettings, open_learner
-from clearseek.training.measure_peers import Shape, TrlStep, run_trl
-from clearseek.training.rewards import RewardRule, grade
-from clearseek.training.rows import Sample
-from clearseek.training.stage import Workshop
+from clearseek.training.data.chat_format import chat_format
+from clearseek.training.rollout.slots import Sample
+from clearseek.training.rollout.torch_backend import TorchAnswerer
+from clearseek.training.score.rewards import RewardRule, grade
+from clearseek.training.stages.base import Workshop
 from clearseek.training.stages.grpo import GrpoSettings, GrpoStage
+from clearseek.training.update.learner import LearnerSettings, open_learner
 
 ADAM = {"adam_beta1": 0.9, "adam_beta2": 0.99, "max_grad_norm": 1.0, "weight_decay": 0.0}
 MICRO_BATCH = 16  # rows that TRL puts through at once: 64 with up to 128 new tokens took more than 24 GB

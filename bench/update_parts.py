@@ -23,13 +23,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads
 import torch
 from clock import Clock
 
+from clearseek.benchmarks.train_speed import bare_product
 from clearseek.modeling import load_model
-from clearseek.training import forward, learner
-from clearseek.training.flops import sizes_of, update_flops
-from clearseek.training.joint import Joint
-from clearseek.training.losses import sft_loss
-from clearseek.training.measure_train import bare_product
-from clearseek.training.packing import Group
+from clearseek.training.update import learner, trainers
+from clearseek.training.update.batch_layout import Group
+from clearseek.training.update.flops import sizes_of, update_flops
+from clearseek.training.update.fused_linear import Joint
+from clearseek.training.update.losses import sft_loss
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ from clearseek.modeling.deepseek_config import DeepseekV3Config  # noqa: E402
 from clearseek.modeling.deepseek_v3 import DeepseekV3  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.lora import add_lora, lora_layers  # noqa: E402
-from clearseek.training.rollout import kv_bytes_per_token, rollout, score  # noqa: E402
-from clearseek.training.rows import Sampling  # noqa: E402
+from clearseek.training.rollout.rollout import kv_bytes_per_token, rollout, score  # noqa: E402
+from clearseek.training.rollout.slots import Sampling  # noqa: E402
 
 CONFIG = DeepseekV3Config(
     vocab_size=64,

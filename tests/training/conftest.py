@@ -28,7 +28,7 @@ def kept_build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What is compiled is compiled once, and not once for each test's own home."""
     folder = tmp_path_factory.mktemp("state")
     try:
-        from clearseek.training import fast_ops
+        from clearseek.training.kernels import decode_ops
     except ImportError:
         yield folder
         return

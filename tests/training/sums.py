@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from clearseek.evaluation.results import Conditions, Membership
+from clearseek.evaluation.runner import Answered, Ask, Asked
 from clearseek.tasks.task import Problem, Score, Split, Task
-from clearseek.training.evaluate import Answered, Ask, Asked
-from clearseek.training.evaluation import Conditions, Membership
 
 HOW = Conditions(model="m", digest="d" * 64, by="torch", suite="r1", split="test", n=10, seed=3, max_new=40)
 

@@ -20,8 +20,9 @@ from workbench import tiny  # noqa: E402
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.hub.store import Model  # noqa: E402
 from clearseek.modeling.tokenizer import Tokenizer  # noqa: E402
-from clearseek.training import chat_check  # noqa: E402
-from clearseek.training.chat_check import (  # noqa: E402
+from clearseek.training.data.chat_format import chat_format  # noqa: E402
+from clearseek.training.publish import chat_check  # noqa: E402
+from clearseek.training.publish.chat_check import (  # noqa: E402
     Reply,
     Speaker,
     blinded,
@@ -31,7 +32,6 @@ from clearseek.training.chat_check import (  # noqa: E402
     replies,
     speaker_of,
 )
-from clearseek.training.chat_format import chat_format  # noqa: E402
 
 PROMPTS = ["The quick brown fox?", "dogs", "3.14 metres", "They're told."]
 
@@ -138,7 +138,7 @@ def test_two_files_are_checked(words: Tokenizer, tmp_path: Path, monkeypatch: py
 
 
 def test_prompts_that_are_missing_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("clearseek.training.chat_check.resources.files", lambda package: tmp_path)
+    monkeypatch.setattr("clearseek.training.publish.chat_check.resources.files", lambda package: tmp_path)
     with pytest.raises(UserError, match="everyday prompts are missing"):
         chat_check.everyday_prompts()
     (tmp_path / "data" / "chat").mkdir(parents=True)

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from clearseek.training.traces import read_traces
+from clearseek.training.data.traces import read_traces
 
 FOLDER = resources.files("clearseek") / "data" / "chat"
 NAME = "ClearSeek"

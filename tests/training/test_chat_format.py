@@ -19,7 +19,7 @@ from clearseek.inference.engine import Request, Thinking
 from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.style import NATIVE, SMALL_NATIVE
 from clearseek.modeling.chat_ids import chat_ids, prompt_ids
-from clearseek.training.chat_format import ChatFormat, Markers, chat_format, chat_format_of, find_markers
+from clearseek.training.data.chat_format import ChatFormat, Markers, chat_format, chat_format_of, find_markers
 
 TALKS: dict[str, list[dict[str, Any]]] = {
     "one": [{"role": "user", "content": "What is 2 + 2?"}],
@@ -175,7 +175,7 @@ def test_markers_of_other_models() -> None:
 
 
 def test_a_model_without_a_system_turn_is_told_in_the_first_question() -> None:
-    from clearseek.training.chat_format import template_source
+    from clearseek.training.data.chat_format import template_source
 
     template = ChatTemplate(template_source(find_markers(ChatTemplate(NO_SYSTEM, bos_token="<s>", eos_token="</s>"))))
     assert not template.supports_system

@@ -13,10 +13,13 @@ torch = pytest.importorskip("torch")
 
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.hub.files import hash_file  # noqa: E402
-from clearseek.training import checkpoint, runfolder  # noqa: E402
-from clearseek.training.checkpoint import Position  # noqa: E402
-from clearseek.training.runfolder import Lines  # noqa: E402
-from clearseek.training.stage import StageState  # noqa: E402
+from clearseek.training.run import (
+    checkpoint,  # noqa: E402
+    run_folder,  # noqa: E402
+)
+from clearseek.training.run.checkpoint import Position  # noqa: E402
+from clearseek.training.run.run_folder import Lines  # noqa: E402
+from clearseek.training.stages.base import StageState  # noqa: E402
 
 STATE = {
     "updates": torch.tensor(3),
@@ -28,7 +31,7 @@ STATE = {
 
 
 def test_everything_comes_back_bit_for_bit(tmp_path: Path) -> None:
-    from clearseek.training.replay import same_bits
+    from clearseek.training.publish.replay import same_bits
 
     position = Position(7, 1, 2, sizes={"metrics.jsonl": 9}, ledger={"entries": 4}, noted={"evaluated": ["x"]})
     stage = StageState({"pass": {"own": 0.25}}, {"kl": torch.arange(3)})
@@ -94,19 +97,19 @@ def test_lines_are_cut_back_and_a_shorter_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_status_that_is_none_is_told(tmp_path: Path) -> None:
-    assert runfolder.read_status(tmp_path) is None
+    assert run_folder.read_status(tmp_path) is None
     (tmp_path / "status.json").write_text("[]")
     with pytest.raises(UserError, match="is not what a run writes"):
-        runfolder.read_status(tmp_path)
+        run_folder.read_status(tmp_path)
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from clearseek.training import checkpoint
-from clearseek.training.checkpoint import Position
-from clearseek.training.stage import StageState
+from clearseek.training.run import checkpoint
+from clearseek.training.run.checkpoint import Position
+from clearseek.training.stages.base import StageState
 
 root, first = Path(sys.argv[1]), sys.argv[2] == "first"
 

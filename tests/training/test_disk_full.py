@@ -21,13 +21,16 @@ from tiny_run import GRPO, REJECT, SFT, steps_of, tiny_base, write_recipe_file  
 
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
-from clearseek.training import checkpoint, runfolder  # noqa: E402
-from clearseek.training.disk import disk_said  # noqa: E402
-from clearseek.training.live import Screen  # noqa: E402
-from clearseek.training.recipe import read_recipe  # noqa: E402
-from clearseek.training.replay import same_bits  # noqa: E402
-from clearseek.training.run import Outcome, train  # noqa: E402
-from clearseek.training.sitting import Run  # noqa: E402
+from clearseek.training.loop.training_loop import Run  # noqa: E402
+from clearseek.training.publish.replay import same_bits  # noqa: E402
+from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.report.console import Screen  # noqa: E402
+from clearseek.training.run import (
+    checkpoint,  # noqa: E402
+    run_folder,  # noqa: E402
+)
+from clearseek.training.run.disk import disk_said  # noqa: E402
+from clearseek.training.train import Outcome, train  # noqa: E402
 
 pytestmark = pytest.mark.slow  # whole runs
 
@@ -187,7 +190,7 @@ def test_a_disk_that_fills_up_at_any_step(
             train(read_recipe(recipe), run, Watching(quiet=True))
         assert "the disk is full" in str(raised.value)
         assert "--resume" in str(raised.value)
-        for name in (runfolder.METRICS, runfolder.SAMPLES):
+        for name in (run_folder.METRICS, run_folder.SAMPLES):
             assert whole_lines(run / name)
         assert not list((run / "checkpoints").glob(".*"))
         assert not list(run.glob("*.new"))

@@ -14,13 +14,13 @@ import pytest
 from sums import HOW, Says, asked
 
 from clearseek.errors import UserError
+from clearseek.evaluation.comparison import compare, comparison_json
+from clearseek.evaluation.results import Evaluation, _ends_in, as_json, from_json, results_of, summarise
+from clearseek.evaluation.results_page import html_page
+from clearseek.evaluation.runner import Answered, Ask, ask_of, evaluate, kept_out_of, may_be_known, scored
+from clearseek.evaluation.statistics import wilson
+from clearseek.evaluation.transcripts import Transcripts
 from clearseek.tasks import TaskSpec, load_task
-from clearseek.training.compare import compare, comparison_json
-from clearseek.training.evaluate import Answered, Ask, ask_of, evaluate, kept_out_of, may_be_known, scored
-from clearseek.training.evaluation import Evaluation, _ends_in, as_json, from_json, results_of, summarise
-from clearseek.training.evaluation_page import html_page
-from clearseek.training.statistics import wilson
-from clearseek.training.transcripts import Transcripts
 
 
 def even(ask: Ask) -> bool:
@@ -241,7 +241,7 @@ class NoTorch:
         if name.partition(".")[0] in ("torch", "safetensors", "tokenizers", "transformers"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, NoTorch())
-import clearseek.cli.eval_run, clearseek.cli.eval_text, clearseek.training.answer_engine
+import clearseek.cli.eval_run, clearseek.cli.eval_text, clearseek.evaluation.engine_backend
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ)
     assert done.returncode == 0, done.stderr

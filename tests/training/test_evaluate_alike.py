@@ -17,12 +17,12 @@ from sums import HOW, asked  # noqa: E402
 from trained_words import train_tokenizer  # noqa: E402
 from workbench import tiny  # noqa: E402
 
+from clearseek.evaluation.engine_backend import Books, ServedAnswerer, model_of_file  # noqa: E402
+from clearseek.evaluation.runner import evaluate  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
 from clearseek.modeling.export_gguf import export_gguf  # noqa: E402
-from clearseek.training.answer_engine import Books, ServedAnswerer, model_of_file  # noqa: E402
-from clearseek.training.answer_torch import TorchAnswerer  # noqa: E402
-from clearseek.training.chat_format import chat_format  # noqa: E402
-from clearseek.training.evaluate import evaluate  # noqa: E402
+from clearseek.training.data.chat_format import chat_format  # noqa: E402
+from clearseek.training.rollout.torch_backend import TorchAnswerer  # noqa: E402
 
 
 @pytest.mark.parametrize("thinking", [True, False])

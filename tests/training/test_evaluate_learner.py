@@ -12,10 +12,10 @@ torch = pytest.importorskip("torch")
 from sums import HOW  # noqa: E402
 from workbench import CLOSE, Numbers, Words, copying, tiny, workshop  # noqa: E402
 
+from clearseek.evaluation.runner import Answered, Ask, Asked, evaluate, evaluate_learner  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
-from clearseek.training.answer_torch import TorchAnswerer, _batches  # noqa: E402
-from clearseek.training.evaluate import Answered, Ask, Asked, evaluate, evaluate_learner  # noqa: E402
+from clearseek.training.rollout.torch_backend import TorchAnswerer, _batches  # noqa: E402
 
 
 def asked(n: int = 6) -> Asked:
@@ -102,7 +102,7 @@ def test_batches_keep_the_samples_of_a_problem_together() -> None:
 
 
 def test_what_was_answered_is_handed_over_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clearseek.training.answer_torch.AT_ONCE", 2)
+    monkeypatch.setattr("clearseek.training.rollout.torch_backend.AT_ONCE", 2)
     answerer = TorchAnswerer(tiny(), Numbers(), Meter(lambda draft: None, rapl=False, gpus=False))  # type: ignore[arg-type]
     seen: list[Ask] = []
 

@@ -15,11 +15,8 @@ import pytest
 from sums import HOW, asked
 
 from clearseek.errors import UserError
-from clearseek.hub.store import Model
-from clearseek.inference.errors import BadRequest
-from clearseek.ledger.entry import Draft
-from clearseek.training import answer_engine
-from clearseek.training.answer_engine import (
+from clearseek.evaluation import engine_backend
+from clearseek.evaluation.engine_backend import (
     Books,
     RemoteAnswerer,
     ServedAnswerer,
@@ -27,8 +24,11 @@ from clearseek.training.answer_engine import (
     remote_models,
     request_of,
 )
-from clearseek.training.evaluate import evaluate
-from clearseek.training.transcripts import Transcripts
+from clearseek.evaluation.runner import evaluate
+from clearseek.evaluation.transcripts import Transcripts
+from clearseek.hub.store import Model
+from clearseek.inference.errors import BadRequest
+from clearseek.ledger.entry import Draft
 
 SERVED = dataclasses.replace(HOW, by="llama.cpp", budget=8, max_new=16, style="prompted")
 
@@ -106,8 +106,8 @@ def dying() -> Iterator[Dying]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer_engine, "WAITS", (0.0, 0.0))
-    monkeypatch.setattr(answer_engine.EngineCrashed, "retry_after", 0)
+    monkeypatch.setattr(engine_backend, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(engine_backend.EngineCrashed, "retry_after", 0)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -138,7 +138,7 @@ def test_a_remote_engine_that_dies_half_way_is_not_paid_twice(dying: Dying, tmp_
 
 @pytest.mark.usefixtures("impatient")
 def test_one_failure_that_passes_is_not_told(dying: Dying, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer_engine, "WAITS", (0.2, 0.2))
+    monkeypatch.setattr(engine_backend, "WAITS", (0.2, 0.2))
     how = dataclasses.replace(HOW, by="remote", n=2)
     answerer = RemoteAnswerer(dying.url, None, "big", Books(lambda draft: None), at_once=1)
     threading.Timer(0.05, lambda: setattr(dying, "good", 100)).start()

@@ -15,15 +15,15 @@ from workbench import copying, tiny, workshop  # noqa: E402
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.tasks.task import Problem, Score, Task  # noqa: E402
-from clearseek.training.curriculum import remember, spread_draws, weigh  # noqa: E402
-from clearseek.training.learner import Learner, LearnerSettings, open_learner  # noqa: E402
-from clearseek.training.losses import GrpoTokens  # noqa: E402
-from clearseek.training.rewards import RewardRule, grade  # noqa: E402
-from clearseek.training.rows import Sample  # noqa: E402
-from clearseek.training.stage import StageState  # noqa: E402
+from clearseek.training.rollout.slots import Sample  # noqa: E402
+from clearseek.training.score.rewards import RewardRule, grade  # noqa: E402
 from clearseek.training.stages import sft  # noqa: E402
+from clearseek.training.stages.base import StageState  # noqa: E402
+from clearseek.training.stages.curriculum import remember, spread_draws, weigh  # noqa: E402
 from clearseek.training.stages.grpo import Clocks, GrpoSettings, GrpoStage, open_stage  # noqa: E402
-from clearseek.training.watch import warnings_of  # noqa: E402
+from clearseek.training.stages.health import warnings_of  # noqa: E402
+from clearseek.training.update.learner import Learner, LearnerSettings, open_learner  # noqa: E402
+from clearseek.training.update.losses import GrpoTokens  # noqa: E402
 
 FULL = LearnerSettings(train_embedding=True, dtype="float32", clip=1.0)
 SMALL: dict[str, Any] = {"prompts": 8, "samples": 4, "max_new": 6, "length_constant": 4.0, "lr": 1e-3, "min_groups": 1}

@@ -19,13 +19,13 @@ from hypothesis import strategies as st  # noqa: E402
 from clearseek.modeling.config import LlamaConfig  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.modeling.lora import add_lora, lora_parameters  # noqa: E402
-from clearseek.training import forward  # noqa: E402
-from clearseek.training.lanes import side_by_side  # noqa: E402
-from clearseek.training.learner import LearnerSettings, NotFinite, UpdateReport, open_learner  # noqa: E402
-from clearseek.training.losses import LossSum, Scored, sft_loss  # noqa: E402
-from clearseek.training.packing import Group, lane_batches  # noqa: E402
-from clearseek.training.rollout import rollout  # noqa: E402
-from clearseek.training.rows import Progress, Sample, Sampling  # noqa: E402
+from clearseek.training.rollout.rollout import rollout  # noqa: E402
+from clearseek.training.rollout.slots import Progress, Sample, Sampling  # noqa: E402
+from clearseek.training.update import trainers  # noqa: E402
+from clearseek.training.update.batch_layout import Group, lane_batches  # noqa: E402
+from clearseek.training.update.learner import LearnerSettings, NotFinite, UpdateReport, open_learner  # noqa: E402
+from clearseek.training.update.losses import LossSum, Scored, sft_loss  # noqa: E402
+from clearseek.training.update.worker_threads import side_by_side  # noqa: E402
 
 CONFIG = LlamaConfig(
     model_type="llama",
@@ -151,7 +151,7 @@ def test_gradients_too_large_to_have_twice_learn_in_one_lane(
 ) -> None:
     assert all_weights()[0][0].micro_batches == 2
     assert all_weights(train_embedding=True)[0][0].micro_batches == 1
-    monkeypatch.setattr(forward, "LANE_BYTES", 1000)
+    monkeypatch.setattr(trainers, "LANE_BYTES", 1000)
     assert all_weights()[0][0].micro_batches == 1
 
 

@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from clearseek.training.learn_ops import CompiledOps, learn_ops  # noqa: E402
-from clearseek.training.pointwise import TorchOps  # noqa: E402
+from clearseek.training.kernels.ops import TorchOps  # noqa: E402
+from clearseek.training.kernels.train_ops import CompiledOps, learn_ops  # noqa: E402
 
 CPU = torch.device("cpu")
 PLAIN = TorchOps()

@@ -8,12 +8,12 @@ torch = pytest.importorskip("torch")
 
 from clearseek.hub.store import Model  # noqa: E402
 from clearseek.modeling import load_model  # noqa: E402
-from clearseek.training.chat_format import chat_format_of  # noqa: E402
-from clearseek.training.learner import LearnerSettings, open_learner  # noqa: E402
-from clearseek.training.losses import sft_loss  # noqa: E402
-from clearseek.training.packing import Group  # noqa: E402
-from clearseek.training.rollout import rollout  # noqa: E402
-from clearseek.training.rows import Sampling  # noqa: E402
+from clearseek.training.data.chat_format import chat_format_of  # noqa: E402
+from clearseek.training.rollout.rollout import rollout  # noqa: E402
+from clearseek.training.rollout.slots import Sampling  # noqa: E402
+from clearseek.training.update.batch_layout import Group  # noqa: E402
+from clearseek.training.update.learner import LearnerSettings, open_learner  # noqa: E402
+from clearseek.training.update.losses import sft_loss  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from workbench import tiny  # noqa: E402
 
 from clearseek.modeling.lora import add_lora  # noqa: E402
-from clearseek.training.flops import forward_only_flops, rollout_flops, sizes_of, update_flops  # noqa: E402
-from clearseek.training.packing import Group  # noqa: E402
+from clearseek.training.update.batch_layout import Group  # noqa: E402
+from clearseek.training.update.flops import forward_only_flops, rollout_flops, sizes_of, update_flops  # noqa: E402
 
 T = 12
 GROUP = Group(tuple(range(T - 4)), ((1, 2, 3, 4, 5),))  # T tokens computed, the last five states predict

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from clearseek.modeling.errors import ModelingError  # noqa: E402
-from clearseek.training.losses import (  # noqa: E402
+from clearseek.training.update.losses import (  # noqa: E402
     GrpoRule,
     GrpoTokens,
     Scored,

@@ -14,12 +14,12 @@ from workbench import copying, workshop  # noqa: E402
 
 from clearseek.ledger.prices import Rates  # noqa: E402
 from clearseek.modeling.deepseek_v3 import DeepseekV3  # noqa: E402
-from clearseek.training.budget import Limits  # noqa: E402
-from clearseek.training.learner import LearnerSettings, open_learner  # noqa: E402
-from clearseek.training.preflight import preflight  # noqa: E402
-from clearseek.training.recipe import read_recipe  # noqa: E402
-from clearseek.training.replay import same_bits  # noqa: E402
-from clearseek.training.workbench import Bench  # noqa: E402
+from clearseek.training.loop.preflight import preflight  # noqa: E402
+from clearseek.training.publish.replay import same_bits  # noqa: E402
+from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.run.budget import Limits  # noqa: E402
+from clearseek.training.run.context import Bench  # noqa: E402
+from clearseek.training.update.learner import LearnerSettings, open_learner  # noqa: E402
 
 
 def test_a_probe_leaves_the_bias_of_experts_where_it_was(tmp_path: Path) -> None:

@@ -38,11 +38,11 @@ from clearseek.modeling.tokenizer import Tokenizer  # noqa: E402
 from clearseek.receipts.origin import ReceiptCard, proof_of  # noqa: E402
 from clearseek.receipts.verify import verify  # noqa: E402
 from clearseek.settings import home  # noqa: E402
-from clearseek.training.adapter_file import coarse, low_rank, rounded, write_adapter  # noqa: E402
-from clearseek.training.chat_format import ChatFormat, chat_format  # noqa: E402
-from clearseek.training.learner import LearnerSettings, open_learner  # noqa: E402
-from clearseek.training.publish import Published, describe_base, export_run, publish, register_model  # noqa: E402
-from clearseek.training.stage import Workshop  # noqa: E402
+from clearseek.training.data.chat_format import ChatFormat, chat_format  # noqa: E402
+from clearseek.training.publish.publish import Published, describe_base, export_run, publish, register_model  # noqa: E402
+from clearseek.training.stages.base import Workshop  # noqa: E402
+from clearseek.training.update.adapter_file import coarse, low_rank, rounded, write_adapter  # noqa: E402
+from clearseek.training.update.learner import LearnerSettings, open_learner  # noqa: E402
 
 CONFIG = LlamaConfig(
     model_type="llama", vocab_size=320, hidden_size=64, layers=2, heads=4, kv_heads=2, head_dim=16,

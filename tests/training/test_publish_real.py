@@ -24,10 +24,10 @@ from clearseek.modeling.lora import lora_layers  # noqa: E402
 from clearseek.receipts.verify import verify  # noqa: E402
 from clearseek.server.app import create_app  # noqa: E402
 from clearseek.settings import OWN_MODEL, load_settings  # noqa: E402
-from clearseek.training.chat_format import chat_format_of  # noqa: E402
-from clearseek.training.learner import LearnerSettings, open_learner  # noqa: E402
-from clearseek.training.publish import publish  # noqa: E402
-from clearseek.training.stage import Workshop  # noqa: E402
+from clearseek.training.data.chat_format import chat_format_of  # noqa: E402
+from clearseek.training.publish.publish import publish  # noqa: E402
+from clearseek.training.stages.base import Workshop  # noqa: E402
+from clearseek.training.update.learner import LearnerSettings, open_learner  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

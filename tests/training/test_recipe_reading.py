@@ -14,7 +14,7 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from clearseek.errors import UsageError, UserError  # noqa: E402
-from clearseek.training.recipe import parse_recipe, read_recipe, with_budget, write_recipe  # noqa: E402
+from clearseek.training.recipe.recipe import parse_recipe, read_recipe, with_budget, write_recipe  # noqa: E402
 from clearseek.training.tables import Source, write_toml  # noqa: E402
 
 RECIPES = Path(__file__).parent.parent.parent / "recipes"
@@ -184,8 +184,8 @@ def test_what_a_later_stage_would_stop_at_is_said_at_once(
     change: tuple[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("reasoning_gym")
-    from clearseek.training.stage_checks import check_stages
-    from clearseek.training.workbench import open_tasks
+    from clearseek.training.run.context import open_tasks
+    from clearseek.training.stages.checks import check_stages
 
     monkeypatch.setenv("CLEARSEEK_HOME", str(tmp_path / "home"))
     (tmp_path / "bad.jsonl").write_text('{"prompt": 3}\n')
@@ -214,7 +214,7 @@ def test_whatever_is_written_as_toml_reads_back(top: dict[str, Any], inner: dict
 
 def test_a_task_of_the_suite_is_drawn_as_often_as_its_weight_says(tmp_path: Path) -> None:
     pytest.importorskip("reasoning_gym")
-    from clearseek.training.workbench import open_tasks
+    from clearseek.training.run.context import open_tasks
 
     recipe = read(GOOD.replace("[[stage]]", "[weights]\nproducts = 3\n[[stage]]"), tmp_path)
     trained, shares, _ = open_tasks(recipe)
@@ -269,7 +269,7 @@ def test_a_wrong_value_is_told_by_its_key_and_what_others_call_a_key_is_understo
     ("prompts", "rounds", "groups"), [(1, 1, 1), (2, 1, 1), (4, 1, 2), (5, 1, 3), (16, 1, 3), (2, 3, 3)]
 )
 def test_how_many_groups_have_to_teach_follows_from_how_many_there_are(prompts: int, rounds: int, groups: int) -> None:
-    from clearseek.training.stages.grpo_settings import GrpoSettings
+    from clearseek.training.recipe.grpo_settings import GrpoSettings
 
     assert GrpoSettings(prompts=prompts, rounds=rounds).min_groups == groups
     assert GrpoSettings(prompts=prompts, rounds=rounds, min_groups=1).min_groups == 1

@@ -18,19 +18,20 @@ torch = pytest.importorskip("torch")
 from tiny_run import GRPO, REJECT, SFT, tiny_base, write_recipe_file  # noqa: E402
 
 from clearseek.errors import UserError  # noqa: E402
+from clearseek.evaluation import engine_backend  # noqa: E402
+from clearseek.evaluation.runner import Answered  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
 from clearseek.tasks.task import Problem, Score, Split, Task  # noqa: E402
-from clearseek.training import answer_engine  # noqa: E402
-from clearseek.training.evaluate import Answered  # noqa: E402
-from clearseek.training.examples import encode  # noqa: E402
-from clearseek.training.live import Screen  # noqa: E402
-from clearseek.training.recipe import read_recipe  # noqa: E402
-from clearseek.training.run import train  # noqa: E402
-from clearseek.training.stage import StageState, Workshop  # noqa: E402
-from clearseek.training.stages.distill import DistillSettings, read_paid  # noqa: E402
-from clearseek.training.stages.distill import open_stage as open_distill  # noqa: E402
-from clearseek.training.stages.reject import (  # noqa: E402
+from clearseek.training.data.examples import encode  # noqa: E402
+from clearseek.training.data.traces import Trace, read_traces  # noqa: E402
+from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.report.console import Screen  # noqa: E402
+from clearseek.training.run.context import open_bench  # noqa: E402
+from clearseek.training.stages.base import StageState, Workshop  # noqa: E402
+from clearseek.training.stages.distillation import DistillSettings, read_paid  # noqa: E402
+from clearseek.training.stages.distillation import open_stage as open_distill  # noqa: E402
+from clearseek.training.stages.rejection import (  # noqa: E402
     DIRECT,
     RejectSettings,
     apart,
@@ -40,8 +41,7 @@ from clearseek.training.stages.reject import (  # noqa: E402
     open_stage,
     read_prompts,
 )
-from clearseek.training.traces import Trace, read_traces  # noqa: E402
-from clearseek.training.workbench import open_bench  # noqa: E402
+from clearseek.training.train import train  # noqa: E402
 
 SETTINGS = RejectSettings(
     name="kept", steps=2, prompts=4, samples=3, max_new=20, general=3, general_max_new=20, rows=8, kv_gigabytes=0.05
@@ -320,7 +320,7 @@ class Teacher:
 
 @pytest.fixture
 def teacher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Teacher]:
-    monkeypatch.setattr(answer_engine, "WAITS", (0.01, 0.01))
+    monkeypatch.setattr(engine_backend, "WAITS", (0.01, 0.01))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     made = Teacher()
     yield made

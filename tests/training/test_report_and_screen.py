@@ -14,12 +14,12 @@ from clearseek.ledger.prices import Rates  # noqa: E402
 from clearseek.ledger.quantity import declared  # noqa: E402
 from clearseek.report.curves import Curve, curves, smooth, thinned, ticks  # noqa: E402
 from clearseek.report.svg import WIDTH  # noqa: E402
-from clearseek.training.budget import Limits, Pace  # noqa: E402
-from clearseek.training.conclusions import Conclusions  # noqa: E402
-from clearseek.training.live import Screen, View, draw, spark  # noqa: E402
-from clearseek.training.preflight import Preflight, StageForecast  # noqa: E402
-from clearseek.training.recipe import read_recipe  # noqa: E402
-from clearseek.training.report import report_page  # noqa: E402
+from clearseek.training.loop.preflight import Preflight, StageForecast  # noqa: E402
+from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.report.conclusions import Conclusions  # noqa: E402
+from clearseek.training.report.console import Screen, View, draw, spark  # noqa: E402
+from clearseek.training.report.page import report_page  # noqa: E402
+from clearseek.training.run.budget import Limits, Pace  # noqa: E402
 
 RECIPES = Path(__file__).parent.parent.parent / "recipes"
 

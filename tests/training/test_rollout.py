@@ -17,8 +17,8 @@ from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.modeling.lora import add_lora, lora_parameters, merged_lora  # noqa: E402
 from clearseek.modeling.tokenizer import load_tokenizer  # noqa: E402
-from clearseek.training.rollout import kv_bytes_per_token, rollout, score  # noqa: E402
-from clearseek.training.rows import Progress, Sampling, Slots, seed_of  # noqa: E402
+from clearseek.training.rollout.rollout import kv_bytes_per_token, rollout, score  # noqa: E402
+from clearseek.training.rollout.slots import Progress, Sampling, Slots, seed_of  # noqa: E402
 
 CONFIG = LlamaConfig(
     model_type="llama",
@@ -200,7 +200,7 @@ def test_logits_that_are_not_numbers_stop_and_name_the_layer(plain: bool) -> Non
 
 
 def test_rows_close_up_when_an_eighth_is_empty() -> None:
-    from clearseek.training.rows import Job
+    from clearseek.training.rollout.slots import Job
 
     slots = Slots(16)
     for row in range(16):

@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch")
 
 from clearseek.modeling.config import LlamaConfig, RopeConfig  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
-from clearseek.training import fast_ops as module  # noqa: E402
-from clearseek.training.fast_ops import fast_ops  # noqa: E402
-from clearseek.training.packed import PackedLlama  # noqa: E402
+from clearseek.training.kernels import decode_ops as module  # noqa: E402
+from clearseek.training.kernels.decode_ops import fast_ops  # noqa: E402
+from clearseek.training.rollout.llama_decoder import PackedLlama  # noqa: E402
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler here")
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from clearseek.training.sampling import draw, log_probs_of, uniforms  # noqa: E402
+from clearseek.training.rollout.sampling import draw, log_probs_of, uniforms  # noqa: E402
 
 
 def splitmix(x: int) -> int:

@@ -15,11 +15,14 @@ from tiny_run import GRPO, REJECT, SFT, steps_of, tiny_base, write_recipe_file  
 
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
-from clearseek.training import checkpoint, run, runfolder  # noqa: E402
-from clearseek.training.live import Screen  # noqa: E402
-from clearseek.training.recipe import read_recipe  # noqa: E402
-from clearseek.training.replay import replay, same_bits  # noqa: E402
-from clearseek.training.run import Outcome, train  # noqa: E402
+from clearseek.training.publish.replay import replay, same_bits  # noqa: E402
+from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.report.console import Screen  # noqa: E402
+from clearseek.training.run import (
+    checkpoint,  # noqa: E402
+    run_folder,  # noqa: E402
+)
+from clearseek.training.train import Outcome, train  # noqa: E402
 
 pytestmark = pytest.mark.slow  # whole runs
 
@@ -62,7 +65,7 @@ def recipe_of(folder: Path, base: Path, stages: str, **more: str) -> Path:
 
 def crash_in(folder: Path, recipe: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is killed in the step after `step`."""
-    from clearseek.training.sitting import Run
+    from clearseek.training.loop.training_loop import Run
 
     write_down: Callable[..., None] = Run.write_down
 
@@ -164,7 +167,7 @@ def test_a_run_that_ends_while_another_waits_is_seen_as_it_is_then(
     """The status is read under the lock: what was read before it may be of an earlier time."""
     recipe = recipe_of(tmp_path / "a", base, SFT)
     crash_in(tmp_path / "run", recipe, 3, monkeypatch)
-    locked = runfolder.locked
+    locked = run_folder.locked
 
     def late(folder: Path) -> Any:
         with monkeypatch.context() as patch:
@@ -172,7 +175,7 @@ def test_a_run_that_ends_while_another_waits_is_seen_as_it_is_then(
             finished(recipe, folder, resume=True)
         return locked(folder)
 
-    monkeypatch.setattr(run.runfolder, "locked", late)
+    monkeypatch.setattr(run_folder, "locked", late)
     with pytest.raises(UserError, match="is finished"):
         train(read_recipe(recipe), tmp_path / "run", Screen(quiet=True), resume=True)
     told = json.loads((tmp_path / "run" / "status.json").read_text())

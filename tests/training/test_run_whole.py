@@ -21,13 +21,16 @@ from tiny_run import GRPO, REJECT, SFT, steps_of, tiny_base, write_recipe_file  
 from clearseek.cli.main import run  # noqa: E402
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
-from clearseek.training import checkpoint, runfolder  # noqa: E402
-from clearseek.training.learner import Learner, NotFinite  # noqa: E402
-from clearseek.training.live import Screen  # noqa: E402
-from clearseek.training.recipe import read_recipe  # noqa: E402
-from clearseek.training.replay import replay, same_bits  # noqa: E402
-from clearseek.training.run import Outcome, train  # noqa: E402
+from clearseek.training.publish.replay import replay, same_bits  # noqa: E402
+from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.report.console import Screen  # noqa: E402
+from clearseek.training.run import (
+    checkpoint,  # noqa: E402
+    run_folder,  # noqa: E402
+)
 from clearseek.training.stages import grpo, reject, sft  # noqa: E402
+from clearseek.training.train import Outcome, train  # noqa: E402
+from clearseek.training.update.learner import Learner, NotFinite  # noqa: E402
 
 pytestmark = pytest.mark.slow  # whole runs
 
@@ -120,7 +123,7 @@ def test_every_moment_is_booked_and_stages_bear_their_names(whole: Path) -> None
     assert {entry["labels"]["attempt"] for entry in outer} == {"1"}
     assert sum(entry["labels"].get("step") is not None for entry in outer) == STEPS
     booked = sum(entry["quantities"]["wall"]["value"] for entry in outer)
-    status = runfolder.read_status(whole)
+    status = run_folder.read_status(whole)
     assert status is not None
     assert status.finished
     assert booked > 0.6 * status.seconds
@@ -242,19 +245,19 @@ def test_a_signal_stops_at_once_or_after_the_update_and_everything_is_saved(
             clip = Learner._clip
             patch.setattr(Learner, "_clip", lambda self: (clip(self), self.updates == 3 and once())[0])
         else:
-            from clearseek.training import answer_torch
+            from clearseek.training.rollout.rollout import torch_backend
 
-            answers = answer_torch.TorchAnswerer.answer
+            answers = torch_backend.TorchAnswerer.answer
 
             def answering(self: Any, asks: Any, how: Any, took: Any) -> None:
                 if how.split == "dev":
                     once()
                 answers(self, asks, how, took)
 
-            patch.setattr(answer_torch.TorchAnswerer, "answer", answering)
+            patch.setattr(torch_backend.TorchAnswerer, "answer", answering)
         with pytest.raises(UserError, match=r"Stopped by SIGTERM. Everything up to step \d+ is saved; .*--resume"):
             go(recipe_file, tmp_path / "run")
-    status = runfolder.read_status(tmp_path / "run")
+    status = run_folder.read_status(tmp_path / "run")
     assert status is not None
     assert status.sittings[-1].state == "stopped"
     saved = checkpoint.numbers(tmp_path / "run" / "checkpoints")[-1]
@@ -310,9 +313,9 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole, run)
-    status = runfolder.read_status(run)
+    status = run_folder.read_status(run)
     assert status is not None
-    runfolder.write_status(run, runfolder.Status(status.name, status.fingerprint, sittings=status.sittings))
+    run_folder.write_status(run, run_folder.Status(status.name, status.fingerprint, sittings=status.sittings))
     for path in sorted((run / "checkpoints").iterdir())[-2:]:
         with (path / "learner.safetensors").open("r+b") as file:
             file.seek(-1, os.SEEK_END)
@@ -373,7 +376,7 @@ def test_a_missing_base_and_an_unknown_model_are_told(base: Path, tmp_path: Path
 
 
 def test_looking_ahead_writes_nothing(recipe_file: Path, tmp_path: Path) -> None:
-    from clearseek.training.preflight import Preflight
+    from clearseek.training.loop.preflight import Preflight
 
     seen = train(read_recipe(recipe_file), tmp_path / "run", Screen(quiet=True), dry_run=True)
     assert isinstance(seen, Preflight)

@@ -15,11 +15,11 @@ from clearseek.errors import UserError  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.tasks import load_task  # noqa: E402
 from clearseek.tasks.task import Problem, Score, Solution  # noqa: E402
-from clearseek.training.examples import AT_A_GLANCE, counts_of, from_file, from_tasks  # noqa: E402
-from clearseek.training.learner import LearnerSettings, open_learner  # noqa: E402
-from clearseek.training.schedule import learning_rate  # noqa: E402
+from clearseek.training.data.examples import AT_A_GLANCE, counts_of, from_file, from_tasks  # noqa: E402
+from clearseek.training.data.traces import Trace, write_traces  # noqa: E402
+from clearseek.training.recipe.schedule import learning_rate  # noqa: E402
 from clearseek.training.stages.sft import SftSettings, open_stage  # noqa: E402
-from clearseek.training.traces import Trace, write_traces  # noqa: E402
+from clearseek.training.update.learner import LearnerSettings, open_learner  # noqa: E402
 
 FULL = LearnerSettings(train_embedding=True, dtype="float32")
 
@@ -118,7 +118,7 @@ def test_a_glance_names_the_answer_and_works_nothing_out(tmp_path: Path, monkeyp
     assert [(w.prompt, w.answer) for w in worked] == [(g.prompt, g.answer) for g in glances]
     assert min(len(str(w.thinking)) for w in worked) > 40
 
-    monkeypatch.setattr("clearseek.training.examples.AT_A_GLANCE", ("{}",))  # the tiny chat knows numbers alone
+    monkeypatch.setattr("clearseek.training.data.examples.AT_A_GLANCE", ("{}",))  # the tiny chat knows numbers alone
     both = SftSettings(steps=3, examples=16, sources=("solutions", "glances"), thinking_off=0.0)
     stage = open_stage(both, workshop(tmp_path, [copying()]))
     examples, _ = stage.examples(1)

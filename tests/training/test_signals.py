@@ -17,17 +17,17 @@ torch = pytest.importorskip("torch")
 
 from workbench import copying, tiny, workshop  # noqa: E402
 
-from clearseek.training import checkpoint  # noqa: E402
-from clearseek.training.checkpoint import Position  # noqa: E402
-from clearseek.training.guard import Guard, Interrupted, WatchedLearner  # noqa: E402
-from clearseek.training.learner import LearnerSettings, open_learner  # noqa: E402
-from clearseek.training.losses import sft_loss  # noqa: E402
-from clearseek.training.packing import Group  # noqa: E402
-from clearseek.training.replay import same_bits  # noqa: E402
-from clearseek.training.rollout import rollout  # noqa: E402
-from clearseek.training.rows import Sampling  # noqa: E402
-from clearseek.training.stage import StageState  # noqa: E402
-from clearseek.training.stages.reject import base_model  # noqa: E402
+from clearseek.training.publish.replay import same_bits  # noqa: E402
+from clearseek.training.rollout.rollout import rollout  # noqa: E402
+from clearseek.training.rollout.slots import Sampling  # noqa: E402
+from clearseek.training.run import checkpoint  # noqa: E402
+from clearseek.training.run.checkpoint import Position  # noqa: E402
+from clearseek.training.run.interrupts import Guard, Interrupted, WatchedLearner  # noqa: E402
+from clearseek.training.stages.base import StageState  # noqa: E402
+from clearseek.training.stages.rejection import base_model  # noqa: E402
+from clearseek.training.update.batch_layout import Group  # noqa: E402
+from clearseek.training.update.learner import LearnerSettings, open_learner  # noqa: E402
+from clearseek.training.update.losses import sft_loss  # noqa: E402
 
 GROUPS = [Group((3, 4, 60), ((5, 61, 6, 62), (7, 61, 62)))]
 FILES = ("learner.py", "reject.py", "twin.py")
@@ -99,7 +99,7 @@ def test_a_second_signal_ends_what_is_stuck(name: str) -> None:
     number = getattr(signal, name)
     program = (
         "import ctypes, time\n"
-        "from clearseek.training.guard import Guard\n"
+        "from clearseek.training.run.interrupts import Guard\n"
         "with Guard() as guard:\n"
         "    print('begun', flush=True)\n"
         "    while guard.stopping is None:\n"

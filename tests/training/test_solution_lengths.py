@@ -13,7 +13,7 @@ pytest.importorskip("reasoning_gym")
 from clearseek.hub.store import Model
 from clearseek.tasks.splits import draw
 from clearseek.tasks.suites import load_suite
-from clearseek.training.chat_format import ChatFormat, chat_format_of
+from clearseek.training.data.chat_format import ChatFormat, chat_format_of
 
 MOST, USUAL = 160, 115
 """Tokens of a trace, the answer and the end included: of any, and of half of them."""

@@ -23,12 +23,12 @@ from clearseek.modeling.export_gguf import export_gguf  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.modeling.lora import lora_layers, merged_lora  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
-from clearseek.training.live import Screen  # noqa: E402
-from clearseek.training.recipe import read_recipe  # noqa: E402
-from clearseek.training.replay import replay  # noqa: E402
-from clearseek.training.run import train  # noqa: E402
-from clearseek.training.stages.reject import base_model  # noqa: E402
-from clearseek.training.workbench import open_bench  # noqa: E402
+from clearseek.training.publish.replay import replay  # noqa: E402
+from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.report.console import Screen  # noqa: E402
+from clearseek.training.run.context import open_bench  # noqa: E402
+from clearseek.training.stages.rejection import base_model  # noqa: E402
+from clearseek.training.train import train  # noqa: E402
 
 AGAIN = SFT.replace('"start"', '"more"').replace("steps = 5", "steps = 2")
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from clearseek.training.statistics import (
+from clearseek.evaluation.statistics import (
     Interval,
     bootstrap_mean,
     combined,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clearseek.errors import UserError
-from clearseek.training.traces import Trace, read_traces
+from clearseek.training.data.traces import Trace, read_traces
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "recipes.md"
 

@@ -18,10 +18,10 @@ from clearseek.modeling.export_hf import export_hf
 from clearseek.modeling.gguf_tokenizer import byte_pairs
 from clearseek.modeling.llama import Llama
 from clearseek.modeling.tokenizer import Tokenizer
-from clearseek.training.chat_format import chat_format
-from clearseek.training.learner import LearnerSettings, open_learner
-from clearseek.training.losses import sft_loss
-from clearseek.training.packing import Group
+from clearseek.training.data.chat_format import chat_format
+from clearseek.training.update.batch_layout import Group
+from clearseek.training.update.learner import LearnerSettings, open_learner
+from clearseek.training.update.losses import sft_loss
 
 CONFIG = LlamaConfig(
     model_type="llama",

@@ -14,9 +14,9 @@ from clearseek.ledger.meter import Meter
 from clearseek.modeling.config import LlamaConfig
 from clearseek.modeling.llama import Llama
 from clearseek.tasks.task import Problem, Score, Solution, Split, Task
-from clearseek.training.chat_format import Written
-from clearseek.training.learner import Learner, LearnerSettings, open_learner
-from clearseek.training.stage import Workshop
+from clearseek.training.data.chat_format import Written
+from clearseek.training.stages.base import Workshop
+from clearseek.training.update.learner import Learner, LearnerSettings, open_learner
 
 OPEN, CLOSE, END, SKIP = 60, 61, 62, 63
 """Ids of `<think>`, `</think>`, the end of a turn, and thinking that is off; every other id is a number."""

@@ -20,7 +20,7 @@ def measure(
     # two cores); torch reads this once, when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        from clearseek.training import measure as measuring
+        from clearseek.benchmarks import rollout_speed as measuring
     except ImportError as error:
         raise UserError(f"{NEEDS} ({error})") from None
     return measuring.measure(

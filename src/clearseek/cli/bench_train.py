@@ -28,11 +28,11 @@ def measure(
     # Threads that spin while they wait cost nearly all speed beside another program; torch reads this once.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        from clearseek.training import measure_train
-        from clearseek.training.measure_peers import Shape
+        from clearseek.benchmarks import train_speed
+        from clearseek.benchmarks.peers import Shape
     except ImportError as error:
         raise UserError(f"{NEEDS} ({error})") from None
-    return measure_train.measure(
+    return train_speed.measure(
         _weights(model),
         shape=Shape(prompts=prompts, samples=group, new_tokens=tokens, examples=examples),
         rounds=rounds,

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from clearseek.cli.eval_who import Who, needs_torch, open_books, resolve, weights_of
 from clearseek.errors import UsageError, UserError
+from clearseek.evaluation.comparison import Comparison, compare, comparison_json
+from clearseek.evaluation.results import Conditions, Evaluation, Membership, as_json, from_json
+from clearseek.evaluation.results_page import html_page
+from clearseek.evaluation.runner import Answerer, Asked, ask_of, evaluate, kept_out_of, may_be_known
+from clearseek.evaluation.transcripts import Transcripts
 from clearseek.hub.files import disk_errors_told, write_aside
 from clearseek.settings import home, load_settings
-from clearseek.training.compare import Comparison, compare, comparison_json
-from clearseek.training.evaluate import Answerer, Asked, ask_of, evaluate, kept_out_of, may_be_known
-from clearseek.training.evaluation import Conditions, Evaluation, Membership, as_json, from_json
-from clearseek.training.evaluation_page import html_page
-from clearseek.training.transcripts import Transcripts
 
 if TYPE_CHECKING:
     from clearseek.tasks.load import TaskSpec
@@ -259,7 +259,7 @@ def _tell(wanted: Wanted, found: list[Evaluation], comparison: Comparison | None
 
 def chat(model: str, base: str, *, seed: int, out: Path | None, json: bool) -> None:
     """Everyday chat of `model` next to `base`'s; needs torch."""
-    checking = needs_torch("clearseek.training.chat_check")
+    checking = needs_torch("clearseek.training.publish.chat_check")
     from clearseek.ledger.meter import Meter
 
     new, old = (weights_of(one) for one in (model, base))

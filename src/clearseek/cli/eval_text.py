@@ -10,9 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from clearseek.training.compare import Comparison
-from clearseek.training.evaluation import MEMBERSHIPS, Evaluation
-from clearseek.training.evaluation_page import ANSWERED_BY, ends, percent, points
+from clearseek.evaluation.comparison import Comparison
+from clearseek.evaluation.results import MEMBERSHIPS, Evaluation
+from clearseek.evaluation.results_page import ANSWERED_BY, ends, percent, points
 
 MEANS = {"trained": "mean, trained tasks", "unseen": "mean, never trained", "other": "mean"}
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from clearseek.errors import UserError
+from clearseek.evaluation.engine_backend import Books, RemoteAnswerer, ServedAnswerer, model_of_file, remote_models
+from clearseek.evaluation.runner import Answerer
 from clearseek.settings import Settings, home, load_settings
-from clearseek.training.answer_engine import Books, RemoteAnswerer, ServedAnswerer, model_of_file, remote_models
-from clearseek.training.evaluate import Answerer
 
 if TYPE_CHECKING:
     from clearseek.hub.store import Model
@@ -96,12 +96,12 @@ def _folder(folder: Path, books: Books) -> Who:
         if (folder / "recipe.toml").exists():
             raise UserError(f"The run in {folder} has no model yet: it is written when the run has ended.")
         raise UserError(f"{folder} is neither a run nor a Hugging Face folder: it has no config.json.")
-    answering = needs_torch("clearseek.training.answer_torch")
+    answering = needs_torch("clearseek.training.rollout.torch_backend")
     from clearseek.hub.files import hash_file
 
     digests = [f"{file.name} {hash_file(file)}" for file in sorted(weights.glob("*.safetensors"))]
     digest = hashlib.sha256("\n".join(digests).encode()).hexdigest()
-    chat = needs_torch("clearseek.training.chat_format").chat_format_of(weights)
+    chat = needs_torch("clearseek.training.data.chat_format").chat_format_of(weights)
     if not chat.tokenizer.template().uses_thinking:
         print(
             f"{folder.name} has no chat template that knows thinking; ClearSeek's own is used over its turn markers.",

@@ -182,7 +182,7 @@ def export(
 def _export_checkpoint(folder: Path, file: Path, hf: bool, as_json: bool) -> None:
     from clearseek.cli.eval_who import needs_torch
 
-    exporting = needs_torch("clearseek.training.export_checkpoint")
+    exporting = needs_torch("clearseek.training.publish.export_checkpoint")
     if not exporting.is_checkpoint(folder):
         from clearseek.errors import UserError
 

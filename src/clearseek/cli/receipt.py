@@ -140,13 +140,13 @@ def replay(
 
     path = None if run.is_dir() else _receipt_path(str(run))
     folder = run if run.is_dir() else path.parent if path else home() / "runs" / run
-    from clearseek.training import runfolder
+    from clearseek.training.run import run_folder
 
-    if (folder / "receipt.json").is_file() and not (folder / runfolder.STATUS).is_file():
-        raise UserError(runfolder.no_run(folder))
+    if (folder / "receipt.json").is_file() and not (folder / run_folder.STATUS).is_file():
+        raise UserError(run_folder.no_run(folder))
     need_torch()
-    from clearseek.training.replay import TOLERANCE
-    from clearseek.training.replay import replay as again
+    from clearseek.training.publish.replay import TOLERANCE
+    from clearseek.training.publish.replay import replay as again
 
     done = again(folder, segments, seed, lambda line: print(line, file=sys.stderr))
     if as_json:

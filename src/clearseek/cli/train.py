@@ -35,10 +35,10 @@ def train(
     need_torch()
     from clearseek.ledger.prices import rates_from
     from clearseek.settings import home, load_settings
-    from clearseek.training.live import open_screen
-    from clearseek.training.preflight import Preflight
-    from clearseek.training.recipe import read_recipe, with_budget
-    from clearseek.training.run import train as run
+    from clearseek.training.loop.preflight import Preflight
+    from clearseek.training.recipe.recipe import read_recipe, with_budget
+    from clearseek.training.report.console import open_screen
+    from clearseek.training.train import train as run
 
     plan = with_budget(read_recipe(recipe, scale=scale), budget_minutes, budget_usd)
     folder = out or (recipe if recipe.is_dir() else home() / "runs" / plan.name)

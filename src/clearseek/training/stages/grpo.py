@@ -18,14 +18,23 @@ import torch
 from torch import Tensor
 
 from clearseek.errors import UserError
+from clearseek.seeds import seed_of
 from clearseek.tasks.task import Problem, Task
-from clearseek.training.context import fitting
-from clearseek.training.curriculum import remember, spread_draws, weigh
-from clearseek.training.examples import draw_up_to
-from clearseek.training.faults import faults_of
-from clearseek.training.flops import forward_only_flops, rollout_flops, sizes_of, update_flops
-from clearseek.training.learner import UpdateReport
-from clearseek.training.losses import (
+from clearseek.tasks.verifier_faults import faults_of
+from clearseek.training.data.examples import draw_up_to
+from clearseek.training.data.prompt_lengths import fitting
+from clearseek.training.recipe.grpo_settings import GrpoSettings
+from clearseek.training.recipe.schedule import learning_rate
+from clearseek.training.rollout.rollout import rollout
+from clearseek.training.rollout.slots import Sample, Sampling, kv_bytes
+from clearseek.training.score.rewards import Graded, RewardRule, grade, teaches
+from clearseek.training.stages.base import StageState, StepReport, Workshop, check_asked
+from clearseek.training.stages.curriculum import remember, spread_draws, weigh
+from clearseek.training.stages.health import AGAIN, START, warnings_of
+from clearseek.training.update.batch_layout import Group
+from clearseek.training.update.flops import forward_only_flops, rollout_flops, sizes_of, update_flops
+from clearseek.training.update.learner import UpdateReport
+from clearseek.training.update.losses import (
     GrpoRule,
     GrpoTokens,
     group_advantages,
@@ -33,14 +42,6 @@ from clearseek.training.losses import (
     spread,
     token_weights,
 )
-from clearseek.training.packing import Group
-from clearseek.training.rewards import Graded, RewardRule, grade, teaches
-from clearseek.training.rollout import rollout
-from clearseek.training.rows import Sample, Sampling, kv_bytes
-from clearseek.training.schedule import learning_rate
-from clearseek.training.stage import StageState, StepReport, Workshop, check_asked, seed_of
-from clearseek.training.stages.grpo_settings import GrpoSettings
-from clearseek.training.watch import AGAIN, START, warnings_of
 
 __all__ = ["GrpoSettings", "GrpoStage", "open_stage"]
 

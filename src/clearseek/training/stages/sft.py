@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from clearseek.errors import UserError
-from clearseek.training.examples import (
+from clearseek.seeds import seed_of
+from clearseek.training.data.examples import (
     FROM_TASKS,
     GLANCES,
     SOLUTIONS,
@@ -22,13 +23,13 @@ from clearseek.training.examples import (
     from_tasks,
     load_source,
 )
-from clearseek.training.flops import sizes_of, update_flops
-from clearseek.training.losses import sft_loss
-from clearseek.training.schedule import Decay, learning_rate
-from clearseek.training.stage import StageState, StepReport, Workshop, seed_of
-from clearseek.training.stage_files import is_file
+from clearseek.training.data.traces import Trace
+from clearseek.training.data.user_files import is_file
+from clearseek.training.recipe.schedule import Decay, learning_rate
+from clearseek.training.stages.base import StageState, StepReport, Workshop
 from clearseek.training.tables import BadKey, above_zero, at_least, between
-from clearseek.training.traces import Trace
+from clearseek.training.update.flops import sizes_of, update_flops
+from clearseek.training.update.losses import sft_loss
 
 SAMPLES = 2
 """Examples of a step that are told to people."""

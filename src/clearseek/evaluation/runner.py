@@ -1,0 +1,259 @@
+"""Evaluations: problems asked of a model, answers scored, every transcript kept.
+
+Nothing here imports torch, so that `clearseek eval` of a served model works without it. Who answers is an `Answerer`:
+`answer_engine.py` (llama.cpp as served, or a remote engine) or `answer_torch.py` (a model in torch, as in training).
+"""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from clearseek.errors import UserError
+from clearseek.evaluation.results import Conditions, Evaluation, Finish, Membership, Row, summarise
+from clearseek.seeds import seed_of
+from clearseek.tasks.task import CUT_OFF, Problem, Score, Task
+
+if TYPE_CHECKING:
+    from clearseek.evaluation.transcripts import Transcripts
+    from clearseek.training.stages.base import Workshop
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One sample of one problem."""
+
+    task: Task
+    problem: Problem
+    sample: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a model wrote, and what it took. Counts are tokens."""
+
+    thinking: str
+    answer: str
+    finish: Finish
+    well_formed: bool
+    prompt_tokens: int
+    thinking_tokens: int
+    tokens: int
+    """Written in all, the thinking's among them."""
+    seconds: float
+    refused: str | None = None
+    """Why there is no answer to judge: the problem is longer than the model's context, or a filter withheld it."""
+
+
+class Answerer(Protocol):
+    """Who answers. `took` is called once for each ask, in any order, as soon as its answer is whole."""
+
+    def answer(self, asks: Sequence[Ask], how: Conditions, took: Callable[[Ask, Answered], None]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The tasks of an evaluation and what is asked of each."""
+
+    tasks: tuple[tuple[Task, Membership], ...]
+    problems: Mapping[str, Sequence[Problem]]
+    notes: tuple[str, ...] = ()
+
+    def asks(self, samples: int, seed: int) -> list[Ask]:
+        return [
+            Ask(task, problem, sample, seed_of(seed, problem.id, problem.digest, sample))
+            for task, _ in self.tasks
+            for problem in self.problems[task.name]
+            for sample in range(samples)
+        ]
+
+
+def ask_of(tasks: Sequence[tuple[Task, Membership]], split: str, n: int, seed: int) -> Asked:
+    """Draw `n` problems of each task; all there are, with a note, where a task has fewer. Raises UserError for none."""
+    from clearseek.tasks.splits import draw
+
+    problems: dict[str, Sequence[Problem]] = {}
+    notes = []
+    for task, _ in tasks:
+        found = draw(task, split, n, seed)  # type: ignore[arg-type]
+        if not found:
+            raise UserError(f"The task {task.name} has no problem in the split {split}.")
+        if len(found) < n:
+            notes.append(f"{task.name} has only {len(found)} different problems in {split}: all of them were asked.")
+        problems[task.name] = found
+    return Asked(tuple(tasks), problems, tuple(notes))
+
+
+TRAINED_LOOK = 3000
+"""Problems of a task's train split that are looked at to see whether those asked are among them."""
+
+
+def may_be_known(asked: Asked, split: str, kept: frozenset[str]) -> list[str]:
+    """A sentence for each task of one's own of which a model may have been trained on what it is asked now.
+
+    A file of problems puts each question into one split. A program may make the same question for several, and a run
+    keeps out those that it was itself evaluated on: `kept`, their digests.
+    """
+    from clearseek.tasks.splits import OutOfProblems, draw
+
+    found = []
+    for task, membership in asked.tasks:
+        if membership != "other" or split == "train" or "sizes" in task.card:
+            continue
+        try:
+            trained = draw(task, "train", TRAINED_LOOK, 1)
+        except OutOfProblems as short:
+            trained = draw(task, "train", short.found, 1)
+        digests = {problem.digest for problem in trained} - kept
+        problems = asked.problems[task.name]
+        known = sum(problem.digest in digests for problem in problems)
+        if known:
+            but = " and were not kept out of this run" if kept else ""
+            found.append(
+                f"{known} of the {len(problems)} {split} problems of {task.name} are problems of its train split as "
+                f"well{but}: a model that was trained on it may know them by heart. A run's own test asks only what it "
+                "kept out."
+            )
+    return found
+
+
+def kept_out_of(folder: Path) -> frozenset[str]:
+    """Digests of the problems that the run in this folder was evaluated on and never trained on; empty where the folder
+    is no run's, or its tasks cannot be read any more."""
+    from clearseek.tasks.load import load_task, spec_of
+    from clearseek.tasks.splits import draw
+
+    found: set[str] = set()
+    try:
+        recipe = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))  # a resolved one; reading it needs no torch
+        for table in recipe.get("tasks", []):
+            own = {key: value for key, value in table.items() if key != "weight"}
+            for key in ("python", "jsonl"):
+                if own.get(key):
+                    own[key] = str(folder / own[key])
+            task = load_task(spec_of(own))
+            for split in ("dev", "test"):
+                count = int(recipe.get("evaluate", {}).get(split, 0))
+                found |= {problem.digest for problem in draw(task, split, count, 0)}  # type: ignore[arg-type]
+    except (UserError, OSError, ValueError, TypeError, AttributeError):
+        return frozenset()
+    return frozenset(found)
+
+
+def evaluate(
+    answerer: Answerer,
+    asked: Asked,
+    conditions: Conditions,
+    *,
+    kept: Transcripts | None = None,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> Evaluation:
+    """Ask what is not answered yet, score it, and sum up. `progress` gets (done, all, tokens written just now).
+
+    With `kept`, rows found there are taken as they are and every new one is added as soon as it is scored.
+    """
+    asks = asked.asks(conditions.samples, conditions.seed)
+    rows: dict[tuple[str, int], Row] = (
+        {} if kept is None else kept.take({(ask.problem.id, ask.sample): ask.problem.digest for ask in asks})
+    )
+    missing = [ask for ask in asks if (ask.problem.id, ask.sample) not in rows]
+    seconds = 0.0 if kept is None else kept.seconds
+    written = 0
+    started = time.perf_counter()
+
+    def took(ask: Ask, answered: Answered) -> None:
+        nonlocal written
+        row = scored(ask, answered)
+        rows[ask.problem.id, ask.sample] = row
+        written += answered.tokens
+        if kept is not None:
+            kept.add(row, seconds + time.perf_counter() - started)
+        if progress is not None:
+            progress(len(rows), len(asks), written)
+
+    if progress is not None:
+        progress(len(rows), len(asks), 0)
+    if missing:
+        answerer.answer(missing, conditions, took)
+        seconds += time.perf_counter() - started
+    in_order = [rows[ask.problem.id, ask.sample] for ask in asks]
+    members = [(task.name, kind) for task, kind in asked.tasks]
+    return summarise(conditions, members, in_order, seconds, asked.notes)
+
+
+def scored(ask: Ask, answered: Answered) -> Row:
+    """The transcript of one answer, judged by its task on what stands after the thinking; cut off, it is none."""
+    problem = ask.problem
+    if answered.refused is not None:
+        score = Score(0.0, f"refused: {answered.refused}")
+    elif answered.finish == "length":  # what was written would have gone on
+        score = Score(0.0, CUT_OFF)
+    else:
+        score = ask.task.check(problem, answered.answer)
+    return Row(
+        problem=problem.id,
+        digest=problem.digest,
+        task=ask.task.name,
+        sample=ask.sample,
+        prompt=problem.prompt,
+        thinking=answered.thinking,
+        answer=answered.answer,
+        reference=problem.answer,
+        accuracy=score.accuracy,
+        why=score.why,
+        second=score.second,
+        finish=answered.finish,
+        well_formed=answered.well_formed,
+        prompt_tokens=answered.prompt_tokens,
+        thinking_tokens=answered.thinking_tokens,
+        tokens=answered.tokens,
+        seconds=round(answered.seconds, 4),
+        fault=score.fault,
+    )
+
+
+def evaluate_learner(
+    workshop: Workshop,
+    tasks: Sequence[Task],
+    split: str,
+    n: int,
+    seed: int,
+    *,
+    samples: int = 1,
+    temperature: float = 0.0,
+    max_new: int,
+    thinking: bool = True,
+    membership: Mapping[str, Membership] | None = None,
+    progress: Callable[[int, int, int], None] | None = None,
+    **labels: str,
+) -> Evaluation:
+    """Evaluate the model of a training run as it is now, by rollouts; booked as a span `eval` with these labels.
+
+    Nothing of the learner changes, its random draws included: each sample's seed follows from `seed` and its problem.
+    `membership` says which tasks are not trained on (by name); those it leaves out count as trained.
+    """
+    from clearseek.training.rollout.torch_backend import TorchAnswerer
+
+    asked = ask_of([(task, (membership or {}).get(task.name, "trained")) for task in tasks], split, n, seed)
+    conditions = Conditions(
+        model="learner",
+        digest=None,
+        by="torch",
+        suite=None,
+        split=split,
+        n=n,
+        seed=seed,
+        samples=samples,
+        temperature=temperature,
+        thinking=thinking,
+        max_new=max_new,
+    )
+    answerer = TorchAnswerer(
+        workshop.learner.model, workshop.chat, workshop.meter, labels, workshop.learner.rollout_dtype
+    )
+    return evaluate(answerer, asked, conditions, progress=progress)

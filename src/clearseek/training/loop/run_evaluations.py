@@ -1,0 +1,97 @@
+"""A run's evaluations: the model as it is now, by rollouts, and the finished one as llama.cpp serves it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from clearseek.evaluation.engine_backend import Books, ServedAnswerer, model_of_file
+from clearseek.evaluation.results import Conditions, Evaluation, as_json
+from clearseek.evaluation.runner import ask_of, evaluate, evaluate_learner
+from clearseek.hub.files import write_aside
+from clearseek.training.recipe.recipe import Recipe
+from clearseek.training.run import run_folder
+from clearseek.training.run.context import EVAL_SEED, Bench
+
+
+def ask_learner(
+    recipe: Recipe,
+    bench: Bench,
+    split: str,
+    n: int,
+    *,
+    unseen: bool,
+    progress: Callable[[int, int, int], None] | None,
+    labels: Any,
+) -> Evaluation:
+    """The model as it is now, on the tasks trained on and, where wanted, on those that never are."""
+    shop = bench.workshop
+    tasks = (*shop.tasks, *(bench.unseen if unseen else ()))
+    return evaluate_learner(
+        shop,
+        tasks,
+        split,
+        n,
+        EVAL_SEED,
+        max_new=recipe.evaluate.max_new,
+        membership={task.name: "unseen" for task in bench.unseen},
+        progress=progress,
+        **labels,
+    )
+
+
+def ask_served(recipe: Recipe, bench: Bench, gguf: Path, books: Books) -> Evaluation:
+    """The problems of the last test, put to llama.cpp with the file that was exported."""
+    plan = recipe.evaluate
+    model = model_of_file(gguf)
+    tasks: Any = [(task, "trained") for task in bench.workshop.tasks]
+    tasks += [(task, "unseen") for task in bench.unseen] if plan.unseen else []
+    how = Conditions(
+        model=recipe.name,
+        digest=model.sha256,
+        by="llama.cpp",
+        suite=recipe.suite,
+        split="test",
+        n=plan.test,
+        seed=EVAL_SEED,
+        max_new=plan.max_new,
+    )
+    return evaluate(ServedAnswerer(model, books), ask_of(tasks, "test", plan.test, how.seed), how)
+
+
+def row_of(name: str, done: int, result: Evaluation, seconds: float) -> dict[str, Any]:
+    """An evaluation as a line of metrics.jsonl; of dev with every problem, so that looks can be paired."""
+    right: dict[str, list[float]] = {}
+    for row in result.rows:
+        right.setdefault(row.task, []).append(row.accuracy)
+    return {
+        "kind": "eval",
+        "name": name,
+        "split": result.conditions.split,
+        "done": done,
+        "mean": result.mean.as_json(),
+        "tasks": {one.task: one.accuracy.as_json() for one in result.tasks},
+        "means": {kind: mean.as_json() for kind, mean in result.means.items()},
+        "well_formed": _mean([one.well_formed for one in result.tasks]),
+        "truncated": _mean([one.truncated for one in result.tasks]),
+        "tokens": _mean([one.tokens for one in result.tasks]),
+        "warnings": list(result.notes),
+        **({"right": right} if result.conditions.split == "dev" else {}),
+        "time": {"seconds": seconds, "at": run_folder.now()},
+    }
+
+
+def keep(folder: Path, name: str, result: Evaluation) -> None:
+    """Results and transcripts under evaluations/: the results as a receipt holds them."""
+    place = folder / "evaluations"
+    place.mkdir(exist_ok=True)
+    rows = "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in result.rows)
+    write_aside(place / f"{name}.transcripts.jsonl", rows.encode())
+    write_aside(place / f"{name}.json", json.dumps(as_json(result, name), ensure_ascii=False).encode())
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

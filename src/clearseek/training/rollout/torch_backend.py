@@ -1,0 +1,180 @@
+"""Answers from a model in torch, by the rollouts that training uses: a learner as it is now, or a folder of weights."""
+
+from __future__ import annotations
+
+import bisect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearseek.evaluation.results import Conditions, Finish
+from clearseek.evaluation.runner import Answered, Ask
+from clearseek.hub.chat_template import THINK_CLOSE
+from clearseek.ledger.entry import Draft
+from clearseek.ledger.meter import Meter
+from clearseek.ledger.prices import Rates
+from clearseek.modeling import load_model
+from clearseek.modeling.chat_ids import Message
+from clearseek.training.data.chat_format import CLOSING, ChatFormat
+from clearseek.training.rollout.rollout import rollout
+from clearseek.training.rollout.slots import Sample, Sampling
+from clearseek.training.update.batch_layout import Group
+from clearseek.training.update.flops import rollout_flops, sizes_of
+from clearseek.training.update.learner import compute_dtype
+
+AT_ONCE = 256
+"""Samples of one rollout: what is lost at most when somebody interrupts."""
+
+
+class TorchAnswerer:
+    """`dtype` is what is computed in; None: the model's own. `labels` go into the ledger with the span `eval`."""
+
+    def __init__(
+        self,
+        model: Any,
+        chat: ChatFormat,
+        meter: Meter,
+        labels: Mapping[str, str] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.model, self.chat, self.meter, self.dtype = model, chat, meter, dtype
+        self.labels = {} if labels is None else dict(labels)
+
+    def answer(self, asks: Sequence[Ask], how: Conditions, took: Callable[[Ask, Answered], None]) -> None:
+        labels = {"model": how.model, "split": how.split, "arm": how.arm} | self.labels
+        sizes = sizes_of(self.model)
+        with self.meter.span("eval", **labels) as span:
+            for together in _batches(asks, AT_ONCE):
+                started = time.perf_counter()
+                answers = self._answers(together, how)
+                each = (time.perf_counter() - started) / len(together)
+                for ask, one in zip(together, answers, strict=True):
+                    took(ask, self._answered(one, how, each))
+                    span.count(
+                        # one that is too long is not read
+                        prompt_tokens=len(one.prompt) + one.put_in if one.ids else 0,
+                        completion_tokens=len(one.ids) - one.put_in,
+                        flops=rollout_flops(sizes, [Group(one.prompt, (tuple(one.ids),))]) if one.ids else None,
+                    )
+
+    def _answers(self, asks: Sequence[Ask], how: Conditions) -> list[_Answer]:
+        answers = []
+        for ask in asks:
+            text = ask.problem.prompt
+            talk: list[Message] = [{"role": "system", "content": how.system}, {"role": "user", "content": text}]
+            prompt = self.chat.prompt(text if how.system is None else talk, thinking=how.thinking)
+            answers.append(_Answer(tuple(prompt), ask.seed))
+        closing = how.thinking and how.budget is not None and how.budget < how.max_new
+        close = self.chat.tokenizer.encode(CLOSING, control=True) if closing else []
+        for one in answers:
+            one.too_long = len(one.prompt) + how.max_new + len(close) > self.model.config.max_positions
+        fitting = [one for one in answers if not one.too_long]
+        self._more(fitting, how.budget if closing and how.budget is not None else how.max_new, how)
+        if not closing:
+            return answers
+        unfinished = [one for one in fitting if not one.ended]
+        for one in unfinished:
+            if self._thought(one.ids) is None:
+                one.thought = len(one.ids)
+                one.ids += close
+                one.put_in = len(close)
+            one.seed += 1  # other draws than those of the thinking
+        assert how.budget is not None
+        self._more(unfinished, how.max_new - how.budget, how)
+        return answers
+
+    def _more(self, answers: Sequence[_Answer], most: int, how: Conditions) -> None:
+        """Write on, at most `most` tokens, where each answer is. Samples of one problem share the reading of it."""
+        together: dict[tuple[int, ...], list[_Answer]] = {}
+        for one in answers:
+            together.setdefault((*one.prompt, *one.ids), []).append(one)
+        sizes: dict[int, list[list[_Answer]]] = {}
+        for group in together.values():
+            sizes.setdefault(len(group), []).append(group)
+        for size, groups in sizes.items():
+            drawn: list[list[Sample]] = rollout(
+                self.model,
+                [(*group[0].prompt, *group[0].ids) for group in groups],
+                group_size=size,
+                sampling=Sampling(max_new=most, temperature=how.temperature, stop_ids=self.chat.stop_ids),
+                seeds=[[one.seed for one in group] for group in groups],
+                dtype=self.dtype,
+            )
+            for group, samples in zip(groups, drawn, strict=True):
+                for one, sample in zip(group, samples, strict=True):
+                    one.ids += sample.ids
+                    one.ended = sample.ids[-1] in self.chat.stop_ids
+
+    def _thought(self, ids: Sequence[int]) -> int | None:
+        """How many ids there are up to the end of `</think>`; None where it is not there."""
+        decode = self.chat.tokenizer.decode
+
+        def closed(count: int) -> bool:
+            return THINK_CLOSE in decode(ids[:count], keep_control=True)
+
+        return bisect.bisect_left(range(len(ids)), True, key=closed) if closed(len(ids)) else None
+
+    def _answered(self, one: _Answer, how: Conditions, seconds: float) -> Answered:
+        if one.too_long:
+            why = f"the prompt has {len(one.prompt)} tokens, and with {how.max_new} more it does not fit"
+            return Answered("", "", "length", False, len(one.prompt), 0, 0, 0.0, refused=why)
+        written = self.chat.read(one.ids, thinking=how.thinking)
+        thought = 0
+        if how.thinking:
+            found = self._thought(one.ids) if one.thought is None else one.thought
+            thought = len(one.ids) if found is None else found
+        finish: Finish = "length" if not one.ended else "stop" if one.thought is None else "budget"
+        return Answered(
+            thinking=written.thinking,
+            answer=written.answer,
+            finish=finish,
+            well_formed=written.well_formed and finish == "stop",
+            prompt_tokens=len(one.prompt),
+            thinking_tokens=thought,
+            tokens=len(one.ids) - one.put_in,
+            seconds=seconds,
+        )
+
+
+def open_folder(
+    weights: Path, chat: ChatFormat, sink: Callable[[Draft], object], rates: Rates | None = None
+) -> TorchAnswerer:
+    """An answerer over a Hugging Face folder, on the accelerator where there is one. Raises ModelingError."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = compute_dtype("auto", device)
+    return TorchAnswerer(load_model(weights, dtype, device), chat, Meter(sink, machine=rates), dtype=dtype)
+
+
+@dataclass
+class _Answer:
+    """One answer under way. `ids` are what was written, and the closing where one was put in: after `thought` ids, as
+    `put_in` ids, which are read and not written."""
+
+    prompt: tuple[int, ...]
+    seed: int
+    ids: list[int] = field(default_factory=list)
+    ended: bool = False
+    thought: int | None = None
+    put_in: int = 0
+    too_long: bool = False
+
+
+def _batches(asks: Sequence[Ask], most: int) -> Iterator[list[Ask]]:
+    """At most `most` at once, the samples of a problem together where they fit."""
+    batch: list[Ask] = []
+    for _, samples in groupby(asks, key=lambda ask: ask.problem.id):
+        group = list(samples)
+        if batch and len(batch) + len(group) > most:
+            yield batch
+            batch = []
+        while len(group) > most:
+            yield group[:most]
+            group = group[most:]
+        batch += group
+    if batch:
+        yield batch

@@ -1,0 +1,75 @@
+"""What a sample earns: accuracy, form and length, kept apart, and added up only for the advantage."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clearseek.seeds import seed_of
+from clearseek.tasks.task import CUT_OFF, Problem, Score, Task
+from clearseek.training.data.chat_format import ChatFormat, Written
+from clearseek.training.rollout.slots import Sample
+from clearseek.training.update.losses import soft_punishment
+
+
+@dataclass(frozen=True, slots=True)
+class RewardRule:
+    """`total = accuracy + format x form + length x punishment`.
+
+    `random`: a coin instead of the accuracy, in the reward only. A control: what still improves under it was not
+    learned from the verifier (Shao et al. 2025, "Spurious rewards").
+    """
+
+    format: float = 0.1
+    length: float = 0.0
+    max_new: int = 160
+    length_margin: int = 32
+    random: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """One sample, read and scored. `accuracy` is always the verifier's; `reward` is what is learned from."""
+
+    written: Written
+    accuracy: float
+    form: float
+    length: float
+    reward: float
+    why: str
+    second: float | None
+    truncated: bool
+    fault: str = ""
+    """What went wrong with the verifier itself."""
+
+
+def grade(
+    task: Task, problem: Problem, samples: Sequence[Sample], chat: ChatFormat, rule: RewardRule, *seeds: int | str
+) -> list[Graded]:
+    """Every sample of one problem. The verifier is given what stands after the thinking, and nothing else.
+
+    A sample that was cut off has no answer: what stands there would have gone on, and paying for `1` of `123 km` pays
+    a model for never coming to an end.
+    """
+    found = []
+    for sample in samples:
+        written = chat.read(sample.ids)
+        truncated = sample.finish == "length"
+        score = Score(0.0, CUT_OFF) if truncated else task.check(problem, written.answer)
+        form = float(written.well_formed)
+        length = soft_punishment(len(sample.ids), rule.max_new, rule.length_margin)
+        if truncated:
+            length = -1.0
+        earned = score.accuracy
+        if rule.random:
+            earned = float(random.Random(seed_of(*seeds, problem.id, sample.number, "coin")).random() < 0.5)
+        total = earned + rule.format * form + rule.length * length
+        parts = score.accuracy, form, length, total
+        found.append(Graded(written, *parts, score.why, score.second, truncated, score.fault))
+    return found
+
+
+def teaches(graded: Sequence[Graded]) -> bool:
+    """Whether the rewards of a group differ: where they are all equal, every advantage is 0."""
+    return any(one.reward != graded[0].reward for one in graded)
