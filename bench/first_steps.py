@@ -21,10 +21,11 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads sleep while they wait
 
 from clearseek.ledger.meter import Meter
-from clearseek.training.recipe.recipe import Recipe, read_recipe
-from clearseek.training.run.context import open_bench
+from clearseek.training.recipe.learner_settings import LearnerSettings
+from clearseek.training.recipe.parsing import read_recipe
+from clearseek.training.recipe.schema import Recipe
+from clearseek.training.run.context import open_context
 from clearseek.training.stages import sft
-from clearseek.training.update.learner import LearnerSettings
 
 TENS = 10
 
@@ -38,9 +39,9 @@ def open_arm(recipe: Recipe, arm: str, stage: str, folder: Path) -> sft.SftStage
         learner = LearnerSettings(method=method, seed=recipe.seed)  # type: ignore[arg-type]
         if method == "lora":
             learner = dataclasses.replace(learner, rank=32, alpha=64.0)
-    bench = open_bench(dataclasses.replace(recipe, learner=learner), folder, Meter(lambda draft: None), print)
+    bench = open_context(dataclasses.replace(recipe, learner=learner), folder, Meter(lambda draft: None), print)
     settings = next(one.settings for one in recipe.stages if one.name == stage)
-    return sft.open_stage(dataclasses.replace(settings, lr=float(rate)), bench.workshop)
+    return sft.open_stage(dataclasses.replace(settings, lr=float(rate)), bench.stage_context)
 
 
 def main() -> None:

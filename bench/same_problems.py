@@ -21,8 +21,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads
 from clearseek.errors import UserError
 from clearseek.ledger.meter import Meter
 from clearseek.tasks.task import Problem, Task
-from clearseek.training.recipe.recipe import read_recipe
-from clearseek.training.run.context import open_bench
+from clearseek.training.recipe.parsing import read_recipe
+from clearseek.training.run.context import open_context
 from clearseek.training.stages.grpo import Clocks, GrpoSettings, GrpoStage
 
 ROUNDS = 8
@@ -60,8 +60,8 @@ def main() -> None:
         settings, steps=given.steps, lr=given.lr, warmup=0, decay="constant", rounds=1, min_groups=1, curriculum=False
     )
     with tempfile.TemporaryDirectory() as place:
-        bench = open_bench(recipe, Path(place), Meter(lambda draft: None), print)
-        stage = SameProblems(settings, bench.workshop)
+        bench = open_context(recipe, Path(place), Meter(lambda draft: None), print)
+        stage = SameProblems(settings, bench.stage_context)
         found: list[tuple[Task, Problem]] = []
         for round_ in range(ROUNDS):
             found += [(one.task, one.problem) for one in stage.draw(BEFORE + round_, 0, Clocks()) if one.teaches]

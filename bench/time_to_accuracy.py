@@ -37,12 +37,13 @@ from clearseek.modeling.tokenizer import load_tokenizer
 from clearseek.tasks.suites import load_suite
 from clearseek.tasks.task import Problem, Task
 from clearseek.training.data.chat_format import chat_format
+from clearseek.training.recipe.learner_settings import LearnerSettings
 from clearseek.training.rollout.slots import Sample
 from clearseek.training.rollout.torch_backend import TorchAnswerer
 from clearseek.training.score.rewards import RewardRule, grade
-from clearseek.training.stages.base import Workshop
+from clearseek.training.stages.base import StageContext
 from clearseek.training.stages.grpo import GrpoSettings, GrpoStage
-from clearseek.training.update.learner import LearnerSettings, open_learner
+from clearseek.training.update.learner import open_learner
 
 ADAM = {"adam_beta1": 0.9, "adam_beta2": 0.99, "max_grad_norm": 1.0, "weight_decay": 0.0}
 MICRO_BATCH = 16  # rows that TRL puts through at once: 64 with up to 128 new tokens took more than 24 GB
@@ -60,7 +61,7 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
     dev = ask_of([(task, "trained")], "dev", given.dev, 0)
     avoid = frozenset(problem.digest for problem in dev.problems[task.name])
     folder = Path(tempfile.gettempdir())
-    workshop = Workshop(learner, chat, (task,), (1.0,), meter, given.seed, folder, print, avoid)
+    workshop = StageContext(learner, chat, (task,), (1.0,), meter, given.seed, folder, print, avoid)
     settings = GrpoSettings(
         steps=given.steps,
         prompts=given.prompts,

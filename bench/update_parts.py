@@ -25,8 +25,8 @@ from clock import Clock
 
 from clearseek.benchmarks.train_speed import bare_product
 from clearseek.modeling import load_model
+from clearseek.training.data.groups import Group
 from clearseek.training.update import learner, trainers
-from clearseek.training.update.batch_layout import Group
 from clearseek.training.update.flops import sizes_of, update_flops
 from clearseek.training.update.fused_linear import Joint
 from clearseek.training.update.losses import sft_loss
@@ -90,7 +90,7 @@ def main() -> None:
     for name in (name for name in dir(ops) if not name.startswith("_") and callable(getattr(ops, name))):
         setattr(ops, name, clock.timed(f"between products: {name}", getattr(ops, name)))
     for name in ("attend", "attend_backward"):
-        setattr(forward, name, clock.timed(f"{name}, its products", getattr(forward, name)))
+        setattr(trainers, name, clock.timed(f"{name}, its products", getattr(trainers, name)))
     Joint.__call__ = clock.timed("products forward", Joint.__call__)  # type: ignore[method-assign]
     Joint.pull = clock.timed("products backward, states", Joint.pull)  # type: ignore[method-assign]
     Joint.learn = clock.timed("products backward, weights", Joint.learn)  # type: ignore[method-assign]

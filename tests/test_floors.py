@@ -12,6 +12,7 @@ SRC = Path(__file__).parent.parent / "src" / "clearseek"
 FLOORS = {
     "errors": 0,
     "settings": 0,
+    "seeds": 0,
     "ledger": 1,
     "hub": 1,
     "report": 1,
@@ -20,12 +21,14 @@ FLOORS = {
     "tasks": 2,
     "inference": 2,
     "modeling": 2,
-    "training": 3,
+    "evaluation": 3,
     "conversations": 3,
+    "training": 4,
     "server": 4,
-    "cli": 5,
+    "benchmarks": 5,
+    "cli": 6,
 }
-TORCH_ROOMS = {"modeling", "tasks", "training"}
+TORCH_ROOMS = {"modeling", "tasks", "training", "benchmarks"}
 
 
 def imports_of(path: Path) -> list[tuple[int, str]]:

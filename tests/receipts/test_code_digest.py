@@ -57,7 +57,8 @@ def test_a_byte_of_any_file_changes_the_digest_but_of_those_that_are_named(
     assert len(NOT_CODE) == 4
     names = {path.relative_to(package).as_posix() for path in known} - free
     assert {
-        "training/fast/learn.cpp", "training/fast/decode.cpp", "training/fast/common.h", "data/chat/identity.jsonl",
+        "training/kernels/csrc/learn.cpp", "training/kernels/csrc/decode.cpp", "training/kernels/csrc/common.h",
+        "data/chat/identity.jsonl",
         "data/chat/prompts.jsonl", "tasks/suites.toml",
     } <= names  # fmt: skip
 

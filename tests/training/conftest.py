@@ -28,10 +28,10 @@ def kept_build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What is compiled is compiled once, and not once for each test's own home."""
     folder = tmp_path_factory.mktemp("state")
     try:
-        from clearseek.training.kernels import decode_ops
+        from clearseek.training.kernels import compiler
     except ImportError:
         yield folder
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fast_ops, "home", lambda: folder)
+        patch.setattr(compiler, "home", lambda: folder)
         yield folder

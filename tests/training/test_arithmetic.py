@@ -14,28 +14,29 @@ import torch
 
 from clearseek.cli.main import run as command
 from clearseek.receipts import verify
-from clearseek.training.kernels import decode_ops
+from clearseek.training.kernels import compiler
 from clearseek.training.publish.replay import Replay, Replayed, Segment, compared, replay
-from clearseek.training.recipe.recipe import read_recipe
+from clearseek.training.recipe.learner_settings import LearnerSettings
+from clearseek.training.recipe.parsing import read_recipe
 from clearseek.training.report.console import Screen
 from clearseek.training.run.determinism import arithmetic
 from clearseek.training.train import train
-from clearseek.training.update.learner import LearnerSettings, open_learner
+from clearseek.training.update.learner import open_learner
+from tests.training.small_context import tiny
 from tests.training.tiny_run import GRPO, SFT, tiny_base, write_recipe_file
-from tests.training.workbench import tiny
 
-needs_compiler = pytest.mark.skipif(decode_ops.compiled_with() is None, reason="needs a C++ compiler")
+needs_compiler = pytest.mark.skipif(compiler.compiled_with() is None, reason="needs a C++ compiler")
 
 
 @pytest.fixture(autouse=True)
 def fresh_libraries() -> Iterator[None]:
     """What was compiled is looked for again, before and after."""
-    decode_ops._library.cache_clear()
+    compiler._library.cache_clear()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-    decode_ops._library.cache_clear()
+    compiler._library.cache_clear()
 
 
 def other_compiler(folder: Path, *, says: str) -> Path:
@@ -63,17 +64,17 @@ def test_the_compiler_and_its_absence_are_part_of_it(monkeypatch: pytest.MonkeyP
     path = other_compiler(tmp_path / "other", says="a compiler 99.1")
     with monkeypatch.context() as patch:
         patch.setenv("PATH", f"{path}:{os.environ['PATH']}")
-        decode_ops._library.cache_clear()
+        compiler._library.cache_clear()
         other = noted()
         assert other["compiler"] == "a compiler 99.1"
         assert {key for key in other if other[key] != with_one[key]} == {"compiler"}
     with monkeypatch.context() as patch:
-        patch.setattr(fast_ops, "_compiler", lambda: None)
-        decode_ops._library.cache_clear()
+        patch.setattr(compiler, "_compiler", lambda: None)
+        compiler._library.cache_clear()
         none = noted()
         assert {key for key in none if none[key] != with_one[key]} == {"compiled", "compiler", "compiler_flags"}
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
-    decode_ops._library.cache_clear()
+    compiler._library.cache_clear()
     assert noted()["settings"] == "MKL_CBWR=COMPATIBLE"
 
 
@@ -127,8 +128,8 @@ def test_an_honest_run_is_not_accused(
     assert command(["receipt", "replay", str(run), "--segments", "99"]) == 0
     assert "the same bits" in capsys.readouterr().out
     with monkeypatch.context() as patch:
-        patch.setattr(fast_ops, "_compiler", lambda: None)
-        decode_ops._library.cache_clear()
+        patch.setattr(compiler, "_compiler", lambda: None)
+        compiler._library.cache_clear()
         done = replay(run, 99, 0, lambda line: None)
         assert set(done.differs) == {"compiled", "compiler", "compiler_flags"}
         assert not done.refuted
@@ -141,11 +142,11 @@ def test_an_honest_run_is_not_accused(
     path = other_compiler(tmp_path / "other", says="g++ (another) 99.1")
     with monkeypatch.context() as patch:
         patch.setenv("PATH", f"{path}:{os.environ['PATH']}")
-        decode_ops._library.cache_clear()
+        compiler._library.cache_clear()
         done = replay(run, 99, 0, lambda line: None)
         assert done.differs == ("compiler",)
         assert not done.refuted
-    decode_ops._library.cache_clear()
+    compiler._library.cache_clear()
     (run / "receipt.json").unlink()  # it names the checkpoints as they are
     for file in (run / "checkpoints").glob("step-*/position.json"):
         position = json.loads(file.read_bytes())

@@ -19,8 +19,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     sys.path.insert(0, str(Path(__file__).parent.parent / "modeling"))
+    from small_context import tiny
     from trained_words import train_tokenizer
-    from workbench import tiny
 
     from clearseek.modeling.export_hf import export_hf
 

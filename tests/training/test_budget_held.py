@@ -16,7 +16,7 @@ from tiny_run import SFT, tiny_base, write_recipe_file  # noqa: E402
 from clearseek.errors import UsageError, UserError  # noqa: E402
 from clearseek.ledger.prices import Rates  # noqa: E402
 from clearseek.ledger.quantity import declared  # noqa: E402
-from clearseek.training.recipe.recipe import read_recipe, with_budget  # noqa: E402
+from clearseek.training.recipe.parsing import read_recipe, with_budget  # noqa: E402
 from clearseek.training.report.console import Screen  # noqa: E402
 from clearseek.training.run.budget import Limits, Pace, dial, fits, limits_of, usd_per_second  # noqa: E402
 from clearseek.training.stages import sft  # noqa: E402

@@ -14,8 +14,8 @@ pytest.importorskip("tokenizers")
 
 sys.path.append(str(Path(__file__).parent.parent / "modeling"))
 
+from small_context import tiny  # noqa: E402
 from trained_words import train_tokenizer  # noqa: E402
-from workbench import tiny  # noqa: E402
 
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.hub.store import Model  # noqa: E402

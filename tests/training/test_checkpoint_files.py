@@ -13,10 +13,7 @@ torch = pytest.importorskip("torch")
 
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.hub.files import hash_file  # noqa: E402
-from clearseek.training.run import (
-    checkpoint,  # noqa: E402
-    run_folder,  # noqa: E402
-)
+from clearseek.training.run import checkpoint, run_folder  # noqa: E402
 from clearseek.training.run.checkpoint import Position  # noqa: E402
 from clearseek.training.run.run_folder import Lines  # noqa: E402
 from clearseek.training.stages.base import StageState  # noqa: E402

@@ -20,15 +20,12 @@ torch = pytest.importorskip("torch")
 from tiny_run import GRPO, REJECT, SFT, steps_of, tiny_base, write_recipe_file  # noqa: E402
 
 from clearseek.errors import UserError  # noqa: E402
+from clearseek.hub.template_dialect import Run  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
-from clearseek.training.loop.training_loop import Run  # noqa: E402
 from clearseek.training.publish.replay import same_bits  # noqa: E402
-from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
 from clearseek.training.report.console import Screen  # noqa: E402
-from clearseek.training.run import (
-    checkpoint,  # noqa: E402
-    run_folder,  # noqa: E402
-)
+from clearseek.training.run import checkpoint, run_folder  # noqa: E402
 from clearseek.training.run.disk import disk_said  # noqa: E402
 from clearseek.training.train import Outcome, train  # noqa: E402
 
@@ -142,7 +139,7 @@ def test_a_file_that_may_not_grow_is_told_and_leaves_no_half(
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 8192, before[1]))
 
     class Watching(Screen):
-        def outlook(self, preflight: Any) -> None:
+        def forecast(self, preflight: Any) -> None:
             if where == "setup":
                 small()
 

@@ -13,9 +13,9 @@ pytest.importorskip("tokenizers")
 
 sys.path.append(str(Path(__file__).parent.parent / "modeling"))
 
+from small_context import tiny  # noqa: E402
 from sums import HOW, asked  # noqa: E402
 from trained_words import train_tokenizer  # noqa: E402
-from workbench import tiny  # noqa: E402
 
 from clearseek.evaluation.engine_backend import Books, ServedAnswerer, model_of_file  # noqa: E402
 from clearseek.evaluation.runner import evaluate  # noqa: E402

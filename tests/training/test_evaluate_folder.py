@@ -13,8 +13,8 @@ pytest.importorskip("tokenizers")
 
 sys.path.append(str(Path(__file__).parent.parent / "modeling"))
 
+from small_context import tiny  # noqa: E402
 from trained_words import train_tokenizer  # noqa: E402
-from workbench import tiny  # noqa: E402
 
 from clearseek.cli.main import run  # noqa: E402
 from clearseek.modeling.export_hf import export_hf  # noqa: E402

@@ -9,13 +9,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from small_context import CLOSE, Numbers, Words, copying, stage_context, tiny  # noqa: E402
 from sums import HOW  # noqa: E402
-from workbench import CLOSE, Numbers, Words, copying, tiny, workshop  # noqa: E402
 
-from clearseek.evaluation.runner import Answered, Ask, Asked, evaluate, evaluate_learner  # noqa: E402
+from clearseek.evaluation.runner import Answered, Ask, Asked, evaluate  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
-from clearseek.training.rollout.torch_backend import TorchAnswerer, _batches  # noqa: E402
+from clearseek.training.rollout.torch_backend import (  # noqa: E402
+    TorchAnswerer,
+    _batches,
+    evaluate_learner,
+)
 
 
 def asked(n: int = 6) -> Asked:
@@ -38,12 +42,25 @@ class Closing(Numbers):
 
 def test_the_learner_as_it_is_now(tmp_path: Path) -> None:
     entries: list[Draft] = []
-    shop = workshop(tmp_path, [copying("one"), copying("two")], entries=entries)
+    shop = stage_context(tmp_path, [copying("one"), copying("two")], entries=entries)
     before = {name: tensor.clone() for name, tensor in shop.learner.state().items()}
     torch.manual_seed(4)
     drawn = torch.get_rng_state()
-    first = evaluate_learner(shop, shop.tasks, "dev", 12, 5, max_new=20, membership={"two": "unseen"}, stage="start")
-    again = evaluate_learner(shop, shop.tasks, "dev", 12, 5, max_new=20, membership={"two": "unseen"})
+    first = evaluate_learner(
+        shop.learner,
+        shop.chat,
+        shop.meter,
+        shop.tasks,
+        "dev",
+        12,
+        5,
+        max_new=20,
+        membership={"two": "unseen"},
+        stage="start",
+    )
+    again = evaluate_learner(
+        shop.learner, shop.chat, shop.meter, shop.tasks, "dev", 12, 5, max_new=20, membership={"two": "unseen"}
+    )
     assert first.rows == tuple(dataclasses.replace(r, seconds=f.seconds) for f, r in zip(first.rows, again.rows))  # noqa: B905
     assert list(first.means) == ["trained", "unseen"]
     assert torch.equal(torch.get_rng_state(), drawn)
@@ -55,10 +72,12 @@ def test_the_learner_as_it_is_now(tmp_path: Path) -> None:
 
 
 def test_samples_differ_and_follow_from_the_seed_alone(tmp_path: Path) -> None:
-    shop = workshop(tmp_path, [copying()])
+    shop = stage_context(tmp_path, [copying()])
     kinds = {"samples": 4, "temperature": 1.0, "max_new": 12}
-    first, again = (evaluate_learner(shop, shop.tasks, "dev", 5, 5, **kinds) for _ in range(2))
-    other = evaluate_learner(shop, shop.tasks, "dev", 5, 6, **kinds)
+    first, again = (
+        evaluate_learner(shop.learner, shop.chat, shop.meter, shop.tasks, "dev", 5, 5, **kinds) for _ in range(2)
+    )
+    other = evaluate_learner(shop.learner, shop.chat, shop.meter, shop.tasks, "dev", 5, 6, **kinds)
     said = [(row.thinking, row.answer) for row in first.rows]
     assert said == [(row.thinking, row.answer) for row in again.rows]
     assert said != [(row.thinking, row.answer) for row in other.rows]

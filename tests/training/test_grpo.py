@@ -10,11 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from workbench import copying, tiny, workshop  # noqa: E402
+from small_context import copying, stage_context, tiny  # noqa: E402
 
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.tasks.task import Problem, Score, Task  # noqa: E402
+from clearseek.training.recipe.learner_settings import LearnerSettings  # noqa: E402
 from clearseek.training.rollout.slots import Sample  # noqa: E402
 from clearseek.training.score.rewards import RewardRule, grade  # noqa: E402
 from clearseek.training.stages import sft  # noqa: E402
@@ -22,7 +23,7 @@ from clearseek.training.stages.base import StageState  # noqa: E402
 from clearseek.training.stages.curriculum import remember, spread_draws, weigh  # noqa: E402
 from clearseek.training.stages.grpo import Clocks, GrpoSettings, GrpoStage, open_stage  # noqa: E402
 from clearseek.training.stages.health import warnings_of  # noqa: E402
-from clearseek.training.update.learner import Learner, LearnerSettings, open_learner  # noqa: E402
+from clearseek.training.update.learner import Learner, open_learner  # noqa: E402
 from clearseek.training.update.losses import GrpoTokens  # noqa: E402
 
 FULL = LearnerSettings(train_embedding=True, dtype="float32", clip=1.0)
@@ -35,7 +36,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     learner = open_learner(tiny(), FULL)
     stage = sft.open_stage(
         sft.SftSettings(steps=24, lr=1e-2, thinking_off=0.0),
-        workshop(tmp_path_factory.mktemp("sft"), [copying(), copying("far", 50, 55)], learner),
+        stage_context(tmp_path_factory.mktemp("sft"), [copying(), copying("far", 50, 55)], learner),
     )
     for number in range(stage.steps):
         stage.step(number)
@@ -49,7 +50,7 @@ def fresh(started: dict[str, Any]) -> Learner:
 
 
 def stage_of(started: dict[str, Any], folder: Path, run: list[Task] | None = None, **settings: Any) -> GrpoStage:
-    return open_stage(GrpoSettings(**{**SMALL, **settings}), workshop(folder, run or [copying()], fresh(started)))
+    return open_stage(GrpoSettings(**{**SMALL, **settings}), stage_context(folder, run or [copying()], fresh(started)))
 
 
 def test_it_gets_better_at_what_is_rewarded(started: dict[str, Any], tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_it_gets_better_at_what_is_rewarded(started: dict[str, Any], tmp_path: P
 
 def test_every_number_and_span_is_there(started: dict[str, Any], tmp_path: Path) -> None:
     entries: list[Draft] = []
-    here = workshop(tmp_path, [copying()], fresh(started), entries=entries)
+    here = stage_context(tmp_path, [copying()], fresh(started), entries=entries)
     report = open_stage(GrpoSettings(**SMALL, kl=0.01), here).step(0)
     for name in (
         *("loss", "lr", "grad_norm", "tokens_trained", "tokens_generated"),
@@ -88,14 +89,14 @@ def test_interrupted_equals_uninterrupted(started: dict[str, Any], tmp_path: Pat
     first = stage_of(started, tmp_path, tasks, **settings)
     for number in range(3):
         first.step(number)
-    weights = {name: tensor.clone() for name, tensor in first.workshop.learner.state().items()}
+    weights = {name: tensor.clone() for name, tensor in first.stage_context.learner.state().items()}
     state = first.state()
     second = stage_of(started, tmp_path, tasks, **settings)
-    second.workshop.learner.restore(weights)
+    second.stage_context.learner.restore(weights)
     second.restore(state)
     for number in (3, 4):
         assert second.step(number).numbers == reports[number].numbers
-    wanted, found = whole.workshop.learner.state(), second.workshop.learner.state()
+    wanted, found = whole.stage_context.learner.state(), second.stage_context.learner.state()
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
     assert second.memory == whole.memory
 
@@ -109,18 +110,18 @@ def test_rewards_that_are_all_equal_teach_nothing_and_change_nothing(started: di
     for accuracy, words in ((0.0, "no sample was right"), (1.0, "too easy")):
         task = judged(lambda problem, answer, accuracy=accuracy: Score(accuracy, "fixed"))
         stage = stage_of(started, tmp_path, [task], format_reward=0.0, max_new=48)  # no sample is cut off
-        before = {name: tensor.clone() for name, tensor in stage.workshop.learner.state().items()}
+        before = {name: tensor.clone() for name, tensor in stage.stage_context.learner.state().items()}
         report = stage.step(0)
         assert report.numbers["skipped"] == 1.0
         assert report.numbers["groups_that_teach"] == report.numbers["loss"] == report.numbers["lr"] == 0.0
         assert any(words in warning for warning in report.warnings)
-        after = stage.workshop.learner.state()
+        after = stage.stage_context.learner.state()
         assert all(torch.equal(before[name], after[name]) for name in before)
         assert not stage.step(1).warnings  # said once, and again only after a while
 
 
 def test_a_model_without_the_form_is_told_so(tmp_path: Path) -> None:
-    stage = open_stage(GrpoSettings(**SMALL), workshop(tmp_path, [copying()], open_learner(tiny(), FULL)))
+    stage = open_stage(GrpoSettings(**SMALL), stage_context(tmp_path, [copying()], open_learner(tiny(), FULL)))
     (flat,) = [warning for warning in stage.step(0).warnings if "all equal" in warning]
     assert "teach the form first" in flat
 
@@ -168,7 +169,7 @@ def test_what_was_cut_off_can_be_left_out(started: dict[str, Any], tmp_path: Pat
 
 
 def test_rewards_are_kept_apart() -> None:
-    from workbench import CLOSE, END, Numbers
+    from small_context import CLOSE, END, Numbers
 
     problem = Problem("copy", "train", 0, "4 11", "4")
     samples = [
@@ -268,7 +269,7 @@ def test_settings_that_make_no_sense_are_refused(started: dict[str, Any], tmp_pa
 def tokens_of(stage: GrpoStage, number: int = 0) -> list[GrpoTokens]:
     """What each update of a step was told of its tokens."""
     seen: list[GrpoTokens] = []
-    learner = stage.workshop.learner
+    learner = stage.stage_context.learner
     update = learner.update
 
     def watching(groups: Any, loss: Any, lr: float, **more: Any) -> Any:
@@ -368,12 +369,12 @@ def test_the_kl_term_is_held_to_the_weights_before_the_first_step_and_so_after_a
     apart = []
     for number in range(4):
         if number == 2:
-            weights = {name: tensor.clone() for name, tensor in stage.workshop.learner.state().items()}
+            weights = {name: tensor.clone() for name, tensor in stage.stage_context.learner.state().items()}
             state = stage.state()
             stage = stage_of(started, tmp_path, kl=0.2, lr=3e-3)
-            stage.workshop.learner.restore(weights)
+            stage.stage_context.learner.restore(weights)
             stage.restore(StageState(state.values, {name: tensor.clone() for name, tensor in state.tensors.items()}))
-        learner = stage.workshop.learner
+        learner = stage.stage_context.learner
         seen: list[tuple[Any, GrpoTokens, Any]] = []
 
         def watching(groups: Any, loss: Any, *more: Any, now: Any = learner, seen: Any = seen, **k: Any) -> Any:
@@ -436,13 +437,13 @@ def test_each_of_several_updates_sees_groups_of_every_task_and_one_sees_them_as_
         tasks = [copying(), copying("far", 50, 55)]
         stage = stage_of(started, tmp_path, tasks, prompts=16, updates=updates, reward="random", samples=8)
         seen: list[list[bool]] = []
-        update = stage.workshop.learner.update
+        update = stage.stage_context.learner.update
 
         def watching(groups: Any, *more: Any, **named: Any) -> Any:
             seen.append([group.prompt[0] >= 50 for group in groups])
             return update(groups, *more, **named)
 
-        stage.workshop.learner.update = watching  # type: ignore[method-assign]
+        stage.stage_context.learner.update = watching  # type: ignore[method-assign]
         stage.step(0)
         return seen
 

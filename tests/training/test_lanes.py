@@ -19,11 +19,13 @@ from hypothesis import strategies as st  # noqa: E402
 from clearseek.modeling.config import LlamaConfig  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.modeling.lora import add_lora, lora_parameters  # noqa: E402
+from clearseek.training.data.groups import Group  # noqa: E402
+from clearseek.training.recipe.learner_settings import LearnerSettings  # noqa: E402
 from clearseek.training.rollout.rollout import rollout  # noqa: E402
 from clearseek.training.rollout.slots import Progress, Sample, Sampling  # noqa: E402
 from clearseek.training.update import trainers  # noqa: E402
-from clearseek.training.update.batch_layout import Group, lane_batches  # noqa: E402
-from clearseek.training.update.learner import LearnerSettings, NotFinite, UpdateReport, open_learner  # noqa: E402
+from clearseek.training.update.batch_layout import lane_batches  # noqa: E402
+from clearseek.training.update.learner import NotFinite, UpdateReport, open_learner  # noqa: E402
 from clearseek.training.update.losses import LossSum, Scored, sft_loss  # noqa: E402
 from clearseek.training.update.worker_threads import side_by_side  # noqa: E402
 

@@ -14,8 +14,9 @@ from clearseek.modeling.deepseek_config import DeepseekV3Config  # noqa: E402
 from clearseek.modeling.deepseek_v3 import DeepseekV3  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
-from clearseek.training.update.batch_layout import Group  # noqa: E402
-from clearseek.training.update.learner import Learner, LearnerSettings, NotFinite, open_learner  # noqa: E402
+from clearseek.training.data.groups import Group  # noqa: E402
+from clearseek.training.recipe.learner_settings import LearnerSettings  # noqa: E402
+from clearseek.training.update.learner import Learner, NotFinite, open_learner  # noqa: E402
 from clearseek.training.update.losses import LossSum, Scored, sft_loss  # noqa: E402
 
 SIZES: dict[str, Any] = {

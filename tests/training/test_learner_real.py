@@ -9,10 +9,11 @@ torch = pytest.importorskip("torch")
 from clearseek.hub.store import Model  # noqa: E402
 from clearseek.modeling import load_model  # noqa: E402
 from clearseek.training.data.chat_format import chat_format_of  # noqa: E402
+from clearseek.training.data.groups import Group  # noqa: E402
+from clearseek.training.recipe.learner_settings import LearnerSettings  # noqa: E402
 from clearseek.training.rollout.rollout import rollout  # noqa: E402
 from clearseek.training.rollout.slots import Sampling  # noqa: E402
-from clearseek.training.update.batch_layout import Group  # noqa: E402
-from clearseek.training.update.learner import LearnerSettings, open_learner  # noqa: E402
+from clearseek.training.update.learner import open_learner  # noqa: E402
 from clearseek.training.update.losses import sft_loss  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

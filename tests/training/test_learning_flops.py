@@ -6,11 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from small_context import tiny  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
-from workbench import tiny  # noqa: E402
 
 from clearseek.modeling.lora import add_lora  # noqa: E402
-from clearseek.training.update.batch_layout import Group  # noqa: E402
+from clearseek.training.data.groups import Group  # noqa: E402
 from clearseek.training.update.flops import forward_only_flops, rollout_flops, sizes_of, update_flops  # noqa: E402
 
 T = 12

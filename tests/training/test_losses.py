@@ -9,19 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from clearseek.modeling.errors import ModelingError  # noqa: E402
-from clearseek.training.update.losses import (  # noqa: E402
-    GrpoRule,
-    GrpoTokens,
-    Scored,
-    group_advantages,
-    grpo_loss,
-    k3,
-    sft_loss,
-    soft_punishment,
-    spread,
-    token_weights,
-    truncated_importance,
-)
+from clearseek.training.score.advantages import group_advantages, spread, token_weights  # noqa: E402
+from clearseek.training.score.rewards import soft_punishment  # noqa: E402
+from clearseek.training.update.losses import GrpoRule, GrpoTokens, Scored, grpo_loss, k3, sft_loss, truncated_importance  # noqa: E402
 
 
 def scored(*log_probs: float, places: list[int] | None = None) -> Scored:

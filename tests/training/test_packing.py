@@ -8,7 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from clearseek.training.update.batch_layout import Group, micro_batches, pack  # noqa: E402
+from clearseek.training.data.groups import Group  # noqa: E402
+from clearseek.training.update.batch_layout import micro_batches, pack  # noqa: E402
 
 CPU = torch.device("cpu")
 

@@ -8,18 +8,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from small_context import copying, stage_context  # noqa: E402
 from test_learner import DEEPSEEK  # noqa: E402
 from tiny_run import GRPO, SFT, recipe_text  # noqa: E402
-from workbench import copying, workshop  # noqa: E402
 
 from clearseek.ledger.prices import Rates  # noqa: E402
 from clearseek.modeling.deepseek_v3 import DeepseekV3  # noqa: E402
 from clearseek.training.loop.preflight import preflight  # noqa: E402
 from clearseek.training.publish.replay import same_bits  # noqa: E402
-from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.recipe.learner_settings import LearnerSettings  # noqa: E402
+from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
 from clearseek.training.run.budget import Limits  # noqa: E402
-from clearseek.training.run.context import Bench  # noqa: E402
-from clearseek.training.update.learner import LearnerSettings, open_learner  # noqa: E402
+from clearseek.training.run.context import RunContext  # noqa: E402
+from clearseek.training.update.learner import open_learner  # noqa: E402
 
 
 def test_a_probe_leaves_the_bias_of_experts_where_it_was(tmp_path: Path) -> None:
@@ -30,5 +31,5 @@ def test_a_probe_leaves_the_bias_of_experts_where_it_was(tmp_path: Path) -> None
     assert any(name.endswith("e_score_correction_bias") for name in before)
     (tmp_path / "recipe.toml").write_text(recipe_text(tmp_path, SFT + GRPO))
     recipe = read_recipe(tmp_path / "recipe.toml")
-    preflight(recipe, Bench(workshop(tmp_path, [copying()], learner), None, ()), Limits(), Rates(), tmp_path)
+    preflight(recipe, RunContext(stage_context(tmp_path, [copying()], learner), None, ()), Limits(), Rates(), tmp_path)
     assert same_bits(before, learner.state())

@@ -40,9 +40,10 @@ from clearseek.receipts.verify import verify  # noqa: E402
 from clearseek.settings import home  # noqa: E402
 from clearseek.training.data.chat_format import ChatFormat, chat_format  # noqa: E402
 from clearseek.training.publish.publish import Published, describe_base, export_run, publish, register_model  # noqa: E402
-from clearseek.training.stages.base import Workshop  # noqa: E402
+from clearseek.training.recipe.learner_settings import LearnerSettings  # noqa: E402
+from clearseek.training.stages.base import StageContext  # noqa: E402
 from clearseek.training.update.adapter_file import coarse, low_rank, rounded, write_adapter  # noqa: E402
-from clearseek.training.update.learner import LearnerSettings, open_learner  # noqa: E402
+from clearseek.training.update.learner import open_learner  # noqa: E402
 
 CONFIG = LlamaConfig(
     model_type="llama", vocab_size=320, hidden_size=64, layers=2, heads=4, kv_heads=2, head_dim=16,
@@ -78,7 +79,7 @@ class Run:
     told: list[str] = field(default_factory=list)
     method: str = "lora"
 
-    def workshop(self) -> Workshop:
+    def stage_context(self) -> StageContext:
         learner = open_learner(
             load_model(self.base),
             LearnerSettings(method=self.method, rank=4, alpha=6.0, dtype="float32"),  # type: ignore[arg-type]
@@ -94,7 +95,7 @@ class Run:
         meter = Meter(Book(self.folder / "ledger.jsonl").append, machine=price)
         with meter.span("sft", run="first", stage="cold-start", attempt="1") as span:
             span.count(prompt_tokens=100)
-        return Workshop(learner, self.chat, (), (), meter, 0, self.folder, self.told.append)
+        return StageContext(learner, self.chat, (), (), meter, 0, self.folder, self.told.append)
 
 
 def start(tmp_path: Path, method: str = "lora", **recipe: str) -> Run:
@@ -196,7 +197,7 @@ def test_low_rank_is_the_nearest_matrix(shape: tuple[int, int]) -> None:
 
 def test_every_form_of_an_adapter_is_one_model(tmp_path: Path) -> None:
     run = start(tmp_path)
-    shop = run.workshop()
+    shop = run.stage_context()
     learned = {name: layer.lora_B.clone() for name, layer in lora_layers(shop.learner.model).items()}
     exact = logits(shop.learner.model)
     done = export_run(run.folder, shop)
@@ -225,7 +226,7 @@ def test_every_form_of_an_adapter_is_one_model(tmp_path: Path) -> None:
 
 def test_the_hub_assembles_the_very_same_bytes(tmp_path: Path) -> None:
     run = start(tmp_path)
-    done = export_run(run.folder, run.workshop())
+    done = export_run(run.folder, run.stage_context())
     adapter = read_adapter(run.folder / "adapter")
     assert adapter.base == describe_base(run.base)
     assert (adapter.base.name, adapter.base.quant) == ("tiny-base", "keep")
@@ -239,7 +240,7 @@ def test_transformers_and_peft_read_what_is_written(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     peft = pytest.importorskip("peft")
     run = start(tmp_path)
-    done = export_run(run.folder, run.workshop())
+    done = export_run(run.folder, run.stage_context())
     ids = torch.arange(3, 43).reshape(1, -1)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(run.folder / "model", dtype=torch.float32).eval()
     with torch.no_grad():
@@ -265,7 +266,7 @@ def test_llama_cpp_runs_what_is_served(tmp_path: Path, method: str) -> None:
     finally:
         sys.path.pop(0)
     run = start(tmp_path, method)
-    export_run(run.folder, run.workshop())
+    export_run(run.folder, run.stage_context())
     prompt = run.chat.prompt("The quick brown fox")
     with llama_cpp(run.folder / "model.gguf", context=256, threads=1) as server:
         theirs = server.next_logprobs(prompt, 20)
@@ -276,7 +277,7 @@ def test_llama_cpp_runs_what_is_served(tmp_path: Path, method: str) -> None:
 
 def test_a_run_is_published_with_card_receipt_and_a_place_in_the_store(tmp_path: Path) -> None:
     run = start(tmp_path)
-    done = publish(run.folder, run.workshop(), attempt="1")
+    done = publish(run.folder, run.stage_context(), attempt="1")
     assert done.registered == "first"
     model = Store(home() / "models").find("first")
     assert (model.sha256, model.thinking, model.source) == (done.sha256, "native", "run:first")
@@ -307,7 +308,7 @@ def test_a_run_is_published_with_card_receipt_and_a_place_in_the_store(tmp_path:
         assert str(words) in card
     assert (run.folder / "model" / "README.md").read_text() == card
     # again, as after an interruption: the same model under the same name
-    again = publish(run.folder, run.workshop(), attempt="2")
+    again = publish(run.folder, run.stage_context(), attempt="2")
     assert (again.sha256, again.registered) == (done.sha256, "first")
     assert verify(Store(home() / "models").find("first").path.parent / "receipt.json").ok
 
@@ -316,7 +317,7 @@ def test_the_store_exports_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtur
     from clearseek.cli.main import run as clearseek
 
     run = start(tmp_path)
-    publish(run.folder, run.workshop())
+    publish(run.folder, run.stage_context())
     assert clearseek(["models", "export", "first", str(tmp_path / "out"), "--as", "hf"]) == 0
     served = logits(load_model(run.folder / "model.gguf"))
     assert (logits(load_model(tmp_path / "out")) - served).abs().max() < 0.05 * served.std()
@@ -327,7 +328,7 @@ def test_the_store_exports_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_a_changed_weight_does_not_pass(tmp_path: Path) -> None:
     run = start(tmp_path)
-    publish(run.folder, run.workshop(), register=False)
+    publish(run.folder, run.stage_context(), register=False)
     assert [one.name for one in Store(home() / "models").list()] == ["tiny-base"]
     with (run.folder / "adapter" / "adapter.safetensors").open("r+b") as file:
         file.seek(-1, 2)
@@ -337,7 +338,7 @@ def test_a_changed_weight_does_not_pass(tmp_path: Path) -> None:
 
 def test_a_name_that_is_taken_stays_with_its_owner(tmp_path: Path) -> None:
     run = start(tmp_path, publish='{ model = "smollm2" }')
-    done = publish(run.folder, run.workshop())
+    done = publish(run.folder, run.stage_context())
     assert done.name == "smollm2"
     assert done.registered == f"smollm2-{str(done.sha256)[:8]}"
     assert any("is taken in the model store" in said for said in run.told)
@@ -345,7 +346,7 @@ def test_a_name_that_is_taken_stays_with_its_owner(tmp_path: Path) -> None:
 
 def test_a_full_run_is_written_whole_or_as_an_adapter_of_a_rank(tmp_path: Path) -> None:
     run = start(tmp_path, "full")
-    shop = run.workshop()
+    shop = run.stage_context()
     exact = logits(shop.learner.model)
     whole = export_run(run.folder, shop)
     assert whole.adapter is None
@@ -371,7 +372,7 @@ def test_a_full_run_is_written_whole_or_as_an_adapter_of_a_rank(tmp_path: Path) 
 def test_a_base_that_is_a_folder(tmp_path: Path) -> None:
     run = start(tmp_path)
     folder = export_hf(random_model(), tmp_path / "folder", tokenizer=small_tokenizer())
-    done = publish(run.folder, run.workshop(), base=folder, register=False)
+    done = publish(run.folder, run.stage_context(), base=folder, register=False)
     assert done.adapter is not None
     assert not (done.adapter / "adapter.json").exists()
     assert read_header(run.folder / "model.gguf").chat_template == run.chat.template.source
@@ -379,7 +380,7 @@ def test_a_base_that_is_a_folder(tmp_path: Path) -> None:
 
 def test_from_nothing(tmp_path: Path) -> None:
     run = start(tmp_path, "full")
-    shop = run.workshop()
+    shop = run.stage_context()
     (run.folder / "recipe.toml").write_text('name = "anew"\n[architecture]\nmodel_type = "llama"\n')
     (run.folder / "run.json").unlink()
     done = export_run(run.folder, shop)
@@ -390,12 +391,12 @@ def test_from_nothing(tmp_path: Path) -> None:
 
 def test_what_cannot_be_published_is_told(tmp_path: Path) -> None:
     run = start(tmp_path, "full")
-    shop = run.workshop()
+    shop = run.stage_context()
     with torch.no_grad():
         shop.learner.model.model.embed_tokens.weight[0] += 1
     with pytest.raises(ModelingError, match="The embedding was trained too"):
         export_run(run.folder, shop, rank=4)
-    unchanged = Workshop(open_learner(load_model(run.base)), run.chat, (), (), shop.meter, 0, run.folder, print)
+    unchanged = StageContext(open_learner(load_model(run.base)), run.chat, (), (), shop.meter, 0, run.folder, print)
     with pytest.raises(ModelingError, match="No matrix was changed"):
         export_run(run.folder, unchanged, rank=4)
     (run.folder / "recipe.toml").write_text('name = "x"\nbase = "no-such-model"\n')

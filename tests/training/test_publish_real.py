@@ -26,8 +26,9 @@ from clearseek.server.app import create_app  # noqa: E402
 from clearseek.settings import OWN_MODEL, load_settings  # noqa: E402
 from clearseek.training.data.chat_format import chat_format_of  # noqa: E402
 from clearseek.training.publish.publish import publish  # noqa: E402
-from clearseek.training.stages.base import Workshop  # noqa: E402
-from clearseek.training.update.learner import LearnerSettings, open_learner  # noqa: E402
+from clearseek.training.recipe.learner_settings import LearnerSettings  # noqa: E402
+from clearseek.training.stages.base import StageContext  # noqa: E402
+from clearseek.training.update.learner import open_learner  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -65,7 +66,7 @@ def test_smollm2_and_an_adapter_are_the_model_that_was_trained(
     meter = Meter(Book(run / "ledger.jsonl").append)
     base_said = {"name": base.name, "digest": {"sha256": base.sha256}, "source": base.source}
     (run / "run.json").write_text(json.dumps({"base": base_said}))
-    done = publish(run, Workshop(learner, chat, (), (), meter, 0, run, print))
+    done = publish(run, StageContext(learner, chat, (), (), meter, 0, run, print))
     assert done.registered is not None
     assert done.registered.startswith(f"{OWN_MODEL}-")  # the name itself is the catalogue's
     store.remove(done.registered)

@@ -23,24 +23,18 @@ from clearseek.evaluation.runner import Answered  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
 from clearseek.tasks.task import Problem, Score, Split, Task  # noqa: E402
+from clearseek.training.data.everyday_chat import DIRECT, everyday_answer, goes_round, read_prompts  # noqa: E402
 from clearseek.training.data.examples import encode  # noqa: E402
 from clearseek.training.data.traces import Trace, read_traces  # noqa: E402
-from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.recipe.distillation_settings import DistillSettings  # noqa: E402
+from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
+from clearseek.training.recipe.rejection_settings import RejectSettings  # noqa: E402
 from clearseek.training.report.console import Screen  # noqa: E402
-from clearseek.training.run.context import open_bench  # noqa: E402
-from clearseek.training.stages.base import StageState, Workshop  # noqa: E402
-from clearseek.training.stages.distillation import DistillSettings, read_paid  # noqa: E402
+from clearseek.training.run.context import open_context  # noqa: E402
+from clearseek.training.stages.base import StageContext, StageState  # noqa: E402
 from clearseek.training.stages.distillation import open_stage as open_distill  # noqa: E402
-from clearseek.training.stages.rejection import (  # noqa: E402
-    DIRECT,
-    RejectSettings,
-    apart,
-    choose,
-    everyday_answer,
-    goes_round,
-    open_stage,
-    read_prompts,
-)
+from clearseek.training.stages.distillation import read_paid  # noqa: E402
+from clearseek.training.stages.rejection import apart, choose, open_stage  # noqa: E402
 from clearseek.training.train import train  # noqa: E402
 
 SETTINGS = RejectSettings(
@@ -64,11 +58,11 @@ def drafts() -> list[Draft]:
 
 
 @pytest.fixture
-def shop(base: Path, tmp_path: Path, drafts: list[Draft]) -> Workshop:
+def shop(base: Path, tmp_path: Path, drafts: list[Draft]) -> StageContext:
     recipe = read_recipe(write_recipe_file(tmp_path, base, SFT + GRPO + REJECT))
-    return open_bench(
+    return open_context(
         recipe, tmp_path / "run", Meter(drafts.append, rapl=False, gpus=False), lambda said: None
-    ).workshop
+    ).stage_context
 
 
 def trace(thinking: str, answer: str = "1") -> Trace:
@@ -85,7 +79,7 @@ def test_the_shortest_or_the_most_different_right_answers_are_kept() -> None:
     assert apart(trace("a b"), trace("b c")) == pytest.approx(2 / 3)
 
 
-def test_only_right_answers_are_kept_and_the_same_ones_after_a_resume(shop: Workshop, drafts: list[Draft]) -> None:
+def test_only_right_answers_are_kept_and_the_same_ones_after_a_resume(shop: StageContext, drafts: list[Draft]) -> None:
     stage = open_stage(SETTINGS, shop)
     assert stage.steps == 3
     first = stage.step(0)
@@ -109,7 +103,7 @@ def test_only_right_answers_are_kept_and_the_same_ones_after_a_resume(shop: Work
     assert {draft.kind for draft in drafts} >= {"rollout", "verify"}
 
 
-def test_everyday_answers_are_the_bases_whatever_was_learned_since(shop: Workshop) -> None:
+def test_everyday_answers_are_the_bases_whatever_was_learned_since(shop: StageContext) -> None:
     def answers() -> list[Trace]:
         stage = open_stage(SETTINGS, shop)
         stage.step(0)
@@ -127,7 +121,7 @@ def test_everyday_answers_are_the_bases_whatever_was_learned_since(shop: Worksho
     assert answers() == first
 
 
-def test_a_long_everyday_answer_is_kept_without_an_end_and_one_that_goes_round_is_not(shop: Workshop) -> None:
+def test_a_long_everyday_answer_is_kept_without_an_end_and_one_that_goes_round_is_not(shop: StageContext) -> None:
     chat = shop.chat
     whole = [*chat.tokenizer.encode("1 2 3"), chat.end_id]
     assert everyday_answer(chat, whole) == ("1 2 3", True)
@@ -148,7 +142,7 @@ def test_a_long_everyday_answer_is_kept_without_an_end_and_one_that_goes_round_i
     assert stage.step(0).numbers["truncated"] > 0
 
 
-def test_some_everyday_answers_get_a_thought_and_a_stage_may_be_only_those(shop: Workshop) -> None:
+def test_some_everyday_answers_get_a_thought_and_a_stage_may_be_only_those(shop: StageContext) -> None:
     stage = open_stage(replace(SETTINGS, steps=0, general=40, prompts=20), shop)
     assert stage.steps == 2
     thoughts = [stage.thought(prompt) for prompt in stage.general]
@@ -162,7 +156,7 @@ def test_some_everyday_answers_get_a_thought_and_a_stage_may_be_only_those(shop:
         RejectSettings(steps=0)
 
 
-def test_settings_that_make_no_sense_and_files_that_are_none_are_told(shop: Workshop, tmp_path: Path) -> None:
+def test_settings_that_make_no_sense_and_files_that_are_none_are_told(shop: StageContext, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least 1"):
         RejectSettings(samples=0)
     with pytest.raises(UserError, match="asks for the task gone; there are own"):
@@ -177,7 +171,7 @@ def test_settings_that_make_no_sense_and_files_that_are_none_are_told(shop: Work
     assert len(read_prompts("")) > 100
 
 
-def test_nothing_right_is_an_error_and_not_an_empty_file(shop: Workshop) -> None:
+def test_nothing_right_is_an_error_and_not_an_empty_file(shop: StageContext) -> None:
     hopeless = replace(shop.tasks[0], check=lambda problem, answer: type(shop.tasks[0].check(problem, ""))(0.0, "no"))
     stage = open_stage(replace(SETTINGS, steps=1, general=0), replace(shop, tasks=[hopeless]))
     with pytest.raises(UserError, match="none of the answers was right"):
@@ -202,7 +196,7 @@ def third(problem: str) -> int:
     return int(problem.rsplit("/", 1)[1]) % 3
 
 
-def test_what_the_hidden_verifier_refuses_is_not_kept(shop: Workshop) -> None:
+def test_what_the_hidden_verifier_refuses_is_not_kept(shop: StageContext) -> None:
     asked: list[int] = []
     shop = replace(shop, tasks=[twice_judged(asked)], weights=[1.0])
     stage = open_stage(RejectSettings(name="k", steps=2, prompts=12, samples=3, max_new=20), shop)
@@ -216,7 +210,7 @@ def test_what_the_hidden_verifier_refuses_is_not_kept(shop: Workshop) -> None:
     assert reports[1].numbers["accuracy/twice"] == pytest.approx(counted / 72), "of all steps so far"
 
 
-def test_what_the_hidden_verifier_refuses_of_a_teacher_is_not_kept(shop: Workshop) -> None:
+def test_what_the_hidden_verifier_refuses_of_a_teacher_is_not_kept(shop: StageContext) -> None:
     shop = replace(shop, tasks=[twice_judged([])], weights=[1.0])
     settings = DistillSettings(name="d", steps=1, prompts=12, samples=1, model="x", engine_url="http://127.0.0.1:9/v1")
     stage = open_distill(settings, shop)
@@ -230,7 +224,7 @@ def test_what_the_hidden_verifier_refuses_of_a_teacher_is_not_kept(shop: Worksho
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])
-def test_of_easy_problems_half_are_kept_and_every_other_one(shop: Workshop, share: float) -> None:
+def test_of_easy_problems_half_are_kept_and_every_other_one(shop: StageContext, share: float) -> None:
     """A problem is easy where more than half of its three answers were right: where the verifier was asked twice."""
     asked: list[int] = []
     task = twice_judged(asked)
@@ -253,7 +247,7 @@ def test_of_easy_problems_half_are_kept_and_every_other_one(shop: Workshop, shar
         assert 0.2 * len(easy) < len(kept & easy) < 0.8 * len(easy)
 
 
-def test_only_what_a_teacher_ended_thought_and_answered_is_kept(shop: Workshop) -> None:
+def test_only_what_a_teacher_ended_thought_and_answered_is_kept(shop: StageContext) -> None:
     shop = replace(shop, tasks=[few(40)], weights=[1.0])
     settings = DistillSettings(name="d", steps=1, prompts=12, samples=1, model="x", engine_url="http://127.0.0.1:9/v1")
     stage = open_distill(settings, shop)
@@ -334,7 +328,7 @@ def distill_of(teacher: Teacher) -> DistillSettings:
 
 
 @pytest.mark.slow
-def test_a_teacher_that_fails_half_way_is_not_paid_twice(shop: Workshop, teacher: Teacher) -> None:
+def test_a_teacher_that_fails_half_way_is_not_paid_twice(shop: StageContext, teacher: Teacher) -> None:
     teacher.fail_after = 7
     with pytest.raises(UserError):
         open_distill(distill_of(teacher), shop).step(0)
@@ -358,7 +352,7 @@ def test_a_teacher_that_fails_half_way_is_not_paid_twice(shop: Workshop, teacher
     assert len(teacher.asked) == 24
 
 
-def test_a_teacher_without_thinking_or_a_damaged_file_is_told(shop: Workshop, teacher: Teacher) -> None:
+def test_a_teacher_without_thinking_or_a_damaged_file_is_told(shop: StageContext, teacher: Teacher) -> None:
     with pytest.raises(UserError, match="needs `model`, the teacher"):
         DistillSettings()
     file = shop.folder / "data" / "taught.answers.jsonl"
@@ -407,7 +401,7 @@ def few(count: int) -> Task:
 
 
 @pytest.mark.parametrize("kind", ["reject", "distill"])
-def test_no_problem_comes_in_two_steps_while_its_task_has_others(shop: Workshop, kind: str) -> None:
+def test_no_problem_comes_in_two_steps_while_its_task_has_others(shop: StageContext, kind: str) -> None:
     def asked(number: int) -> list[Problem]:
         if kind == "distill":
             settings = DistillSettings(name="d", steps=16, prompts=33, model="x", engine_url="http://127.0.0.1:9/v1")
@@ -425,7 +419,7 @@ def test_no_problem_comes_in_two_steps_while_its_task_has_others(shop: Workshop,
     assert set(again.values()) <= {6, 7}  # evenly, where there are no more
 
 
-def test_what_comes_again_is_kept_no_more_often_than_asked_and_never_twice(shop: Workshop) -> None:
+def test_what_comes_again_is_kept_no_more_often_than_asked_and_never_twice(shop: StageContext) -> None:
     shop = replace(shop, tasks=[few(3)], weights=[1.0])
     settings = RejectSettings(name="small", steps=6, prompts=3, samples=4, keep=2, max_new=20)
     stage = open_stage(settings, shop)
@@ -441,7 +435,7 @@ def test_what_comes_again_is_kept_no_more_often_than_asked_and_never_twice(shop:
     assert max(Counter(one.problem for one in kept).values()) <= 2
 
 
-def test_a_problem_longer_than_the_context_is_left_out_by_name(shop: Workshop) -> None:
+def test_a_problem_longer_than_the_context_is_left_out_by_name(shop: StageContext) -> None:
     def make(split: Split, index: int) -> Problem:
         return Problem("long", split, index, f"{index}+" + "1" * (600 if index % 2 else 1), "1")
 

@@ -14,17 +14,18 @@ from clearseek.ledger.prices import Rates  # noqa: E402
 from clearseek.ledger.quantity import declared  # noqa: E402
 from clearseek.report.curves import Curve, curves, smooth, thinned, ticks  # noqa: E402
 from clearseek.report.svg import WIDTH  # noqa: E402
-from clearseek.training.loop.preflight import Preflight, StageForecast  # noqa: E402
-from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
 from clearseek.training.report.conclusions import Conclusions  # noqa: E402
-from clearseek.training.report.console import Screen, View, draw, spark  # noqa: E402
+from clearseek.training.report.console import Screen, draw, spark  # noqa: E402
 from clearseek.training.report.page import report_page  # noqa: E402
+from clearseek.training.report.view import View  # noqa: E402
 from clearseek.training.run.budget import Limits, Pace  # noqa: E402
+from clearseek.training.run.forecast import RunForecast, StageForecast  # noqa: E402
 
 RECIPES = Path(__file__).parent.parent.parent / "recipes"
 
 
-def outlook(**more: object) -> Preflight:
+def outlook(**more: object) -> RunForecast:
     told = {
         "generate_rate": 300.0, "train_rate": 150.0, "prompt_tokens": 30.0, "answer_tokens": 60.0,
         "parameters": 144_000_000, "learned": 9_770_000, "memory_needed": 4e9, "memory_there": 16e9,
@@ -34,7 +35,7 @@ def outlook(**more: object) -> Preflight:
         "evaluations_total": 600.0, "export_seconds": 60.0, "usd_each": None, "limit_seconds": None, "limit_why": "",
         "threads": 2, "dtype": "float32", "peak_gflops": 150.0,
     }  # fmt: skip
-    return Preflight(**{**told, **more})  # type: ignore[arg-type]
+    return RunForecast(**{**told, **more})  # type: ignore[arg-type]
 
 
 def test_a_forecast_is_a_sum_and_names_the_dial() -> None:
@@ -59,7 +60,7 @@ def test_the_dial_goes_on_from_the_scale_that_was_given_and_leaves_alone_what_it
     assert nothing_moves.scale == 0.0
     assert "fewer evaluations make room" in nothing_moves.words()[-1]
     old = {key: value for key, value in outlook().as_json().items() if key != "scaled_by"}
-    assert Preflight.from_json(old) == outlook()  # one that an older version wrote
+    assert RunForecast.from_json(old) == outlook()  # one that an older version wrote
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.modeling.lora import add_lora, lora_parameters, merged_lora  # noqa: E402
 from clearseek.modeling.tokenizer import load_tokenizer  # noqa: E402
 from clearseek.training.rollout.rollout import kv_bytes_per_token, rollout, score  # noqa: E402
-from clearseek.training.rollout.slots import Progress, Sampling, Slots, seed_of  # noqa: E402
+from clearseek.training.rollout.slots import Progress, Sampling, Slots, sample_seed  # noqa: E402
 
 CONFIG = LlamaConfig(
     model_type="llama",
@@ -65,7 +65,7 @@ def test_seeds_can_be_given_and_decide_alone(model: Llama) -> None:
     assert first[1][1].ids == swapped[0][0].ids
     with pytest.raises(ModelingError, match="Seeds"):
         rollout(model, PROMPTS[:2], group_size=2, sampling=HOW, seeds=[[1, 2]])
-    assert len({seed_of(1, prompt, number) for prompt in range(50) for number in range(50)}) == 2500
+    assert len({sample_seed(1, prompt, number) for prompt in range(50) for number in range(50)}) == 2500
 
 
 @pytest.mark.parametrize("plain", [True, False])

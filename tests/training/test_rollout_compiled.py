@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from clearseek.training.kernels.decode_ops import DECODE
+
 torch = pytest.importorskip("torch")
 
 from clearseek.modeling.config import LlamaConfig, RopeConfig  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
-from clearseek.training.kernels import decode_ops as module  # noqa: E402
+from clearseek.training.kernels import compiler  # noqa: E402
 from clearseek.training.kernels.decode_ops import fast_ops  # noqa: E402
 from clearseek.training.rollout.llama_decoder import PackedLlama  # noqa: E402
 
@@ -91,19 +93,19 @@ def test_it_is_compiled_once(kept_build: Path) -> None:
     assert fast_ops(torch.float32, CPU) is not None
     files = list((kept_build / "compiled").glob("decode-*"))
     assert [file.suffix for file in files] == [".so"]
-    assert module._built(shutil.which("c++") or "", module.DECODE, kept_build / "compiled") == files[0]
+    assert compiler._built(shutil.which("c++") or "", DECODE, kept_build / "compiled") == files[0]
 
 
 def test_without_a_compiler_torch_does_it_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "home", lambda: tmp_path)
-    monkeypatch.setattr(module.shutil, "which", lambda name: None)
+    monkeypatch.setattr(compiler, "home", lambda: tmp_path)
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
     assert fast_ops(torch.float32, CPU) is None
     assert PackedLlama(model(), 2, 8, torch.float32).fast is None
 
 
 @pytest.mark.skipif(shutil.which("false") is None, reason="needs /bin/false")
 def test_a_compiler_that_fails_is_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "home", lambda: tmp_path)
+    monkeypatch.setattr(compiler, "home", lambda: tmp_path)
     false = shutil.which("false")
-    monkeypatch.setattr(module.shutil, "which", lambda name: false)
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: false)
     assert fast_ops(torch.float32, CPU) is None

@@ -16,12 +16,9 @@ from tiny_run import GRPO, REJECT, SFT, steps_of, tiny_base, write_recipe_file  
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
 from clearseek.training.publish.replay import replay, same_bits  # noqa: E402
-from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
 from clearseek.training.report.console import Screen  # noqa: E402
-from clearseek.training.run import (
-    checkpoint,  # noqa: E402
-    run_folder,  # noqa: E402
-)
+from clearseek.training.run import checkpoint, run_folder  # noqa: E402
 from clearseek.training.train import Outcome, train  # noqa: E402
 
 pytestmark = pytest.mark.slow  # whole runs
@@ -65,7 +62,7 @@ def recipe_of(folder: Path, base: Path, stages: str, **more: str) -> Path:
 
 def crash_in(folder: Path, recipe: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is killed in the step after `step`."""
-    from clearseek.training.loop.training_loop import Run
+    from clearseek.hub.template_dialect import Run
 
     write_down: Callable[..., None] = Run.write_down
 
@@ -171,7 +168,7 @@ def test_a_run_that_ends_while_another_waits_is_seen_as_it_is_then(
 
     def late(folder: Path) -> Any:
         with monkeypatch.context() as patch:
-            patch.setattr(runfolder, "locked", locked)
+            patch.setattr(run_folder, "locked", locked)
             finished(recipe, folder, resume=True)
         return locked(folder)
 

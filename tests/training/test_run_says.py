@@ -22,7 +22,7 @@ from clearseek.settings import home  # noqa: E402
 from clearseek.training.loop.early_stopping import IDLE, enough, worse  # noqa: E402
 from clearseek.training.publish import publish  # noqa: E402
 from clearseek.training.publish.replay import replay, same_bits  # noqa: E402
-from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
 from clearseek.training.report.console import Screen  # noqa: E402
 from clearseek.training.run import checkpoint  # noqa: E402
 from clearseek.training.train import Outcome, train  # noqa: E402
@@ -155,7 +155,7 @@ def test_a_stage_has_patience_with_looks_that_gain_nothing() -> None:
 def test_a_stage_that_gains_nothing_ends_early_and_so_does_it_after_a_kill(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash_at: int | None
 ) -> None:
-    from clearseek.training.loop.training_loop import Run
+    from clearseek.hub.template_dialect import Run
 
     stages = SFT.replace("steps = 5", "steps = 40\npatience = 2") + GRPO.replace("steps = 4", "steps = 2")
     recipe = write_recipe_file(tmp_path, base, stages, evaluate=LOOKED_AT)

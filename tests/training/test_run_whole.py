@@ -22,13 +22,10 @@ from clearseek.cli.main import run  # noqa: E402
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
 from clearseek.training.publish.replay import replay, same_bits  # noqa: E402
-from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
 from clearseek.training.report.console import Screen  # noqa: E402
-from clearseek.training.run import (
-    checkpoint,  # noqa: E402
-    run_folder,  # noqa: E402
-)
-from clearseek.training.stages import grpo, reject, sft  # noqa: E402
+from clearseek.training.run import checkpoint, run_folder  # noqa: E402
+from clearseek.training.stages import grpo, rejection, sft  # noqa: E402
 from clearseek.training.train import Outcome, train  # noqa: E402
 from clearseek.training.update.learner import Learner, NotFinite  # noqa: E402
 
@@ -209,7 +206,7 @@ def test_a_crash_anywhere_and_a_resumed_run_is_the_uninterrupted_one(
         return wrapped
 
     with monkeypatch.context() as patch:
-        for kind in (sft.SftStage, grpo.GrpoStage, reject.RejectStage):
+        for kind in (sft.SftStage, grpo.GrpoStage, rejection.RejectStage):
             patch.setattr(kind, "step", crashing(kind.step))
         with pytest.raises(Crash):
             go(recipe_file, tmp_path / "run")
@@ -245,7 +242,7 @@ def test_a_signal_stops_at_once_or_after_the_update_and_everything_is_saved(
             clip = Learner._clip
             patch.setattr(Learner, "_clip", lambda self: (clip(self), self.updates == 3 and once())[0])
         else:
-            from clearseek.training.rollout.rollout import torch_backend
+            from clearseek.training.rollout import torch_backend
 
             answers = torch_backend.TorchAnswerer.answer
 
@@ -259,7 +256,7 @@ def test_a_signal_stops_at_once_or_after_the_update_and_everything_is_saved(
             go(recipe_file, tmp_path / "run")
     status = run_folder.read_status(tmp_path / "run")
     assert status is not None
-    assert status.sittings[-1].state == "stopped"
+    assert status.attempts[-1].state == "stopped"
     saved = checkpoint.numbers(tmp_path / "run" / "checkpoints")[-1]
     assert saved == {"rollout": 5, "update": 4, "evaluation": 3}[where]
     go(recipe_file, tmp_path / "run", resume=True)
@@ -315,7 +312,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(
     shutil.copytree(whole, run)
     status = run_folder.read_status(run)
     assert status is not None
-    run_folder.write_status(run, run_folder.Status(status.name, status.fingerprint, sittings=status.sittings))
+    run_folder.write_status(run, run_folder.Status(status.name, status.fingerprint, sittings=status.attempts))
     for path in sorted((run / "checkpoints").iterdir())[-2:]:
         with (path / "learner.safetensors").open("r+b") as file:
             file.seek(-1, os.SEEK_END)
@@ -376,15 +373,15 @@ def test_a_missing_base_and_an_unknown_model_are_told(base: Path, tmp_path: Path
 
 
 def test_looking_ahead_writes_nothing(recipe_file: Path, tmp_path: Path) -> None:
-    from clearseek.training.loop.preflight import Preflight
+    from clearseek.training.run.forecast import RunForecast
 
     seen = train(read_recipe(recipe_file), tmp_path / "run", Screen(quiet=True), dry_run=True)
-    assert isinstance(seen, Preflight)
+    assert isinstance(seen, RunForecast)
     assert not (tmp_path / "run").exists()
     assert seen.generate_rate > 0
     assert seen.train_rate > 0
     assert [stage.steps for stage in seen.stages] == [5, 4, 4, 3]
-    assert Preflight.from_json(json.loads(json.dumps(seen.as_json()))) == seen
+    assert RunForecast.from_json(json.loads(json.dumps(seen.as_json()))) == seen
     assert any("Forecast" in line for line in seen.words())
 
 

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from workbench import CLOSE, END, OPEN, SKIP, copying, tiny, workshop  # noqa: E402
+from small_context import CLOSE, END, OPEN, SKIP, copying, stage_context, tiny  # noqa: E402
 
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
@@ -17,9 +17,11 @@ from clearseek.tasks import load_task  # noqa: E402
 from clearseek.tasks.task import Problem, Score, Solution  # noqa: E402
 from clearseek.training.data.examples import AT_A_GLANCE, counts_of, from_file, from_tasks  # noqa: E402
 from clearseek.training.data.traces import Trace, write_traces  # noqa: E402
+from clearseek.training.recipe.learner_settings import LearnerSettings  # noqa: E402
 from clearseek.training.recipe.schedule import learning_rate  # noqa: E402
-from clearseek.training.stages.sft import SftSettings, open_stage  # noqa: E402
-from clearseek.training.update.learner import LearnerSettings, open_learner  # noqa: E402
+from clearseek.training.recipe.sft_settings import SftSettings  # noqa: E402
+from clearseek.training.stages.sft import open_stage  # noqa: E402
+from clearseek.training.update.learner import open_learner  # noqa: E402
 
 FULL = LearnerSettings(train_embedding=True, dtype="float32")
 
@@ -58,7 +60,7 @@ def test_a_tiny_model_learns_from_worked_solutions(tmp_path: Path) -> None:
     entries: list[Draft] = []
     stage = open_stage(
         SftSettings(steps=60, examples=16, lr=1e-2, thinking_off=0.0),
-        workshop(tmp_path, [copying()], open_learner(tiny(), FULL), entries=entries),
+        stage_context(tmp_path, [copying()], open_learner(tiny(), FULL), entries=entries),
     )
     reports = [stage.step(number) for number in range(60)]
     assert reports[-1].numbers["loss"] < reports[0].numbers["loss"] / 5
@@ -72,33 +74,33 @@ def test_a_tiny_model_learns_from_worked_solutions(tmp_path: Path) -> None:
 def test_a_step_depends_on_its_number_alone(tmp_path: Path) -> None:
     settings = SftSettings(steps=9, examples=4, sources=("solutions", "old"), thinking_off=0.5)
     write_traces(tmp_path / "data" / "old.jsonl", [Trace(str(n), None, "3") for n in range(20)])
-    first, second = (open_stage(settings, workshop(tmp_path, [copying()])) for _ in range(2))
+    first, second = (open_stage(settings, stage_context(tmp_path, [copying()])) for _ in range(2))
     for number in range(5):
         first.step(number)
     assert first.examples(7) == second.examples(7)
     assert first.examples(7) != second.examples(8)
-    other = open_stage(SftSettings(name="second", steps=9, examples=4), workshop(tmp_path, [copying()]))
-    same = open_stage(SftSettings(steps=9, examples=4), workshop(tmp_path, [copying()]))
+    other = open_stage(SftSettings(name="second", steps=9, examples=4), stage_context(tmp_path, [copying()]))
+    same = open_stage(SftSettings(steps=9, examples=4), stage_context(tmp_path, [copying()]))
     assert other.examples(1) != same.examples(1)
 
 
 def test_interrupted_equals_uninterrupted(tmp_path: Path) -> None:
     settings = SftSettings(steps=6, examples=4)
-    whole = open_stage(settings, workshop(tmp_path, [copying()], open_learner(tiny(), FULL)))
+    whole = open_stage(settings, stage_context(tmp_path, [copying()], open_learner(tiny(), FULL)))
     losses = [whole.step(number).numbers["loss"] for number in range(6)]
-    first = open_stage(settings, workshop(tmp_path, [copying()], open_learner(tiny(), FULL)))
+    first = open_stage(settings, stage_context(tmp_path, [copying()], open_learner(tiny(), FULL)))
     for number in range(3):
         first.step(number)
-    kept = {name: tensor.clone() for name, tensor in first.workshop.learner.state().items()}
+    kept = {name: tensor.clone() for name, tensor in first.stage_context.learner.state().items()}
     state = first.state()
-    second = open_stage(settings, workshop(tmp_path, [copying()], open_learner(tiny(), FULL)))
-    second.workshop.learner.restore(kept)
+    second = open_stage(settings, stage_context(tmp_path, [copying()], open_learner(tiny(), FULL)))
+    second.stage_context.learner.restore(kept)
     second.restore(state)
     assert [second.step(number).numbers["loss"] for number in range(3, 6)] == losses[3:]
 
 
 def test_thinking_off_is_another_prompt_and_the_answer_alone(tmp_path: Path) -> None:
-    stage = open_stage(SftSettings(steps=1, examples=64, thinking_off=0.5), workshop(tmp_path, [copying()]))
+    stage = open_stage(SftSettings(steps=1, examples=64, thinking_off=0.5), stage_context(tmp_path, [copying()]))
     examples, _ = stage.examples(0)
     on = [e for e in examples if e.group.prompt[-1] == OPEN]
     off = [e for e in examples if e.group.prompt[-1] == SKIP]
@@ -120,22 +122,22 @@ def test_a_glance_names_the_answer_and_works_nothing_out(tmp_path: Path, monkeyp
 
     monkeypatch.setattr("clearseek.training.data.examples.AT_A_GLANCE", ("{}",))  # the tiny chat knows numbers alone
     both = SftSettings(steps=3, examples=16, sources=("solutions", "glances"), thinking_off=0.0)
-    stage = open_stage(both, workshop(tmp_path, [copying()]))
+    stage = open_stage(both, stage_context(tmp_path, [copying()]))
     examples, _ = stage.examples(1)
     worked_out = [example for example in examples if example.source == "solutions"]
     assert 7 <= len(worked_out) <= 9
-    assert examples == open_stage(both, workshop(tmp_path, [copying()])).examples(1)[0]
+    assert examples == open_stage(both, stage_context(tmp_path, [copying()])).examples(1)[0]
     alone = SftSettings(steps=3, examples=len(worked_out), thinking_off=0.0)
-    assert open_stage(alone, workshop(tmp_path, [copying()])).examples(1)[0] == worked_out
+    assert open_stage(alone, stage_context(tmp_path, [copying()])).examples(1)[0] == worked_out
     with pytest.raises(UserError, match="never end"):
-        open_stage(SftSettings(sources=("glances",)), workshop(tmp_path, [copying()]))
+        open_stage(SftSettings(sources=("glances",)), stage_context(tmp_path, [copying()]))
 
 
 def test_epochs_of_files_make_steps(tmp_path: Path) -> None:
     write_traces(tmp_path / "data" / "a.jsonl", [Trace("1", "2", "3")] * 30)
     write_traces(tmp_path / "data" / "b.jsonl", [Trace("1", None, "3")] * 10)
     stage = open_stage(
-        SftSettings(epochs=2.0, examples=8, sources=("a", "b"), thinking_off=0.0), workshop(tmp_path, [copying()])
+        SftSettings(epochs=2.0, examples=8, sources=("a", "b"), thinking_off=0.0), stage_context(tmp_path, [copying()])
     )
     assert stage.steps == 10
     sources = [example.source for number in range(10) for example in stage.examples(number)[0]]
@@ -143,7 +145,7 @@ def test_epochs_of_files_make_steps(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_or_wrong_is_said_in_a_sentence(tmp_path: Path) -> None:
-    here = workshop(tmp_path, [copying()])
+    here = stage_context(tmp_path, [copying()])
     with pytest.raises(UserError, match="never end"):
         open_stage(SftSettings(), here)
     with pytest.raises(UserError, match=r"no worked examples in .*none\.jsonl"):
@@ -163,7 +165,7 @@ def test_examples_that_are_too_long_are_left_out_at_once_by_line_and_no_step_sto
     short, long = Trace("1", "2", "3"), Trace("1", " ".join(["2"] * 70), "3")
     write_traces(tmp_path / "data" / "mixed.jsonl", [*[short] * 6, long, *[short] * 3])
     settings = SftSettings(sources=("mixed",), steps=12, examples=1, max_tokens=max_tokens)
-    stage = open_stage(settings, workshop(tmp_path, [copying()], open_learner(tiny(), FULL)))
+    stage = open_stage(settings, stage_context(tmp_path, [copying()], open_learner(tiny(), FULL)))
     reports = [stage.step(number) for number in range(12)]
     assert all(report.numbers["examples"] == 1 for report in reports)
     (warning,) = reports[0].warnings
@@ -178,12 +180,12 @@ def test_a_step_whose_worked_solutions_are_all_too_long_is_skipped_with_a_word(t
         task.name, task.make, task.check, task.card, lambda p, r: Solution("1 " * r.choice([1, 40]), p.answer)
     )
     settings = SftSettings(steps=12, examples=1, max_tokens=20, thinking_off=0.0)
-    stage = open_stage(settings, workshop(tmp_path, [wordy], open_learner(tiny(), FULL)))
+    stage = open_stage(settings, stage_context(tmp_path, [wordy], open_learner(tiny(), FULL)))
     updates = []
     for number in range(12):
         report = stage.step(number)
         assert bool(report.numbers.get("skipped")) == any("this step taught nothing" in one for one in report.warnings)
-        updates.append(stage.workshop.learner.updates)
+        updates.append(stage.stage_context.learner.updates)
     assert 0 < updates[-1] < 12
 
 
@@ -196,7 +198,7 @@ def test_a_solver_that_knows_few_kinds_of_problems_does_not_end_a_run(tmp_path: 
         return Solution(problem.answer, problem.answer)
 
     some = type(task)(task.name, task.make, task.check, task.card, solve)
-    stage = open_stage(SftSettings(steps=40, examples=1), workshop(tmp_path, [some]))
+    stage = open_stage(SftSettings(steps=40, examples=1), stage_context(tmp_path, [some]))
     assert all(len(stage.examples(number)[0]) == 1 for number in range(40))
 
 
@@ -206,7 +208,7 @@ def test_a_solver_whose_answers_are_wrong_is_caught(tmp_path: Path) -> None:
         task.name, task.make, lambda p, a: Score(0.0, "wrong"), task.card, lambda p, r: Solution("1", "2")
     )
     with pytest.raises(UserError, match="rejects most of its own worked solutions"):
-        open_stage(SftSettings(steps=1), workshop(tmp_path, [wrong])).step(0)
+        open_stage(SftSettings(steps=1), stage_context(tmp_path, [wrong])).step(0)
     without = type(task)(task.name, task.make, task.check, task.card)
     with pytest.raises(UserError, match="no worked solutions"):
-        open_stage(SftSettings(steps=1), workshop(tmp_path, [without])).step(0)
+        open_stage(SftSettings(steps=1), stage_context(tmp_path, [without])).step(0)

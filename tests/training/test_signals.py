@@ -15,18 +15,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from workbench import copying, tiny, workshop  # noqa: E402
+from small_context import copying, stage_context, tiny  # noqa: E402
 
+from clearseek.training.data.groups import Group  # noqa: E402
 from clearseek.training.publish.replay import same_bits  # noqa: E402
+from clearseek.training.recipe.learner_settings import LearnerSettings  # noqa: E402
 from clearseek.training.rollout.rollout import rollout  # noqa: E402
 from clearseek.training.rollout.slots import Sampling  # noqa: E402
 from clearseek.training.run import checkpoint  # noqa: E402
 from clearseek.training.run.checkpoint import Position  # noqa: E402
-from clearseek.training.run.interrupts import Guard, Interrupted, WatchedLearner  # noqa: E402
+from clearseek.training.run.interrupts import Interrupted, Interrupts, WatchedLearner  # noqa: E402
 from clearseek.training.stages.base import StageState  # noqa: E402
 from clearseek.training.stages.rejection import base_model  # noqa: E402
-from clearseek.training.update.batch_layout import Group  # noqa: E402
-from clearseek.training.update.learner import LearnerSettings, open_learner  # noqa: E402
+from clearseek.training.update.learner import open_learner  # noqa: E402
 from clearseek.training.update.losses import sft_loss  # noqa: E402
 
 GROUPS = [Group((3, 4, 60), ((5, 61, 6, 62), (7, 61, 62)))]
@@ -65,7 +66,7 @@ def test_a_signal_at_any_line_while_other_weights_are_looked_at_leaves_the_prese
     tmp_path: Path, method: Any, what: str
 ) -> None:
     learner = open_learner(tiny(), LearnerSettings(method=method, rank=2, dtype="float32"))
-    shop = workshop(tmp_path, [copying()], learner)
+    shop = stage_context(tmp_path, [copying()], learner)
     checkpoint.save(tmp_path / "checkpoints", Position(0, 0, 0), learner.state(), StageState())
     reference = learner.keep()
     before = learner.log_probs(GROUPS).log_probs_A
@@ -75,7 +76,7 @@ def test_a_signal_at_any_line_while_other_weights_are_looked_at_leaves_the_prese
     now = copied(learner)
 
     def look() -> None:
-        with Guard() as guard, guard.interruptible():
+        with Interrupts() as guard, guard.allowed():
             watched: Any = WatchedLearner(learner, guard)
             if what == "reference":
                 found = watched.log_probs(GROUPS, weights=reference).log_probs_A
@@ -99,8 +100,8 @@ def test_a_second_signal_ends_what_is_stuck(name: str) -> None:
     number = getattr(signal, name)
     program = (
         "import ctypes, time\n"
-        "from clearseek.training.run.interrupts import Guard\n"
-        "with Guard() as guard:\n"
+        "from clearseek.training.run.interrupts import Interrupts\n"
+        "with Interrupts() as guard:\n"
         "    print('begun', flush=True)\n"
         "    while guard.stopping is None:\n"
         "        time.sleep(0.01)\n"

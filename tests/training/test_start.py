@@ -24,9 +24,9 @@ from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.modeling.lora import lora_layers, merged_lora  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
 from clearseek.training.publish.replay import replay  # noqa: E402
-from clearseek.training.recipe.recipe import read_recipe  # noqa: E402
+from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
 from clearseek.training.report.console import Screen  # noqa: E402
-from clearseek.training.run.context import open_bench  # noqa: E402
+from clearseek.training.run.context import open_context  # noqa: E402
 from clearseek.training.stages.rejection import base_model  # noqa: E402
 from clearseek.training.train import train  # noqa: E402
 
@@ -60,9 +60,9 @@ def later(folder: Path, earlier: Path, said: str | None = None) -> Path:
 @pytest.mark.slow
 def test_it_begins_as_the_earlier_model_and_its_receipt_names_the_earlier_one(earlier: Path, tmp_path: Path) -> None:
     recipe = read_recipe(later(tmp_path / "work", earlier))
-    bench = open_bench(recipe, tmp_path, Meter(lambda draft: None), lambda text: None)
+    bench = open_context(recipe, tmp_path, Meter(lambda draft: None), lambda text: None)
     ids = torch.arange(5, 45).reshape(1, -1)
-    model = bench.workshop.learner.model
+    model = bench.stage_context.learner.model
     with torch.no_grad(), merged_lora(model):
         mine = model(ids)
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_it_begins_as_the_earlier_model_and_its_receipt_names_the_earlier_one(ea
     train(recipe, run, Screen(quiet=True))
     assert (run / "checkpoints" / "step-000000").is_dir()
     with torch.no_grad():
-        own = base_model(dataclasses.replace(bench.workshop, folder=run))(ids)
+        own = base_model(dataclasses.replace(bench.stage_context, folder=run))(ids)
     assert (own - base).norm() < 1e-3 * learned  # the base itself, not what it began as
     verified = verify(run)
     assert verified.ok, verified.failed
@@ -153,7 +153,7 @@ def test_an_adapter_that_does_not_fit_is_refused_in_one_sentence(
         text = text.replace(f'adapter = "{earlier}"', f'adapter = "{tmp_path / "adapter"}"')
     path.write_text(text)
     with pytest.raises(UserError, match=sentence) as found:
-        open_bench(read_recipe(path), tmp_path, Meter(lambda draft: None), lambda text: None)
+        open_context(read_recipe(path), tmp_path, Meter(lambda draft: None), lambda text: None)
     assert str(found.value).count("\n") == 0
 
 

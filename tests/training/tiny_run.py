@@ -19,8 +19,9 @@ from clearseek.modeling.gguf_tokenizer import byte_pairs
 from clearseek.modeling.llama import Llama
 from clearseek.modeling.tokenizer import Tokenizer
 from clearseek.training.data.chat_format import chat_format
-from clearseek.training.update.batch_layout import Group
-from clearseek.training.update.learner import LearnerSettings, open_learner
+from clearseek.training.data.groups import Group
+from clearseek.training.recipe.learner_settings import LearnerSettings
+from clearseek.training.update.learner import open_learner
 from clearseek.training.update.losses import sft_loss
 
 CONFIG = LlamaConfig(

@@ -19,7 +19,7 @@ import torch
 from clearseek.benchmarks.rollout_speed import as_transformers
 from clearseek.errors import UserError
 from clearseek.modeling.tokenizer import Tokenizer
-from clearseek.training.update.batch_layout import Group
+from clearseek.training.data.groups import Group
 from clearseek.training.update.learner import Learner
 
 TRL_NEEDS = (

@@ -19,7 +19,8 @@ import torch
 from clearseek.errors import UserError
 from clearseek.modeling import load_model
 from clearseek.modeling.tokenizer import load_tokenizer
-from clearseek.training.kernels.packed_product import Product, can_pack, has_bf16_units
+from clearseek.training.kernels.packed_product import Product, can_pack
+from clearseek.training.kernels.processor import has_bf16_units
 from clearseek.training.rollout.rollout import rollout
 from clearseek.training.rollout.slots import Sampling
 

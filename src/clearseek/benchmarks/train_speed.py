@@ -22,21 +22,14 @@ from clearseek.benchmarks.rollout_speed import DTYPES, best_dtype, matmul_flops,
 from clearseek.modeling import load_model
 from clearseek.modeling.tokenizer import Tokenizer, load_tokenizer
 from clearseek.seeds import seed_of
+from clearseek.training.data.groups import Group
+from clearseek.training.recipe.learner_settings import LearnerSettings
 from clearseek.training.rollout.rollout import rollout
 from clearseek.training.rollout.slots import Sampling
-from clearseek.training.update.batch_layout import Group
+from clearseek.training.score.advantages import group_advantages, spread, token_weights
 from clearseek.training.update.flops import rollout_flops, sizes_of, update_flops
-from clearseek.training.update.learner import Learner, LearnerSettings, open_learner
-from clearseek.training.update.losses import (
-    GrpoRule,
-    GrpoTokens,
-    Scored,
-    group_advantages,
-    grpo_loss,
-    sft_loss,
-    spread,
-    token_weights,
-)
+from clearseek.training.update.learner import Learner, open_learner
+from clearseek.training.update.losses import GrpoRule, GrpoTokens, Scored, grpo_loss, sft_loss
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,9 +35,9 @@ def train(
     need_torch()
     from clearseek.ledger.prices import rates_from
     from clearseek.settings import home, load_settings
-    from clearseek.training.loop.preflight import Preflight
-    from clearseek.training.recipe.recipe import read_recipe, with_budget
+    from clearseek.training.recipe.parsing import read_recipe, with_budget
     from clearseek.training.report.console import open_screen
+    from clearseek.training.run.forecast import RunForecast
     from clearseek.training.train import train as run
 
     plan = with_budget(read_recipe(recipe, scale=scale), budget_minutes, budget_usd)
@@ -47,7 +47,7 @@ def train(
         outcome = run(plan, folder, screen, resume=resume, rates=rates_from(load_settings()), dry_run=dry_run)
     finally:
         screen.close()
-    if isinstance(outcome, Preflight):
+    if isinstance(outcome, RunForecast):
         if as_json:
             typer.echo(json.dumps(outcome.as_json()))
         else:

@@ -1,7 +1,7 @@
 """Evaluations: problems asked of a model, answers scored, every transcript kept.
 
 Nothing here imports torch, so that `clearseek eval` of a served model works without it. Who answers is an `Answerer`:
-`answer_engine.py` (llama.cpp as served, or a remote engine) or `answer_torch.py` (a model in torch, as in training).
+`engine_backend.py` (llama.cpp as served, or a remote engine) or `answer_torch.py` (a model in torch, as in training).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from clearseek.tasks.task import CUT_OFF, Problem, Score, Task
 
 if TYPE_CHECKING:
     from clearseek.evaluation.transcripts import Transcripts
-    from clearseek.training.stages.base import Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ def kept_out_of(folder: Path) -> frozenset[str]:
             task = load_task(spec_of(own))
             for split in ("dev", "test"):
                 count = int(recipe.get("evaluate", {}).get(split, 0))
-                found |= {problem.digest for problem in draw(task, split, count, 0)}  # type: ignore[arg-type]
+                found |= {problem.digest for problem in draw(task, split, count, 0)}
     except (UserError, OSError, ValueError, TypeError, AttributeError):
         return frozenset()
     return frozenset(found)
@@ -215,45 +214,3 @@ def scored(ask: Ask, answered: Answered) -> Row:
         seconds=round(answered.seconds, 4),
         fault=score.fault,
     )
-
-
-def evaluate_learner(
-    workshop: Workshop,
-    tasks: Sequence[Task],
-    split: str,
-    n: int,
-    seed: int,
-    *,
-    samples: int = 1,
-    temperature: float = 0.0,
-    max_new: int,
-    thinking: bool = True,
-    membership: Mapping[str, Membership] | None = None,
-    progress: Callable[[int, int, int], None] | None = None,
-    **labels: str,
-) -> Evaluation:
-    """Evaluate the model of a training run as it is now, by rollouts; booked as a span `eval` with these labels.
-
-    Nothing of the learner changes, its random draws included: each sample's seed follows from `seed` and its problem.
-    `membership` says which tasks are not trained on (by name); those it leaves out count as trained.
-    """
-    from clearseek.training.rollout.torch_backend import TorchAnswerer
-
-    asked = ask_of([(task, (membership or {}).get(task.name, "trained")) for task in tasks], split, n, seed)
-    conditions = Conditions(
-        model="learner",
-        digest=None,
-        by="torch",
-        suite=None,
-        split=split,
-        n=n,
-        seed=seed,
-        samples=samples,
-        temperature=temperature,
-        thinking=thinking,
-        max_new=max_new,
-    )
-    answerer = TorchAnswerer(
-        workshop.learner.model, workshop.chat, workshop.meter, labels, workshop.learner.rollout_dtype
-    )
-    return evaluate(answerer, asked, conditions, progress=progress)

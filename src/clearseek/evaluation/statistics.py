@@ -5,7 +5,6 @@ Letters in shapes: P problems, K samples of each, R resamples.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from clearseek.seeds import seed_of
 
 LEVEL = 0.95
 RESAMPLES = 10_000

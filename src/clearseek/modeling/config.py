@@ -28,6 +28,8 @@ LLAMA_TYPES: dict[str, str] = {
 }
 """`model_type` of the family in `llama.py`, and the name of the class that `transformers` loads it with."""
 KNOWN_TYPES = (*LLAMA_TYPES, "deepseek_v3")
+EVERY_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""The linear layers of a Llama block."""
 
 
 @dataclass(frozen=True, slots=True)

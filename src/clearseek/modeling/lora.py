@@ -16,10 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clearseek.modeling.config import EVERY_LINEAR
 from clearseek.modeling.errors import ModelingError
-
-EVERY_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""The linear layers of a Llama block."""
 
 
 class LoraLinear(nn.Linear):

@@ -11,15 +11,18 @@ from clearseek.errors import UserError
 from clearseek.ledger.meter import Meter
 from clearseek.ledger.prices import Rates
 from clearseek.training.loop.length_checks import check_lengths
-from clearseek.training.loop.preflight import Preflight, preflight
+from clearseek.training.loop.preflight import preflight
 from clearseek.training.loop.recipe_changes import finished, going_on, told, write_down
-from clearseek.training.loop.training_loop import Run
-from clearseek.training.recipe.recipe import Recipe, read_recipe
+from clearseek.training.loop.session import Session
+from clearseek.training.loop.training_loop import run_session
+from clearseek.training.recipe.parsing import read_recipe
+from clearseek.training.recipe.schema import Recipe
 from clearseek.training.report.console import Screen
 from clearseek.training.run import run_folder
 from clearseek.training.run.budget import Limits, limits_of
-from clearseek.training.run.context import HEAD, open_bench
-from clearseek.training.run.interrupts import Guard
+from clearseek.training.run.context import HEAD, open_context
+from clearseek.training.run.forecast import RunForecast
+from clearseek.training.run.interrupts import Interrupts
 from clearseek.training.run.run_folder import Notes, Outcome, Status
 from clearseek.training.stages.checks import check_stages
 
@@ -29,7 +32,7 @@ __all__ = ["Outcome", "train"]
 def train(
     recipe: Recipe, folder: Path, screen: Screen, *, resume: bool = False, rates: Rates | None = None,
     dry_run: bool = False,
-) -> Outcome | Preflight:  # fmt: skip
+) -> Outcome | RunForecast:  # fmt: skip
     """Run a recipe in a folder; with `resume`, go on from its last checkpoint. With `dry_run` only look ahead.
 
     Raises UserError, in one sentence, wherever it stops: what was wrong, what is safe, and how to go on.
@@ -41,12 +44,11 @@ def train(
         return look_ahead(recipe, folder, screen, limits, rates)
     if resume:
         there(folder)
-    with run_folder.locked(folder), Guard() as guard:
+    with run_folder.locked(folder), Interrupts() as interrupts:
         status = there(folder) if resume else run_folder.read_status(folder)  # only now nobody else changes it
         if status is not None:
             recipe, status = resumed(recipe, folder, status, screen, resume=resume)
-        run = Run(recipe, folder, screen, guard, limits, rates, status, started)
-        return run.whole()
+        return run_session(Session(recipe, folder, screen, interrupts, limits, rates, status, started))
 
 
 def there(folder: Path) -> Status:
@@ -78,18 +80,18 @@ def resumed(recipe: Recipe, folder: Path, status: Status, screen: Screen, *, res
     if changes:
         screen.tell(f"The recipe has changed where that is exact: {told(changes)}.")
         notes = Notes.open(folder)
-        notes.remark(f"Changed before attempt {len(status.sittings) + 1}: {told(changes)}.")
+        notes.remark(f"Changed before attempt {len(status.attempts) + 1}: {told(changes)}.")
         notes.add(stages={stage.name: {"kind": stage.kind} for stage in recipe.stages})
     return recipe, replace(status, fingerprint=recipe.fingerprint)
 
 
-def look_ahead(recipe: Recipe, folder: Path, screen: Screen, limits: Limits, rates: Rates) -> Preflight:
+def look_ahead(recipe: Recipe, folder: Path, screen: Screen, limits: Limits, rates: Rates) -> RunForecast:
     """The pre-flight alone; nothing is written anywhere."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as place:
-        bench = open_bench(recipe, Path(place), Meter(lambda draft: None, machine=rates), screen.tell)
-        check_stages(recipe, bench.workshop.tasks)
-        for sentence in check_lengths(recipe, bench):
+        context = open_context(recipe, Path(place), Meter(lambda draft: None, machine=rates), screen.tell)
+        check_stages(recipe, context.stage_context.tasks)
+        for sentence in check_lengths(recipe, context):
             screen.tell(sentence)
-        return preflight(recipe, bench, limits, rates, folder)
+        return preflight(recipe, context, limits, rates, folder)

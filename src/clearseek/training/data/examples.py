@@ -17,18 +17,16 @@ import numpy as np
 from clearseek.errors import UserError
 from clearseek.seeds import seed_of
 from clearseek.tasks.lines import check_untagged
-from clearseek.tasks.splits import OutOfProblems, draw
-from clearseek.tasks.task import Problem, Task
+from clearseek.tasks.task import Task
 from clearseek.training.data.chat_format import ChatFormat
+from clearseek.training.data.groups import Group
+from clearseek.training.data.problems import draw_up_to
+from clearseek.training.data.sources import IDENTITY
 from clearseek.training.data.traces import Trace, read_traces
 from clearseek.training.data.user_files import IDENTITY_FILE, is_file
-from clearseek.training.update.batch_layout import Group
 
 MAX_TRACES = 500_000
 GOLDEN = (5**0.5 - 1) / 2
-SOLUTIONS, GLANCES, IDENTITY = "solutions", "glances", "identity"
-FROM_TASKS = (SOLUTIONS, GLANCES)
-
 ATTEMPTS = 100
 """Draws in which a task may come to as many accepted solutions as a step needs: one whose `solve` knows every tenth
 kind of problem still does."""
@@ -107,17 +105,6 @@ def check_solved(task: Task) -> None:
             f"The task {task.name} has no worked solutions to learn from; leave it out of this run, or use `reject` or "
             "`distill` to get some."
         )
-
-
-def draw_up_to(task: Task, count: int, seed: int, avoid: frozenset[str]) -> list[Problem]:
-    """Problems of the train split, no two alike: `count`, or all there are where that is fewer. Raises OutOfProblems
-    where there is none."""
-    try:
-        return draw(task, "train", count, seed, avoid)
-    except OutOfProblems as error:
-        if error.found < 1:
-            raise
-        return draw(task, "train", error.found, seed, avoid)
 
 
 def from_tasks(

@@ -1,7 +1,7 @@
 """What lies between the products of a training step, forward and backward: norms, rotary positions, SwiGLU, softmax.
 
 Written out, because autograd would keep every intermediate and pass over memory several times more often. `TorchOps` is
-the meaning and runs everywhere; `CompiledOps` in `learn_ops.py` does the same in C++ where there is a compiler.
+the meaning and runs everywhere; `CompiledOps` in `train_ops.py` does the same in C++ where there is a compiler.
 
 Letters: N tokens, D width, F inner width, J heads, K values of a head, G key-value heads, R heads of a group, B rows
 of a block, T tokens of a row, S keys of a row (those of a prefix first), C rows of logits, V vocabulary.

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clearseek.training.kernels.processor import has_bf16_units
+
 
 def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
     """Whether weights of this kind can be packed here: on a CPU, in a dtype that it has units for."""
@@ -22,11 +24,6 @@ def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
     if not hasattr(torch.ops.mkldnn, "_reorder_linear_weight") or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False  # not public names: another version of torch may have others
     return dtype == torch.float32 or (dtype == torch.bfloat16 and has_bf16_units())
-
-
-def has_bf16_units() -> bool:
-    """Whether the CPU multiplies bfloat16 itself (AVX-512 BF16, AMX and the like)."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class Product:

@@ -1,4 +1,4 @@
-"""The compiled parts of a training step, where a C++ compiler is on the machine: `fast/learn.cpp` through ctypes.
+"""The compiled parts of a training step, where a C++ compiler is on the machine: `csrc/learn.cpp` through ctypes.
 
 Each function checks what the C++ cannot: types, shapes, and that rows lie as it takes them to.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from clearseek.training.kernels.decode_ops import FOLDER, NAMES, compiled_library
+from clearseek.training.kernels.compiler import FOLDER, NAMES, compiled_library
 from clearseek.training.kernels.ops import Ops, TorchOps
 
 LEARN = FOLDER / "learn.cpp"

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clearseek.evaluation.statistics import Interval, paired_bootstrap
+from clearseek.training.report.conclusions import points
 
 IDLE = 5
 """Steps in a row that taught nothing, after which a stage with patience ends."""
@@ -60,8 +61,3 @@ def worse(looks: Sequence[Row]) -> str | None:
         f"The model has become worse than it was when this stage began: {points(change)} on dev. If it goes on, begin "
         "again with a lower `lr`."
     )
-
-
-def points(change: Interval) -> str:
-    """In points of a hundred, with its interval."""
-    return f"{100 * change.value:+.1f} points [{100 * change.low:+.1f}, {100 * change.high:+.1f}]"

@@ -5,66 +5,69 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clearseek.evaluation.engine_backend import Books
 from clearseek.training.loop.run_evaluations import ask_served
+from clearseek.training.loop.session import Session
+from clearseek.training.publish.publish import export_run, remove_products, seal
 from clearseek.training.report.conclusions import conclude
 from clearseek.training.run.run_folder import Notes
 
-if TYPE_CHECKING:
-    from clearseek.training.loop.training_loop import Run
 
-
-def finish(run: Run, ended: str) -> dict[str, Any]:
+def finish(session: Session, ended: str) -> dict[str, Any]:
     """Test, conclusions, export, receipt; what was published."""
-    if run.place.done:
-        run.test("after", unseen=run.recipe.evaluate.unseen)
-    run.save(milestone=True)
-    run.view.conclusions = conclude(run.folder, run.view.stages, [task.name for task in run.bench.workshop.tasks])
-    for sentence in run.view.conclusions.sentences:
-        run.screen.tell(sentence)
-        Notes.open(run.folder).remark(f"After {run.place.done} steps: {sentence}")
-    run.screen.tell("Writing the model.")
+    if session.place.done:
+        session.test("after", unseen=session.recipe.evaluate.unseen)
+    session.save(milestone=True)
+    session.view.conclusions = conclude(
+        session.folder, session.view.stages, [task.name for task in session.context.stage_context.tasks]
+    )
+    for sentence in session.view.conclusions.sentences:
+        session.screen.tell(sentence)
+        Notes.open(session.folder).remark(f"After {session.place.done} steps: {sentence}")
+    session.screen.tell("Writing the model.")
     why = "the budget was used" if ended == "budget" else ""
-    run.status = replace(run.status.ended("completed", why, run.purse.sat()), finished=ended == "completed")
-    run.note_attempts(finished=True)
-    published = publish(run)
-    run.end("completed", why, finished=ended == "completed")
-    run.report(force=True, ended=ended)
+    session.status = replace(
+        session.status.ended("completed", why, session.budget.session_seconds()), finished=ended == "completed"
+    )
+    session.note_attempts(finished=True)
+    published = publish(session)
+    session.end("completed", why, finished=ended == "completed")
+    session.report(force=True, ended=ended)
     return published
 
 
-def publish(run: Run) -> dict[str, Any]:
+def publish(session: Session) -> dict[str, Any]:
     """Files, a test of the model as it is served, the receipt, the store."""
-    from clearseek.training.publish.publish import export_run, remove_products, seal
-
-    shop = run.bench.workshop
+    stage_context = session.context.stage_context
     try:
-        with run.span("publish", "publish"), run.guard.interruptible():
-            done = export_run(run.folder, shop, base=run.bench.base.path if run.bench.base else None)
+        with session.span("publish", "publish"), session.interrupts.allowed():
+            done = export_run(
+                session.folder, stage_context, base=session.context.base.path if session.context.base else None
+            )
     except BaseException:
-        remove_products(run.folder)  # whatever cut it: nothing half-written stays
+        remove_products(session.folder)  # whatever cut it: nothing half-written stays
         raise
-    if done.gguf is not None and run.recipe.evaluate.served and run.recipe.evaluate.test and run.place.done:
-        ask_as_served(run, done.gguf)
-    wanted, worse = run.recipe.publish.register, run.view.conclusions.worse
-    with run.guard.interruptible():
-        sealed = seal(run.folder, done, register=wanted and not worse, tell=run.screen.tell)
+    if done.gguf is not None and session.recipe.evaluate.served and session.recipe.evaluate.test and session.place.done:
+        ask_as_served(session, done.gguf)
+    wanted, worse = session.recipe.publish.register, session.view.conclusions.worse
+    with session.interrupts.allowed():
+        sealed = seal(session.folder, done, register=wanted and not worse, tell=session.screen.tell)
     if wanted and worse and done.gguf is not None:
-        run.screen.tell(
+        session.screen.tell(
             "The model is not put into the store, because it is worse than what it began from; "
             f"`clearseek models import {done.gguf} --name {done.name}` does so all the same."
         )
     return sealed.as_json()
 
 
-def ask_as_served(run: Run, gguf: Path) -> None:
+def ask_as_served(session: Session, gguf: Path) -> None:
     """The same problems as the last test, put to llama.cpp; time for them was kept."""
-    if not run.purse.room_for(run.purse.evaluation("test", run.recipe.evaluate.unseen), kept=False):
-        run.screen.tell("No time is left to test the model as it is served.")
+    if not session.budget.room_for(session.budget.evaluation("test", session.recipe.evaluate.unseen), kept=False):
+        session.screen.tell("No time is left to test the model as it is served.")
         return
     began = time.perf_counter()
-    with run.span("eval", "evaluation", evaluation="test-served"), run.guard.interruptible():
-        result = ask_served(run.recipe, run.bench, gguf, Books(run.sink, run.rates))
-    run.wrote("test-served", result, time.perf_counter() - began)
+    with session.span("eval", "evaluation", evaluation="test-served"), session.interrupts.allowed():
+        result = ask_served(session.recipe, session.context, gguf, Books(session.sink, session.rates))
+    session.write_evaluation("test-served", result, time.perf_counter() - began)

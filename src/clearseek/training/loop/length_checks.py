@@ -10,12 +10,13 @@ from typing import Any
 from clearseek.errors import UserError
 from clearseek.tasks.splits import OutOfProblems, draw
 from clearseek.tasks.task import Problem, Task
-from clearseek.training.data.examples import FROM_TASKS
+from clearseek.training.data.problems import draw_up_to
 from clearseek.training.data.prompt_lengths import too_long
+from clearseek.training.data.sources import FROM_TASKS
 from clearseek.training.data.traces import Trace
-from clearseek.training.recipe.recipe import Recipe, StagePlan
-from clearseek.training.run.context import EVAL_SEED, Bench, some
-from clearseek.training.stages.base import Workshop
+from clearseek.training.recipe.schema import Recipe, StagePlan
+from clearseek.training.run.context import EVAL_SEED, RunContext
+from clearseek.training.stages.base import StageContext
 from clearseek.training.stages.sft import length_of, limit_of
 
 LOOKED_AT = 8
@@ -24,32 +25,36 @@ FEW = 100
 """Fewer problems to train on than this are worth a word."""
 
 
-def check_lengths(recipe: Recipe, bench: Bench) -> list[str]:
+def check_lengths(recipe: Recipe, context: RunContext) -> list[str]:
     """What is to be said. Raises UserError where a stage or an evaluation can ask nothing of a task, because the model
     holds no more, or a supervised stage can learn nothing of it."""
-    shop, positions = bench.workshop, bench.workshop.learner.model.config.max_positions
-    samples = {task.name: some(task, LOOKED_AT, 0, shop.avoid) for task in shop.tasks}
+    stage_context, positions = context.stage_context, context.stage_context.learner.model.config.max_positions
+    samples = {task.name: draw_up_to(task, LOOKED_AT, 0, stage_context.avoid) for task in stage_context.tasks}
     for plan in recipe.stages:
         wanted = getattr(plan.settings, "tasks", ())
-        tasks = [task for task in shop.tasks if not wanted or task.name in wanted]
+        tasks = [task for task in stage_context.tasks if not wanted or task.name in wanted]
         if plan.kind in ("grpo", "reject") and plan.settings.steps:
             for task in tasks:
-                _ask(task, samples[task.name], shop, plan.settings.max_new, positions, f"The stage {plan.name}")
+                _ask(
+                    task, samples[task.name], stage_context, plan.settings.max_new, positions, f"The stage {plan.name}"
+                )
         if plan.kind == "sft" and any(source in FROM_TASKS for source in plan.settings.sources):
             for task in tasks:
-                _show(plan, task, samples[task.name], shop)
-    said = [few for task in shop.tasks if (few := _few(task, shop.avoid)) is not None]
+                _show(plan, task, samples[task.name], stage_context)
+    said = [few for task in stage_context.tasks if (few := _few(task, stage_context.avoid)) is not None]
     evaluate = recipe.evaluate
     for split, count in (("dev", evaluate.dev), ("test", evaluate.test)):
-        for task in shop.tasks if count else ():
+        for task in stage_context.tasks if count else ():
             problems = draw(task, split, count, EVAL_SEED)  # type: ignore[arg-type]
-            said += _ask(task, problems, shop, evaluate.max_new, positions, f"The evaluation on {split}")
+            said += _ask(task, problems, stage_context, evaluate.max_new, positions, f"The evaluation on {split}")
     return said
 
 
-def _ask(task: Task, problems: Sequence[Problem], shop: Workshop, max_new: int, positions: int, who: str) -> list[str]:
+def _ask(
+    task: Task, problems: Sequence[Problem], stage_context: StageContext, max_new: int, positions: int, who: str
+) -> list[str]:
     """A sentence where some of the problems cannot be asked."""
-    lengths = [len(shop.chat.prompt(problem.prompt)) for problem in problems]
+    lengths = [len(stage_context.chat.prompt(problem.prompt)) for problem in problems]
     long = [place for place, length in enumerate(lengths) if length + max_new > positions]
     if not long:
         return []
@@ -61,16 +66,16 @@ def _ask(task: Task, problems: Sequence[Problem], shop: Workshop, max_new: int, 
     return [f"{who} counts {len(long)} of {len(problems)} problems of {task.name} as wrong, unasked. {what}"]
 
 
-def _show(plan: StagePlan, task: Task, problems: Sequence[Problem], shop: Workshop) -> None:
+def _show(plan: StagePlan, task: Task, problems: Sequence[Problem], stage_context: StageContext) -> None:
     """Raises UserError for worked solutions that are all longer than the stage takes."""
-    limit = limit_of(plan.settings, shop)
+    limit = limit_of(plan.settings, stage_context)
     solve: Callable[..., Any] | None = task.solve
     lengths = []
     for problem in problems if solve is not None else ():
         assert solve is not None
         with contextlib.suppress(ValueError):  # a problem of a kind its program was not written for
             solution = solve(problem, random.Random(0))
-            lengths.append(length_of(Trace(problem.prompt, solution.thinking, solution.answer), shop))
+            lengths.append(length_of(Trace(problem.prompt, solution.thinking, solution.answer), stage_context))
     if lengths and min(lengths) > limit:
         raise UserError(
             f"The worked solutions of the task {task.name} have {min(lengths)} tokens and more, and the stage "

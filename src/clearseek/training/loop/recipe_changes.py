@@ -15,7 +15,7 @@ from typing import Any
 from clearseek.errors import UserError
 from clearseek.hub.files import write_aside
 from clearseek.training.data.user_files import files_of, renamed
-from clearseek.training.recipe.recipe import Recipe, StagePlan, decisive, plain_tables
+from clearseek.training.recipe.schema import Recipe, StagePlan, decisive, plain_tables
 from clearseek.training.run import checkpoint
 from clearseek.training.run.run_folder import RECIPE
 from clearseek.training.tables import write_toml

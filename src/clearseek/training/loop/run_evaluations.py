@@ -10,16 +10,17 @@ from typing import Any
 
 from clearseek.evaluation.engine_backend import Books, ServedAnswerer, model_of_file
 from clearseek.evaluation.results import Conditions, Evaluation, as_json
-from clearseek.evaluation.runner import ask_of, evaluate, evaluate_learner
+from clearseek.evaluation.runner import ask_of, evaluate
 from clearseek.hub.files import write_aside
-from clearseek.training.recipe.recipe import Recipe
+from clearseek.training.recipe.schema import Recipe
+from clearseek.training.rollout.torch_backend import evaluate_learner
 from clearseek.training.run import run_folder
-from clearseek.training.run.context import EVAL_SEED, Bench
+from clearseek.training.run.context import EVAL_SEED, RunContext
 
 
 def ask_learner(
     recipe: Recipe,
-    bench: Bench,
+    context: RunContext,
     split: str,
     n: int,
     *,
@@ -28,27 +29,29 @@ def ask_learner(
     labels: Any,
 ) -> Evaluation:
     """The model as it is now, on the tasks trained on and, where wanted, on those that never are."""
-    shop = bench.workshop
-    tasks = (*shop.tasks, *(bench.unseen if unseen else ()))
+    stage_context = context.stage_context
+    tasks = (*stage_context.tasks, *(context.unseen if unseen else ()))
     return evaluate_learner(
-        shop,
+        stage_context.learner,
+        stage_context.chat,
+        stage_context.meter,
         tasks,
         split,
         n,
         EVAL_SEED,
         max_new=recipe.evaluate.max_new,
-        membership={task.name: "unseen" for task in bench.unseen},
+        membership={task.name: "unseen" for task in context.unseen},
         progress=progress,
         **labels,
     )
 
 
-def ask_served(recipe: Recipe, bench: Bench, gguf: Path, books: Books) -> Evaluation:
+def ask_served(recipe: Recipe, context: RunContext, gguf: Path, books: Books) -> Evaluation:
     """The problems of the last test, put to llama.cpp with the file that was exported."""
     plan = recipe.evaluate
     model = model_of_file(gguf)
-    tasks: Any = [(task, "trained") for task in bench.workshop.tasks]
-    tasks += [(task, "unseen") for task in bench.unseen] if plan.unseen else []
+    tasks: Any = [(task, "trained") for task in context.stage_context.tasks]
+    tasks += [(task, "unseen") for task in context.unseen] if plan.unseen else []
     how = Conditions(
         model=recipe.name,
         digest=model.sha256,

@@ -15,9 +15,9 @@ from clearseek.errors import UserError
 from clearseek.hub.files import disk_errors_told, sync_folder
 from clearseek.ledger.meter import Meter
 from clearseek.training.publish.publish import export_run
-from clearseek.training.recipe.recipe import read_recipe
+from clearseek.training.recipe.parsing import read_recipe
 from clearseek.training.run import checkpoint
-from clearseek.training.run.context import open_bench
+from clearseek.training.run.context import open_context
 
 POSITION = "position.json"
 
@@ -42,9 +42,9 @@ def export_checkpoint(folder: Path, target: Path, *, hf: bool, tell: Callable[[s
     ):
         scratch = Path(place)
         shutil.copy2(run / "recipe.toml", scratch)
-        bench = open_bench(read_recipe(run / "recipe.toml"), scratch, Meter(lambda draft: None), tell)
-        bench.workshop.learner.restore(found.learner)
-        done = export_run(scratch, bench.workshop, base=bench.base.path if bench.base else None)
+        context = open_context(read_recipe(run / "recipe.toml"), scratch, Meter(lambda draft: None), tell)
+        context.stage_context.learner.restore(found.learner)
+        done = export_run(scratch, context.stage_context, base=context.base.path if context.base else None)
         made = scratch / "model" if hf else done.gguf
         if made is None:
             raise UserError("Only models of the Llama family are written as GGUF; use --as hf.")

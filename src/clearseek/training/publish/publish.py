@@ -42,7 +42,7 @@ from clearseek.receipts.statement import make_receipt
 from clearseek.settings import home
 from clearseek.training.publish.card import Card, card_text
 from clearseek.training.run.run_folder import Notes, now
-from clearseek.training.stages.base import Workshop
+from clearseek.training.stages.base import StageContext
 from clearseek.training.update.adapter_file import LowRank, adapters_of, low_rank, promise, write_adapter
 
 
@@ -75,7 +75,7 @@ class Published:
 
 def publish(
     run: Path,
-    workshop: Workshop,
+    workshop: StageContext,
     *,
     base: Path | None = None,
     name: str | None = None,
@@ -113,7 +113,7 @@ def seal(run: Path, done: Published, *, register: bool | None = None, tell: Any 
 
 
 def export_run(
-    run: Path, workshop: Workshop, *, base: Path | None = None, name: str | None = None, rank: int | None = None
+    run: Path, workshop: StageContext, *, base: Path | None = None, name: str | None = None, rank: int | None = None
 ) -> Published:
     """The model's files. `base` is what training began from (None: as the recipe says; nothing, where it says none);
     `rank`: of the adapter that a run which trained every weight is to be written as."""
@@ -248,7 +248,7 @@ def _only_adapters(config: Any, layers: Mapping[str, LowRank]) -> nn.Module:
     return model
 
 
-def with_template(workshop: Workshop) -> Tokenizer:
+def with_template(workshop: StageContext) -> Tokenizer:
     """The tokeniser with the template that was trained with."""
     old = workshop.chat.tokenizer
     return Tokenizer(

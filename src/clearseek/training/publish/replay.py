@@ -1,6 +1,6 @@
 """A run done again in parts: from one kept checkpoint to the next, and the weights compared.
 
-With the same arithmetic (`arithmetic.py`: processor, libraries, compiler, threads, types, code) every bit must be the
+With the same arithmetic (`determinism.py`: processor, libraries, compiler, threads, types, code) every bit must be the
 same, and where it is not, the run is not what it says. Elsewhere sums are rounded in another order, so what is compared
 is the change of the weights over the segment: within TOLERANCE of its length it agrees. Beyond that nothing is known: a
 rollout of which one token falls otherwise goes on otherwise, and no run is called false because of that.
@@ -8,7 +8,6 @@ rollout of which one token falls otherwise goes on otherwise, and no run is call
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import json
 import random
@@ -17,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,13 @@ from clearseek.errors import CheckFailed, UserError
 from clearseek.hub.files import hash_file
 from clearseek.ledger.meter import Meter
 from clearseek.seeds import seed_of
-from clearseek.training.recipe.recipe import KINDS, Recipe, read_recipe
+from clearseek.training.recipe.parsing import read_recipe
+from clearseek.training.recipe.schema import Recipe
 from clearseek.training.run import checkpoint, run_folder
-from clearseek.training.run.context import Bench, open_bench, starting_weights
+from clearseek.training.run.context import RunContext, first_state, open_context, starting_state
 from clearseek.training.run.determinism import arithmetic
 from clearseek.training.run.run_folder import Lines
-from clearseek.training.stages.base import Stage
+from clearseek.training.stages.open_stage import open_stage
 
 TOLERANCE = 0.1
 """Elsewhere: distance of the two changes of the weights, as a share of the original one's length."""
@@ -124,11 +125,11 @@ def replay(folder: Path, segments: int, seed: int, tell: Callable[[str], None]) 
     for segment in drawn:
         check_receipt(folder, segment)
     with tempfile.TemporaryDirectory(prefix="clearseek-replay-") as place:
-        bench = open_bench(recipe, Path(place), Meter(lambda draft: None, rapl=False, gpus=False), tell)
-        differs, unknown = compared(arithmetic(bench.workshop.learner), noted(folder, drawn))
+        context = open_context(recipe, Path(place), Meter(lambda draft: None, rapl=False, gpus=False), tell)
+        differs, unknown = compared(arithmetic(context.stage_context.learner), noted(folder, drawn))
         results = []
         for segment in drawn:
-            result = one_segment(folder, Path(place), recipe, bench, segment)
+            result = one_segment(folder, Path(place), recipe, context, segment)
             results.append(result)
             said = "the same bits" if result.same_bits else f"weights apart by {result.apart:.3g} of their change"
             tell(f"Steps {segment.start} to {segment.end} ({segment.stage}): {said}, {result.seconds:.0f} s.")
@@ -186,7 +187,7 @@ def check_receipt(folder: Path, segment: Segment) -> None:
                 raise CheckFailed(f"{name} is not the file that the receipt names.")
 
 
-def one_segment(folder: Path, place: Path, recipe: Recipe, bench: Bench, segment: Segment) -> Replayed:
+def one_segment(folder: Path, place: Path, recipe: Recipe, context: RunContext, segment: Segment) -> Replayed:
     """From one checkpoint to the next, in a folder of its own."""
     began = time.perf_counter()
     root = folder / "checkpoints"
@@ -200,11 +201,11 @@ def one_segment(folder: Path, place: Path, recipe: Recipe, bench: Bench, segment
         if name.startswith("data/"):
             Lines(work / name).cut(size)
     plan = recipe.stages[start.position.stage]
-    shop = replace(bench.workshop, folder=work)
-    shop.learner.restore(start.learner)
+    stage_context = replace(context.stage_context, folder=work, first_state=partial(first_state, work))
+    stage_context.learner.restore(start.learner)
     if start.position.step == 0:
-        shop.learner.restore(starting_weights(plan, shop.learner, work / "checkpoints"))
-    stage: Stage = importlib.import_module(KINDS[plan.kind][0]).open_stage(plan.settings, shop)
+        stage_context.learner.restore(starting_state(plan, stage_context))
+    stage = open_stage(plan, stage_context)
     if start.position.step or start.stage.values or start.stage.tensors:
         stage.restore(start.stage)
     told = {row["done"]: row["numbers"] for row in Lines(folder / run_folder.METRICS).read() if row["kind"] == "step"}
@@ -213,7 +214,7 @@ def one_segment(folder: Path, place: Path, recipe: Recipe, bench: Bench, segment
         report = stage.step(start.position.step + done - segment.start)
         numbers = told.get(done + 1, {})
         agree &= all(float(report.numbers.get(name, float("nan"))) == value for name, value in numbers.items())
-    state = shop.learner.state()
+    state = stage_context.learner.state()
     data = all(
         _prefix(work / name, size) == _prefix(folder / name, size)
         for name, size in end.position.sizes.items()

@@ -7,7 +7,8 @@ from typing import Literal
 
 from clearseek.training.recipe.schedule import Decay
 from clearseek.training.tables import BadKey, above_zero, at_least, between
-from clearseek.training.update.losses import Normalise
+
+Normalise = Literal["constant", "tokens", "sequence"]
 
 
 @dataclass(frozen=True, slots=True)

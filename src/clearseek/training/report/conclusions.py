@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from clearseek.evaluation.statistics import paired_bootstrap
-from clearseek.training.loop.early_stopping import points
-
-if TYPE_CHECKING:
-    from clearseek.training.report.console import StageView
-
+from clearseek.evaluation.statistics import Interval, paired_bootstrap
+from clearseek.training.report.view import Conclusions, StageView
 
 LAST = 5
 """Steps whose mean loss is held against the first one's."""
-
-
-@dataclass(frozen=True)
-class Conclusions:
-    """`worse`: the model is worse than what it began from, on test by more than chance, or by its loss."""
-
-    sentences: tuple[str, ...]
-    worse: bool = False
 
 
 def conclude(folder: Path, stages: Sequence[StageView], tasks: Sequence[str]) -> Conclusions:
@@ -86,3 +73,8 @@ def _accuracies(path: Path) -> dict[tuple[str, str, int], float]:
         return {}
     rows: list[Mapping[str, Any]] = [json.loads(line) for line in path.read_bytes().splitlines()]
     return {(row["task"], row["problem"], row["sample"]): float(row["accuracy"]) for row in rows}
+
+
+def points(change: Interval) -> str:
+    """In points of a hundred, with its interval."""
+    return f"{100 * change.value:+.1f} points [{100 * change.low:+.1f}, {100 * change.high:+.1f}]"

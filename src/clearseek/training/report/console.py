@@ -2,177 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from clearseek.ledger.prices import Rates
-from clearseek.training.recipe.recipe import Recipe
-from clearseek.training.report.conclusions import Conclusions
-from clearseek.training.run.budget import Limits, Pace, usd_per_second
+from clearseek.training.report.view import View
 
 if TYPE_CHECKING:
-    from clearseek.training.loop.preflight import Preflight
+    pass
 
-MAX_WARNINGS = 200
 PLAIN_SECONDS = 10.0
 """Without a terminal, a line is written no more often than this."""
-
-
-@dataclass
-class StageView:
-    """One stage as it is watched: `rows` are its lines of metrics.jsonl."""
-
-    name: str
-    kind: str
-    steps: int
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    def curve(self, name: str) -> list[tuple[float, float]]:
-        """(steps done in the run, value) wherever the number was told."""
-        return [(row["done"], row["numbers"][name]) for row in self.rows if name in row["numbers"]]
-
-    def last(self, name: str) -> float | None:
-        found = self.curve(name)
-        return found[-1][1] if found else None
-
-
-@dataclass
-class View:
-    """Everything that is shown, from the recipe and the lines of metrics.jsonl."""
-
-    recipe: Recipe
-    limits: Limits
-    stages: list[StageView] = field(default_factory=list)
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
-    warnings: list[tuple[int, str]] = field(default_factory=list)
-    done: int = 0
-    seconds: float = 0.0
-    usd: float | None = None
-    seconds_left: float | None = None
-    run_seconds_left: float | None = None
-    """Until the end of the run, the budget's end at the latest; later stages by the probe."""
-    peak_gflops: float | None = None
-
-    conclusions: Conclusions = field(default_factory=lambda: Conclusions(()))
-    """What the run says of itself at its end."""
-
-    def __post_init__(self) -> None:
-        if not self.stages:
-            self.stages = [StageView(plan.name, plan.kind, _steps(plan.settings)) for plan in self.recipe.stages]
-        self.now = 0
-
-    def read(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """The lines of the sittings before."""
-        for row in rows:
-            self.add(dict(row))
-
-    def add(self, row: dict[str, Any]) -> None:
-        if row.get("kind") == "eval":
-            self.evaluations.append(row)
-        elif row.get("kind") == "step":
-            stage = next((one for one in self.stages if one.name == row["stage"]), None)
-            if stage is not None:
-                stage.rows.append(row)
-                self.now = self.stages.index(stage)
-        if row.get("kind") in ("eval", "step", "remark"):
-            self.warnings = [*self.warnings, *((row["done"], text) for text in row.get("warnings", ()))][-MAX_WARNINGS:]
-
-    def open_stage(self, name: str, kind: str, steps: int) -> None:
-        for index, stage in enumerate(self.stages):
-            if stage.name == name:
-                stage.steps, self.now = steps, index
-
-    def end_early(self, name: str, steps: int) -> None:
-        """A stage has ended before its last step: no more of them are to come."""
-        for stage in self.stages:
-            if stage.name == name:
-                stage.steps = steps
-
-    def at(self, done: int, seconds: float, pace: Pace, rates: Rates, outlook: Preflight | None = None) -> None:
-        """Where the run is: steps done, seconds spent, and so how long the rest of this stage may take."""
-        self.done, self.seconds = done, seconds
-        self.peak_gflops = outlook.peak_gflops if outlook is not None else None
-        each = usd_per_second(rates, os.cpu_count() or 1)
-        self.usd = None if each is None else each * seconds
-        stage = self.stages[self.now]
-        left = stage.steps - len(stage.rows)
-        self.seconds_left = left * pace.mean() if pace.seconds else None
-        self.run_seconds_left = None
-        if self.seconds_left is not None and outlook is not None:
-            later = sum(stage.steps * outlook.step_seconds(stage.name) for stage in self.stages[self.now + 1 :])
-            end = outlook.evaluation_seconds("test", True) + outlook.export_seconds
-            whole = self.seconds_left + later + end
-            room = whole if self.limits.seconds is None else max(0.0, self.limits.seconds - seconds)
-            self.run_seconds_left = min(whole, room)
-
-    def planned(self) -> int:
-        return sum(stage.steps for stage in self.stages)
-
-    @property
-    def tests(self) -> dict[str, Any]:
-        """Name -> mean with its interval, of the evaluations on test."""
-        return {row["name"]: row["mean"] for row in self.evaluations if row["split"] == "test"}
-
-    def dev(self) -> list[tuple[float, float, float, float]]:
-        """(done, mean, low, high) on dev."""
-        return [
-            (row["done"], row["mean"]["value"], row["mean"]["low"], row["mean"]["high"])
-            for row in self.evaluations
-            if row["split"] == "dev"
-        ]
-
-    def line(self) -> str:
-        """Where the run is, in one line."""
-        stage = self.stages[self.now]
-        last = stage.rows[-1]["numbers"] if stage.rows else {}
-        told = [f"{stage.name} {len(stage.rows)}/{stage.steps}"]
-        for name in ("loss", "reward", "accuracy", "groups_that_teach", "truncated", "length", "entropy", "lr"):
-            if name in last:
-                told.append(f"{name.replace('_', ' ')} {last[name]:.3g}")
-        rate = self.rates()
-        told += [f"{words} {value:.0f} tok/s" for words, value in rate.items()]
-        dev = self.dev()
-        if dev:
-            told.append(f"dev {dev[-1][1]:.3f}")
-        told.append(self.spent_words())
-        return " | ".join(told)
-
-    def spent_words(self, *, left: bool = True) -> str:
-        """Time and money; with `left`, what is still to come of them."""
-        told = f"{self.seconds / 60:.1f} min"
-        if self.limits.seconds is not None:
-            told += f" of {self.limits.seconds / 60:.0f}"
-        if self.usd is not None:
-            told += f", ${self.usd:.4f}"
-        if left and self.seconds_left is not None:
-            told += f", stage ends in {self.seconds_left / 60:.0f} min"
-        if left and self.run_seconds_left is not None:
-            told += f", run in {self.run_seconds_left / 60:.0f}"
-        return told
-
-    def rates(self) -> dict[str, float]:
-        """Tokens a second by phase, in the last step."""
-        stage = self.stages[self.now]
-        if not stage.rows:
-            return {}
-        numbers, seconds = stage.rows[-1]["numbers"], stage.rows[-1]["time"]
-        found = {}
-        for words, tokens, clock in (
-            ("rollout", "tokens_generated", "seconds_rollout"),
-            ("update", "tokens_trained", "seconds_update"),
-        ):
-            if numbers.get(tokens) and seconds.get(clock):
-                found[words] = numbers[tokens] / seconds[clock]
-        return found
-
-
-def _steps(settings: Any) -> int:
-    steps = getattr(settings, "planned_steps", getattr(settings, "steps", 0))
-    return steps if isinstance(steps, int) else 0
 
 
 class Screen:
@@ -191,7 +32,7 @@ class Screen:
             self.told = time.monotonic()
             self.tell(view.line())
 
-    def outlook(self, preflight: Any) -> None:
+    def forecast(self, preflight: Any) -> None:
         for line in preflight.words():
             self.tell(line)
 

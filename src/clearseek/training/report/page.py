@@ -8,8 +8,8 @@ from typing import Any
 from clearseek import __version__
 from clearseek.report.curves import Curve, curves, smooth
 from clearseek.report.page import Html, definitions, element, heading, items, join, page, paragraph, section, table
-from clearseek.training.recipe.recipe import task_name
-from clearseek.training.report.console import StageView, View
+from clearseek.training.recipe.schema import task_name
+from clearseek.training.report.view import StageView, View
 
 PLOTS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("Loss", "What is minimised; over stages of different kinds it cannot be compared.", ("loss",), False),

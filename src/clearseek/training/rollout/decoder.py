@@ -1,7 +1,7 @@
 """Who computes the next token's logits for every row of a rollout.
 
 `PlainStepper` calls the model itself, so it serves every architecture and is the meaning of the other one.
-`PackedLlama` (in `packed.py`) does the same with a Llama's weights laid out for decoding.
+`PackedLlama` (in `llama_decoder.py`) does the same with a Llama's weights laid out for decoding.
 
 Letters: N rows computed, P prompts, T tokens, V vocabulary, L layers, B rows of a cache, S slots.
 """

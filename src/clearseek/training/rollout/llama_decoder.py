@@ -83,7 +83,7 @@ class PackedLlama:
     """A `Stepper` for `modeling.llama.Llama`."""
 
     def __init__(self, model: Llama, rows: int, length: int, dtype: torch.dtype, *, compiled: bool = True) -> None:
-        """`compiled`: use the functions of `fast_ops.py` where they can be had."""
+        """`compiled`: use the functions of `decode_ops.py` where they can be had."""
         config = model.config
         self.config, self.rope, self.dtype = config, model.rope, dtype
         self.embed_VD = model.model.embed_tokens.weight.detach().to(dtype)

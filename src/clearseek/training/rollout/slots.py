@@ -84,11 +84,13 @@ class Job:
 def jobs_of(prompts: int, group_size: int, seed: int) -> list[Job]:
     """Every sample to draw, group by group. A sample's seed follows from (seed, prompt, number) alone."""
     return [
-        Job(prompt, number, seed_of(seed, prompt, number)) for prompt in range(prompts) for number in range(group_size)
+        Job(prompt, number, sample_seed(seed, prompt, number))
+        for prompt in range(prompts)
+        for number in range(group_size)
     ]
 
 
-def seed_of(seed: int, prompt: int, number: int) -> int:
+def sample_seed(seed: int, prompt: int, number: int) -> int:
     """A 63-bit seed for one sample; distinct for fewer than 2**31 prompts of at most 2**16 samples."""
     return (seed * 0x5851F42D4C957F2D + (prompt << 16) + number) & ((1 << 63) - 1)
 

@@ -12,20 +12,21 @@ from typing import Any
 
 import torch
 
-from clearseek.evaluation.results import Conditions, Finish
-from clearseek.evaluation.runner import Answered, Ask
+from clearseek.evaluation.results import Conditions, Evaluation, Finish, Membership
+from clearseek.evaluation.runner import Answered, Ask, ask_of, evaluate
 from clearseek.hub.chat_template import THINK_CLOSE
 from clearseek.ledger.entry import Draft
 from clearseek.ledger.meter import Meter
 from clearseek.ledger.prices import Rates
 from clearseek.modeling import load_model
 from clearseek.modeling.chat_ids import Message
+from clearseek.tasks.task import Task
 from clearseek.training.data.chat_format import CLOSING, ChatFormat
+from clearseek.training.data.groups import Group
 from clearseek.training.rollout.rollout import rollout
 from clearseek.training.rollout.slots import Sample, Sampling
-from clearseek.training.update.batch_layout import Group
 from clearseek.training.update.flops import rollout_flops, sizes_of
-from clearseek.training.update.learner import compute_dtype
+from clearseek.training.update.learner import Learner, compute_dtype
 
 AT_ONCE = 256
 """Samples of one rollout: what is lost at most when somebody interrupts."""
@@ -178,3 +179,43 @@ def _batches(asks: Sequence[Ask], most: int) -> Iterator[list[Ask]]:
         batch += group
     if batch:
         yield batch
+
+
+def evaluate_learner(
+    learner: Learner,
+    chat: ChatFormat,
+    meter: Meter,
+    tasks: Sequence[Task],
+    split: str,
+    n: int,
+    seed: int,
+    *,
+    samples: int = 1,
+    temperature: float = 0.0,
+    max_new: int,
+    thinking: bool = True,
+    membership: Mapping[str, Membership] | None = None,
+    progress: Callable[[int, int, int], None] | None = None,
+    **labels: str,
+) -> Evaluation:
+    """Evaluate the model of a training run as it is now, by rollouts; booked as a span `eval` with these labels.
+
+    Nothing of the learner changes, its random draws included: each sample's seed follows from `seed` and its problem.
+    `membership` says which tasks are not trained on (by name); those it leaves out count as trained.
+    """
+    asked = ask_of([(task, (membership or {}).get(task.name, "trained")) for task in tasks], split, n, seed)
+    conditions = Conditions(
+        model="learner",
+        digest=None,
+        by="torch",
+        suite=None,
+        split=split,
+        n=n,
+        seed=seed,
+        samples=samples,
+        temperature=temperature,
+        thinking=thinking,
+        max_new=max_new,
+    )
+    answerer = TorchAnswerer(learner.model, chat, meter, labels, learner.rollout_dtype)
+    return evaluate(answerer, asked, conditions, progress=progress)

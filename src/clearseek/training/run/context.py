@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import resources
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +22,22 @@ from clearseek.modeling.config import config_from_hf
 from clearseek.modeling.load import build_model
 from clearseek.seeds import seed_of
 from clearseek.settings import home
-from clearseek.tasks.cards import data_report
 from clearseek.tasks.load import load_task
 from clearseek.tasks.references import check_references
-from clearseek.tasks.splits import OutOfProblems, draw
+from clearseek.tasks.splits import draw
 from clearseek.tasks.suites import load_suite
-from clearseek.tasks.task import Problem, Task
+from clearseek.tasks.task import Task
 from clearseek.training.data.chat_format import chat_format_of
-from clearseek.training.data.user_files import carry, files_of, renamed, shipped_files_of
-from clearseek.training.recipe.recipe import FILES, Recipe, StagePlan, write_recipe
-from clearseek.training.recipe.start import Start, begin_as, carry_start, find_start
+from clearseek.training.data.user_files import carry, renamed
+from clearseek.training.recipe.parsing import write_recipe
+from clearseek.training.recipe.schema import FILES, Recipe, StagePlan
+from clearseek.training.recipe.start import Start, carry_start, find_start
 from clearseek.training.run import checkpoint
 from clearseek.training.run.run_folder import RECIPE
-from clearseek.training.stages.base import Workshop
+from clearseek.training.stages.base import StageContext
 from clearseek.training.tables import nearest
-from clearseek.training.update.learner import Learner, open_learner
+from clearseek.training.update.learner import open_learner
+from clearseek.training.update.start_adapter import begin_as
 
 SUITE_TEST = 200
 """Test problems of a suite's task that no run trains on, however few it is tested on itself: those that
@@ -67,10 +67,10 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """A workshop, and what only the loop needs. `unseen` are tasks that are never trained on."""
+class RunContext:
+    """What stages work with, and what only the loop needs. `unseen` are tasks that are never trained on."""
 
-    workshop: Workshop
+    stage_context: StageContext
     base: Base | None
     unseen: tuple[Task, ...]
 
@@ -144,16 +144,6 @@ def open_tasks(recipe: Recipe) -> tuple[tuple[Task, ...], tuple[float, ...], tup
     return tuple(trained), tuple(weight / total for weight in weights), unseen
 
 
-def some(task: Task, count: int, seed: int, avoid: frozenset[str]) -> list[Problem]:
-    """Problems to train on; all there are, where a task has fewer."""
-    try:
-        return draw(task, "train", count, seed, avoid)
-    except OutOfProblems as short:
-        if not short.found:
-            raise
-        return draw(task, "train", short.found, seed, avoid)
-
-
 def check_tasks(tasks: tuple[Task, ...]) -> None:
     """Raises UserError for a task whose verifier rejects its own reference answers, with the problem."""
     for task in tasks:
@@ -174,7 +164,7 @@ def kept_out(recipe: Recipe, trained: tuple[Task, ...], unseen: tuple[Task, ...]
     return frozenset(found)
 
 
-def open_bench(recipe: Recipe, folder: Path, meter: Meter, tell: Callable[[str], None]) -> Bench:
+def open_context(recipe: Recipe, folder: Path, meter: Meter, tell: Callable[[str], None]) -> RunContext:
     """Everything, opened. The slow part is reading the weights. Raises UserError for whatever is missing."""
     base = find_base(recipe)
     trained, weights, unseen = open_tasks(recipe)
@@ -184,94 +174,23 @@ def open_bench(recipe: Recipe, folder: Path, meter: Meter, tell: Callable[[str],
     learner = open_learner(open_model(recipe, base), recipe.learner)
     if base is not None and base.start is not None:
         begin_as(learner.model, base.start, base.digest)
-    workshop = Workshop(learner, chat, trained, weights, meter, recipe.seed, folder, tell, avoid)
-    return Bench(workshop, base, unseen)
+    return RunContext(
+        StageContext(
+            learner, chat, trained, weights, meter, recipe.seed, folder, tell, avoid, partial(first_state, folder)
+        ),
+        base,
+        unseen,
+    )
 
 
-def data_notes(recipe: Recipe, bench: Bench) -> list[dict[str, Any]]:
-    """What was read, in the terms of a receipt; the cards themselves are written to the run folder.
-
-    A card says where the problems come from, by which digest those of dev and test are known, and how near the test
-    problems lie to a thousand that may be trained on. Beside it stands the same as Croissant metadata.
-    """
-    folder, plan = bench.workshop.folder, recipe.evaluate
-    cards = folder / "data" / "cards"
-    cards.mkdir(parents=True, exist_ok=True)
-    found = []
-    trained = [(task, True) for task in bench.workshop.tasks]
-    for task, learned in (*trained, *((task, False) for task in bench.unseen)):
-        report = data_report(task, plan.dev, plan.test, EVAL_SEED, trained=learned)
-        metadata = report.pop("croissant")
-        name = task.name.replace("/", "_")
-        files = [
-            _written(cards / f"{name}.json", report, folder, "application/json"),
-            _written(cards / f"{name}.croissant.json", metadata, folder, "application/ld+json"),
-        ]
-        licence = task.card.get("license") or task.card.get("licence")
-        found.append({
-            "name": task.name,
-            "description": str(task.card.get("description") or task.card.get("generator") or task.name)[:400],
-            **({"license": str(licence)} if licence else {}),
-            "distribution": files,
-        })  # fmt: skip
-    own = {name: plan.name for plan in reversed(recipe.stages) for name in files_of(plan.settings)}
-    for name, stage in own.items():
-        file = Path(name)
-        found.append({
-            "name": file.name,
-            "description": f"A file of one's own, read by the stage {stage}.",
-            "distribution": [_noted(file, file.read_bytes(), folder, "application/jsonl")],
-        })  # fmt: skip
-    shipped = {name: plan.name for plan in reversed(recipe.stages) for name in shipped_files_of(plan.settings)}
-    return found + [shipped_data(name, stage) for name, stage in shipped.items()]
+def first_state(folder: Path) -> Mapping[str, Tensor]:
+    """The state of the learner before the first step of the run in this folder. Raises UserError where it is gone."""
+    return checkpoint.load(folder / "checkpoints" / "step-000000").learner
 
 
-def shipped_data(name: str, stage: str) -> dict[str, Any]:
-    """A file of the package that a stage reads, as a receipt names it: `clearseek:` and its path in the package."""
-    content = (resources.files("clearseek") / name).read_bytes()
-    return {
-        "name": name.rpartition("/")[2],
-        "description": f"Ships with ClearSeek, and is read by the stage {stage}.",
-        "license": "Apache-2.0",
-        "distribution": [
-            {
-                "name": name.rpartition("/")[2],
-                "sha256": hashlib.sha256(content).hexdigest(),
-                "contentUrl": f"clearseek:{name}",
-                "encodingFormat": "application/jsonl",
-            }
-        ],
-    }
-
-
-def _written(file: Path, content: Any, folder: Path, encoding: str) -> dict[str, Any]:
-    data = json.dumps(_json(content), indent=1, sort_keys=True, ensure_ascii=False).encode()
-    write_aside(file, data)
-    return _noted(file, data, folder, encoding)
-
-
-def _noted(file: Path, data: bytes, folder: Path, encoding: str) -> dict[str, Any]:
-    return {
-        "name": file.name,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "contentUrl": file.relative_to(folder).as_posix(),
-        "encodingFormat": encoding,
-    }
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _json(part) for key, part in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_json(part) for part in value]
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
-def starting_weights(plan: StagePlan, learner: Learner, checkpoints: Path) -> dict[str, Tensor]:
+def starting_state(plan: StagePlan, context: StageContext) -> dict[str, Tensor]:
     """The state that a stage begins with: the weights as they are or the run's first ones, the optimizer as new."""
-    if plan.start == "base":
-        return checkpoint.without_optimizer(checkpoint.load(checkpoints / "step-000000").learner)
-    return checkpoint.without_optimizer(learner.state())
+    return checkpoint.without_optimizer(context.first_state() if plan.start == "base" else context.learner.state())
 
 
 def carried(recipe: Recipe, folder: Path) -> Recipe:
@@ -292,7 +211,7 @@ def carried(recipe: Recipe, folder: Path) -> Recipe:
     return dataclasses.replace(recipe, tasks=tuple(tasks), stages=stages, adapter=adapter)
 
 
-def settled(recipe: Recipe, folder: Path) -> Recipe:
+def resolved(recipe: Recipe, folder: Path) -> Recipe:
     """Write the resolved recipe into the run folder, with its files beside it; the recipe to go by from here on, whose
     stages read those: what is changed outside the folder meanwhile does not count."""
     own = carried(recipe, folder)

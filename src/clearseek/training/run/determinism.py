@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from clearseek.receipts import gather
-from clearseek.training.kernels.decode_ops import compiled_with, fast_ops
+from clearseek.training.kernels.compiler import compiled_with
+from clearseek.training.kernels.decode_ops import fast_ops
 from clearseek.training.kernels.train_ops import CompiledOps
 
 if TYPE_CHECKING:

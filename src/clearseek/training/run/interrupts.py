@@ -28,7 +28,7 @@ class Interrupted(BaseException):
     """Raised out of a signal handler. Not an Exception: no verifier's or engine's `except` may swallow it."""
 
 
-class Guard:
+class Interrupts:
     """Use it in a `with`, in the main thread; elsewhere signals are left alone."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Guard:
         self._open = False
         self._old: dict[int, Any] = {}
 
-    def __enter__(self) -> Guard:
+    def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._old[number] = signal.signal(number, self._on)
@@ -68,7 +68,7 @@ class Guard:
         self._open = False
 
     @contextmanager
-    def interruptible(self) -> Iterator[None]:
+    def allowed(self) -> Iterator[None]:
         """What runs in here may be cut anywhere, until `close`. Raises Interrupted where a signal came before."""
         if self.stopping is not None:
             raise Interrupted
@@ -82,7 +82,7 @@ class Guard:
 class WatchedLearner:
     """A learner whose updates close the guard. Everything else is the learner's own."""
 
-    def __init__(self, learner: Any, guard: Guard) -> None:
+    def __init__(self, learner: Any, guard: Interrupts) -> None:
         self._learner, self._guard = learner, guard
 
     def update(self, *args: Any, **more: Any) -> Any:

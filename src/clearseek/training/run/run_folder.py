@@ -32,7 +32,7 @@ METRICS, SAMPLES, REPORT = "metrics.jsonl", "samples.jsonl", "report.html"
 
 
 @dataclass(frozen=True)
-class Sitting:
+class Attempt:
     """One attempt, from its start to the end, a signal or a crash. `seconds` is by the wall clock."""
 
     attempt: str
@@ -52,23 +52,24 @@ class Status:
     version: str = __version__
     format: int = FORMAT
     finished: bool = False
-    sittings: tuple[Sitting, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    """Under `sittings` in the file."""
 
     @property
     def seconds(self) -> float:
-        return sum(sitting.seconds for sitting in self.sittings)
+        return sum(attempt.seconds for attempt in self.attempts)
 
     def ended(self, state: str, why: str, seconds: float) -> Status:
         """With the present sitting as it stands now."""
-        last = replace(self.sittings[-1], state=state, why=why, seconds=seconds)
-        return replace(self, sittings=(*self.sittings[:-1], last))
+        last = replace(self.attempts[-1], state=state, why=why, seconds=seconds)
+        return replace(self, attempts=(*self.attempts[:-1], last))
 
     def begun(self) -> Status:
         """With one more sitting; those before it, unless they ended the run, were resumed."""
         earlier = tuple(
-            replace(one, state="resumed") if one.state == "stopped" else one for one in self.sittings
+            replace(one, state="resumed") if one.state == "stopped" else one for one in self.attempts
         )  # a failed one stays that, with why
-        return replace(self, finished=False, sittings=(*earlier, Sitting(str(len(earlier) + 1), now())))
+        return replace(self, finished=False, attempts=(*earlier, Attempt(str(len(earlier) + 1), now())))
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,8 @@ def read_status(folder: Path) -> Status | None:
                 f"{told.get('format')}); this is {__version__} (format {FORMAT}). Go on with that one, or choose "
                 "another --out."
             )
-        sittings = tuple(Sitting(**one) for one in told.pop("sittings"))
-        return Status(**told, sittings=sittings)
+        attempts = tuple(Attempt(**each) for each in told.pop("sittings"))
+        return Status(**told, attempts=attempts)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -117,7 +118,9 @@ def read_status(folder: Path) -> Status | None:
 
 
 def write_status(folder: Path, status: Status) -> None:
-    write_aside(folder / STATUS, json.dumps(asdict(status), indent=1).encode())
+    content = asdict(status)
+    content["sittings"] = content.pop("attempts")  # the last key in the file, as it always was
+    write_aside(folder / STATUS, json.dumps(content, indent=1).encode())
 
 
 def counted(status: Status, book: Book) -> Status:
@@ -128,8 +131,8 @@ def counted(status: Status, book: Book) -> Status:
         if "parent" not in entry.labels and wall is not None and wall.value is not None:
             name = entry.labels.get("attempt", "")
             booked[name] = booked.get(name, 0.0) + wall.value
-    sittings = tuple(replace(one, seconds=max(one.seconds, booked.get(one.attempt, 0.0))) for one in status.sittings)
-    return replace(status, sittings=sittings)
+    attempts = tuple(replace(one, seconds=max(one.seconds, booked.get(one.attempt, 0.0))) for one in status.attempts)
+    return replace(status, attempts=attempts)
 
 
 @contextmanager

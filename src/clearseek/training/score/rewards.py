@@ -10,7 +10,6 @@ from clearseek.seeds import seed_of
 from clearseek.tasks.task import CUT_OFF, Problem, Score, Task
 from clearseek.training.data.chat_format import ChatFormat, Written
 from clearseek.training.rollout.slots import Sample
-from clearseek.training.update.losses import soft_punishment
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +72,11 @@ def grade(
 def teaches(graded: Sequence[Graded]) -> bool:
     """Whether the rewards of a group differ: where they are all equal, every advantage is 0."""
     return any(one.reward != graded[0].reward for one in graded)
+
+
+def soft_punishment(length: int, most: int, margin: int) -> float:
+    """0 up to `most - margin` tokens, then down in a straight line to -1 at `most`, and -1 beyond (DAPO,
+    arXiv 2503.14476, equation 13)."""
+    if margin <= 0:
+        return -1.0 if length > most else 0.0
+    return -min(1.0, max(0.0, (length - (most - margin)) / margin))

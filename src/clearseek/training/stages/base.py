@@ -32,8 +32,12 @@ def check_asked(stage: str, wanted: Sequence[str], tasks: Sequence[Task]) -> Non
             raise UserError(f"The stage {stage} asks for the task {name}; {nearest(name, names)}")
 
 
+def _no_first_state() -> Mapping[str, Tensor]:
+    raise UserError("The weights that this run began with are gone (checkpoints/step-000000).")
+
+
 @dataclass(frozen=True)
-class Workshop:
+class StageContext:
     """What a stage works with. `folder` is the run's; `tell` says one plain sentence to whoever watches."""
 
     learner: Learner
@@ -47,6 +51,8 @@ class Workshop:
     tell: Callable[[str], None]
     avoid: frozenset[str] = frozenset()
     """Digests of the problems of dev and test: no stage draws them."""
+    first_state: Callable[[], Mapping[str, Tensor]] = _no_first_state
+    """The learner's state that the run began with. Raises UserError where it is gone."""
 
 
 @dataclass(frozen=True)

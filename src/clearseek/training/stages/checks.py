@@ -9,11 +9,12 @@ from typing import Any
 from clearseek.hub.store import Store
 from clearseek.settings import home
 from clearseek.tasks.task import Task
-from clearseek.training.data.examples import FROM_TASKS, check_solved, load_source
+from clearseek.training.data.everyday_chat import read_prompts
+from clearseek.training.data.examples import check_solved, load_source
+from clearseek.training.data.sources import FROM_TASKS
 from clearseek.training.data.user_files import is_file
-from clearseek.training.recipe.recipe import Recipe
+from clearseek.training.recipe.schema import Recipe
 from clearseek.training.stages.base import check_asked
-from clearseek.training.stages.rejection import read_prompts
 from clearseek.training.stages.sft import check_steps
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from clearseek.errors import UserError
@@ -25,61 +25,23 @@ from clearseek.tasks.verifier_faults import Scored, faults_of
 from clearseek.training.data.examples import ends_of
 from clearseek.training.data.problem_stream import Supply
 from clearseek.training.data.traces import Trace, write_traces
-from clearseek.training.stages.base import StageState, StepReport, Workshop, check_asked
-from clearseek.training.stages.rejection import Pick, choose
-from clearseek.training.tables import BadKey, at_least, between
+from clearseek.training.recipe.distillation_settings import DistillSettings
+from clearseek.training.stages.base import StageContext, StageState, StepReport, check_asked
+from clearseek.training.stages.rejection import choose
 
 SAMPLES = 2
 KEY = "CLEARSEEK_TEACHER_KEY"
 """The environment variable that a remote teacher's key is read from: keys do not belong into recipes."""
 
 
-@dataclass(frozen=True, slots=True)
-class DistillSettings:
-    """One stage of distillation."""
-
-    name: str = "distill"
-    """Its name, and that of the data it writes."""
-    steps: int = 16
-    """How many steps."""
-    model: str = ""
-    """The teacher: a model of this machine's store, or with `engine_url` one that the server there has."""
-    engine_url: str = ""
-    """An OpenAI-compatible server, such as https://api.deepseek.com/v1; its key is read from CLEARSEEK_TEACHER_KEY."""
-    tasks: tuple[str, ...] = ()
-    """Which of the run's tasks; empty: all, alike."""
-    prompts: int = 32
-    """Problems of a step."""
-    samples: int = 1
-    """Answers to each."""
-    keep: int = 1
-    """Right answers kept of a problem, at most."""
-    pick: Pick = "shortest"
-    """Which: the shortest, those that differ most from each other, or those that came first."""
-    max_new: int = 1024
-    """Tokens the teacher may write for an answer, thinking included."""
-    temperature: float = 0.6
-    """What the teacher samples at."""
-    system: str = ""
-    """Instructions to the teacher, for example to think briefly. The student never sees them."""
-    at_once: int = 8
-    """Answers asked for side by side."""
-
-    def __post_init__(self) -> None:
-        at_least(self, 1, "steps", "prompts", "samples", "keep", "max_new", "at_once")
-        between(self, 0.0, 5.0, "temperature")
-        if not self.model:
-            raise BadKey("model", f"The stage {self.name} needs `model`, the teacher.")
-
-
-def open_stage(settings: DistillSettings, workshop: Workshop) -> DistillStage:
+def open_stage(settings: DistillSettings, context: StageContext) -> DistillStage:
     """Raises UserError for a task that the run does not have, or a teacher that is not there."""
-    check_asked(settings.name, settings.tasks, workshop.tasks)
-    return DistillStage(settings, workshop, _teacher(settings, workshop))
+    check_asked(settings.name, settings.tasks, context.tasks)
+    return DistillStage(settings, context, _teacher(settings, context))
 
 
-def _teacher(settings: DistillSettings, workshop: Workshop) -> Answerer:
-    books = Books(workshop.meter.sink, workshop.meter.machine)
+def _teacher(settings: DistillSettings, context: StageContext) -> Answerer:
+    books = Books(context.meter.sink, context.meter.machine)
     if settings.engine_url:
         return RemoteAnswerer(settings.engine_url, os.environ.get(KEY), settings.model, books, at_once=settings.at_once)
     from clearseek.hub.store import Store
@@ -93,16 +55,16 @@ class DistillStage:
 
     kind = "distill"
 
-    def __init__(self, settings: DistillSettings, workshop: Workshop, teacher: Answerer) -> None:
-        self.settings, self.workshop, self.teacher = settings, workshop, teacher
+    def __init__(self, settings: DistillSettings, context: StageContext, teacher: Answerer) -> None:
+        self.settings, self.stage_context, self.teacher = settings, context, teacher
         self.steps = settings.steps
         wanted = set(settings.tasks)
-        self.tasks = [task for task in workshop.tasks if not wanted or task.name in wanted]
-        self.folder = workshop.folder / "data"
+        self.tasks = [task for task in context.tasks if not wanted or task.name in wanted]
+        self.folder = context.folder / "data"
         self.paid = self.folder / f"{settings.name}.answers.jsonl"
         self.known = read_paid(self.paid)
         self.scores: dict[tuple[str, int], Score] = {}
-        self.supply = Supply(lambda task: seed_of(workshop.seed, settings.name, task), workshop.avoid)
+        self.supply = Supply(lambda task: seed_of(context.seed, settings.name, task), context.avoid)
 
     def asks(self, number: int) -> list[Ask]:
         """The problems of a step, alike over the tasks, each as often as it is to be answered; none comes in two steps
@@ -112,7 +74,7 @@ class DistillStage:
             start, count = sum(self.count(place, earlier) for earlier in range(number)), self.count(place, number)
             for problem in self.supply.take(task, start, count) if count else ():
                 for sample in range(self.settings.samples):
-                    found.append(Ask(task, problem, sample, seed_of(self.workshop.seed, problem.id, sample)))
+                    found.append(Ask(task, problem, sample, seed_of(self.stage_context.seed, problem.id, sample)))
         return found
 
     def count(self, place: int, number: int) -> int:
@@ -171,7 +133,7 @@ class DistillStage:
             suite=None,
             split="train",
             n=settings.prompts,
-            seed=self.workshop.seed,
+            seed=self.stage_context.seed,
             samples=settings.samples,
             temperature=settings.temperature,
             max_new=settings.max_new,
@@ -194,7 +156,7 @@ class DistillStage:
         if score.accuracy < 1.0 or (score.second is not None and score.second < 1.0):
             return None
         thinking, answer = answered.thinking.strip(), answered.answer.strip()
-        ends = ends_of(self.workshop.chat)
+        ends = ends_of(self.stage_context.chat)
         if tag_in(thinking, ends) or tag_in(answer, ends):
             return None  # a tag of the teacher's would be learned as text
         return Trace(ask.problem.prompt, thinking, answer, ask.task.name, ask.problem.id, self.settings.model)

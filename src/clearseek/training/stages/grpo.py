@@ -21,27 +21,21 @@ from clearseek.errors import UserError
 from clearseek.seeds import seed_of
 from clearseek.tasks.task import Problem, Task
 from clearseek.tasks.verifier_faults import faults_of
-from clearseek.training.data.examples import draw_up_to
+from clearseek.training.data.groups import Group
+from clearseek.training.data.problems import draw_up_to
 from clearseek.training.data.prompt_lengths import fitting
 from clearseek.training.recipe.grpo_settings import GrpoSettings
 from clearseek.training.recipe.schedule import learning_rate
 from clearseek.training.rollout.rollout import rollout
 from clearseek.training.rollout.slots import Sample, Sampling, kv_bytes
+from clearseek.training.score.advantages import group_advantages, spread, token_weights
 from clearseek.training.score.rewards import Graded, RewardRule, grade, teaches
-from clearseek.training.stages.base import StageState, StepReport, Workshop, check_asked
+from clearseek.training.stages.base import StageContext, StageState, StepReport, check_asked
 from clearseek.training.stages.curriculum import remember, spread_draws, weigh
 from clearseek.training.stages.health import AGAIN, START, warnings_of
-from clearseek.training.update.batch_layout import Group
 from clearseek.training.update.flops import forward_only_flops, rollout_flops, sizes_of, update_flops
 from clearseek.training.update.learner import UpdateReport
-from clearseek.training.update.losses import (
-    GrpoRule,
-    GrpoTokens,
-    group_advantages,
-    grpo_loss,
-    spread,
-    token_weights,
-)
+from clearseek.training.update.losses import GrpoRule, GrpoTokens, grpo_loss
 
 __all__ = ["GrpoSettings", "GrpoStage", "open_stage"]
 
@@ -49,12 +43,12 @@ SAMPLES = 4
 """Samples of a step that are told to people."""
 
 
-def open_stage(settings: GrpoSettings, workshop: Workshop) -> GrpoStage:
+def open_stage(settings: GrpoSettings, context: StageContext) -> GrpoStage:
     """Raises UserError for a task the run does not have."""
-    if not workshop.tasks:
+    if not context.tasks:
         raise UserError(f"The stage {settings.name} needs tasks to check answers with, and the run has none.")
-    check_asked(settings.name, settings.tasks, workshop.tasks)
-    return GrpoStage(settings, workshop)
+    check_asked(settings.name, settings.tasks, context.tasks)
+    return GrpoStage(settings, context)
 
 
 @dataclass(slots=True)
@@ -104,16 +98,16 @@ class GrpoStage:
 
     kind = "grpo"
 
-    def __init__(self, settings: GrpoSettings, workshop: Workshop) -> None:
-        self.settings, self.workshop, self.steps = settings, workshop, settings.steps
+    def __init__(self, settings: GrpoSettings, context: StageContext) -> None:
+        self.settings, self.stage_context, self.steps = settings, context, settings.steps
         chosen = [
             (task, share)
-            for task, share in zip(workshop.tasks, workshop.weights, strict=True)
+            for task, share in zip(context.tasks, context.weights, strict=True)
             if not settings.tasks or task.name in settings.tasks
         ]
         self.tasks = [task for task, _ in chosen]
         self.shares = [share for _, share in chosen]
-        self.lr = settings.lr or (5e-5 if workshop.learner.settings.method == "lora" else 1e-5)
+        self.lr = settings.lr or (5e-5 if context.learner.settings.method == "lora" else 1e-5)
         self.rule = GrpoRule(settings.clip_low, settings.clip_high, settings.kl, settings.importance_cap)
         self.rewards = RewardRule(
             settings.format_reward,
@@ -122,7 +116,7 @@ class GrpoStage:
             settings.length_margin,
             settings.reward == "random",
         )
-        self.sizes = sizes_of(workshop.learner.model)
+        self.sizes = sizes_of(context.learner.model)
         self.memory = _Memory()
         self.left_out: list[str] = []
         """What is said of problems that this step could not ask."""
@@ -132,7 +126,7 @@ class GrpoStage:
     def step(self, number: int) -> StepReport:
         settings = self.settings
         if settings.kl > 0 and not self.reference:
-            self.reference = self.workshop.learner.keep()
+            self.reference = self.stage_context.learner.keep()
         clocks = Clocks()
         drawn: list[_Drawn] = []
         self.left_out = []
@@ -174,18 +168,18 @@ class GrpoStage:
 
     def draw(self, number: int, round_: int, clocks: Clocks) -> list[_Drawn]:
         """Problems, samples and scores of one round."""
-        settings, workshop = self.settings, self.workshop
-        seeds = (workshop.seed, settings.name, number, round_)
-        positions = workshop.learner.model.config.max_positions
-        fit, said = fitting(self.problems(*seeds), workshop.chat.prompt, settings.max_new, positions)
+        settings, context = self.settings, self.stage_context
+        seeds = (context.seed, settings.name, number, round_)
+        positions = context.learner.model.config.max_positions
+        fit, said = fitting(self.problems(*seeds), context.chat.prompt, settings.max_new, positions)
         self.left_out += said
         problems, prompts = [(task, problem) for task, problem, _ in fit], [ids for _, _, ids in fit]
         sampling = Sampling(
-            max_new=settings.max_new, temperature=settings.temperature, stop_ids=tuple(workshop.chat.stop_ids)
+            max_new=settings.max_new, temperature=settings.temperature, stop_ids=tuple(context.chat.stop_ids)
         )
         started = time.perf_counter()
-        learner = workshop.learner
-        with workshop.meter.span("rollout") as span:
+        learner = context.learner
+        with context.meter.span("rollout") as span:
             groups = rollout(
                 learner.model,
                 prompts,
@@ -212,9 +206,9 @@ class GrpoStage:
         started = time.perf_counter()
         mask = settings.overlong == "mask"
         drawn = []
-        with workshop.meter.span("verify"):
+        with context.meter.span("verify"):
             for (task, problem), prompt, group in zip(problems, prompts, groups, strict=True):
-                graded = grade(task, problem, group, workshop.chat, self.rewards, *seeds)
+                graded = grade(task, problem, group, context.chat, self.rewards, *seeds)
                 drawn.append(_Drawn(task, problem, prompt, group, graded, mask))
         clocks.verify += time.perf_counter() - started
         return drawn
@@ -227,20 +221,20 @@ class GrpoStage:
         found: list[tuple[Task, Problem]] = []
         for task, count in zip(self.tasks, spread_draws(weights, self.settings.prompts, rng), strict=True):
             if count:
-                chosen = draw_up_to(task, count, seed_of(*seeds, task.name), self.workshop.avoid)
+                chosen = draw_up_to(task, count, seed_of(*seeds, task.name), self.stage_context.avoid)
                 found += [(task, problem) for problem in chosen]
         return found
 
     def update(self, number: int, taught: Sequence[_Drawn], lr: float, drawn: int) -> list[UpdateReport]:
         """Learn from these groups, in one or several optimizer steps; `drawn` are the samples of the step in all."""
-        settings, learner = self.settings, self.workshop.learner
+        settings, learner = self.settings, self.stage_context.learner
         order = list(taught)
         if settings.updates > 1:
-            random.Random(seed_of(self.workshop.seed, settings.name, number, "order")).shuffle(order)
+            random.Random(seed_of(self.stage_context.seed, settings.name, number, "order")).shuffle(order)
         each = -(-len(order) // settings.updates)
         batches = [order[start : start + each] for start in range(0, len(order), each)]
         reports = []
-        with self.workshop.meter.span("update") as span:
+        with self.stage_context.meter.span("update") as span:
             prepared = [self.tokens(batch, drawn, more_updates=len(batches) > 1) for batch in batches]
             for groups, tokens in prepared:
                 report = learner.update(
@@ -260,7 +254,7 @@ class GrpoStage:
         """What is known of the tokens of these groups before the update. Samples that are left out have none: they
         count in no mean over tokens, and are not held to the reference either. `drawn` are all samples of the step,
         which is what the constant normaliser and the mean over samples divide by."""
-        settings, learner = self.settings, self.workshop.learner
+        settings, learner = self.settings, self.stage_context.learner
         samples = [[sample for sample, own in zip(one.samples, one.trained, strict=True) if own] for one in batch]
         completions = [tuple(sample.ids for sample in own) for own in samples]
         groups = [Group(one.prompt, ids) for one, ids in zip(batch, completions, strict=True)]
@@ -359,7 +353,7 @@ class GrpoStage:
             "problem": one.problem.id,
             "prompt": one.problem.prompt,
             "reference": one.problem.answer,
-            "text": self.workshop.chat.tokenizer.decode(list(ids), keep_control=True),
+            "text": self.stage_context.chat.tokenizer.decode(list(ids), keep_control=True),
             "answer": graded.written.answer,
             "reward": graded.reward,
             "accuracy": graded.accuracy,

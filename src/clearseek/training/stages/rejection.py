@@ -8,144 +8,47 @@ Everything goes to RUN/data/NAME.jsonl; a supervised stage after this one names 
 from __future__ import annotations
 
 import json
-import math
 import os
 import random
-import re
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from importlib import resources
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 import torch
 
 from clearseek.errors import UserError
-from clearseek.hub.chat_template import THINK_CLOSE, THINK_OPEN
 from clearseek.seeds import seed_of
 from clearseek.tasks.lines import tag_in
 from clearseek.tasks.task import Problem, Task
 from clearseek.tasks.verifier_faults import Scored, faults_of
-from clearseek.training.data.chat_format import ChatFormat
+from clearseek.training.data.everyday_chat import DIRECT, everyday_answer, goes_round, read_prompts
 from clearseek.training.data.examples import ends_of
+from clearseek.training.data.groups import Group
 from clearseek.training.data.problem_stream import Supply
 from clearseek.training.data.prompt_lengths import fitting
 from clearseek.training.data.traces import Trace
-from clearseek.training.data.user_files import PROMPTS_FILE
+from clearseek.training.recipe.rejection_settings import Pick, RejectSettings
 from clearseek.training.rollout.rollout import rollout
 from clearseek.training.rollout.slots import Sample, Sampling, kv_bytes
-from clearseek.training.run import checkpoint
-from clearseek.training.stages.base import StageState, StepReport, Workshop, check_asked
-from clearseek.training.tables import BadKey, above_zero, at_least, between
-from clearseek.training.update.batch_layout import Group
+from clearseek.training.stages.base import StageContext, StageState, StepReport, check_asked
 from clearseek.training.update.flops import rollout_flops, sizes_of
-from clearseek.training.update.with_weights import twin
+from clearseek.training.update.with_weights import with_weights
 
-Pick = Literal["shortest", "diverse", "first"]
-DIRECT = (
-    "There is nothing to work out here.",
-    "This needs no steps. I can answer it directly.",
-    "Nothing to calculate, so I answer.",
-    "I can say this at once.",
-)
-"""The thought before an everyday answer."""
-_WORD = re.compile(r"[^\W\d_]+")
 SAMPLES = 2
 """Kept answers of a step that are told to people."""
 
 
-@dataclass(frozen=True, slots=True)
-class RejectSettings:
-    """One stage of rejection sampling."""
-
-    name: str = "reject"
-    """Its name, and that of the data it writes."""
-    steps: int = 16
-    """How many steps; those for `general` come on top. 0: only those."""
-    tasks: tuple[str, ...] = ()
-    """Which of the run's tasks; empty: all, alike."""
-    prompts: int = 32
-    """Problems of a step."""
-    samples: int = 4
-    """Answers to each."""
-    keep: int = 1
-    """Right answers kept of a problem, at most."""
-    pick: Pick = "shortest"
-    """Which: the shortest, those that differ most from each other (the shortest first), or those that came first."""
-    skip_easy: float = 1.0
-    """Problems of which more than this share was answered right are kept only half of the time: 1 keeps all."""
-    max_new: int = 192
-    """Tokens an answer may have; one that is cut off is not kept."""
-    temperature: float = 1.0
-    """What is sampled at."""
-    general: int = 0
-    """Everyday prompts that the base answers, greedily and as its own template asks; 0: none."""
-    general_max_new: int = 192
-    """Tokens such an answer may have. One that is cut off is kept without an end: only what ends early would be kept
-    otherwise, and a small model's early ends are its excuses. One that goes round in circles is not kept."""
-    general_thinking: float = 0.5
-    """Share of these answers that are written down with a thought before them: that nothing has to be worked out. A
-    model that learns to think before it answers has to learn as well when there is nothing to think about."""
-    general_file: str = ""
-    """A .jsonl file with a `prompt` on each line; empty: those that come with ClearSeek."""
-    rows: int = 128
-    """Samples generated at once."""
-    kv_gigabytes: float = 2.0
-    """Memory for keys and values while generating."""
-
-    def __post_init__(self) -> None:
-        at_least(self, 1, "prompts", "samples", "keep", "max_new", "general_max_new", "rows")
-        at_least(self, 0, "steps", "general")
-        between(self, 0.0, 1.0, "skip_easy", "general_thinking")
-        between(self, 0.01, 10.0, "temperature")
-        above_zero(self, "kv_gigabytes")
-        if self.steps == 0 and self.general == 0:
-            raise BadKey("steps", f"The stage {self.name} has no `steps` and no `general` prompts: nothing to do.")
-
-    @property
-    def planned_steps(self) -> int:
-        return self.steps + math.ceil(self.general / self.prompts)
-
-
-def open_stage(settings: RejectSettings, workshop: Workshop) -> RejectStage:
+def open_stage(settings: RejectSettings, context: StageContext) -> RejectStage:
     """Raises UserError for a task that the run does not have, or a file of prompts that is none."""
-    check_asked(settings.name, settings.tasks, workshop.tasks)
+    check_asked(settings.name, settings.tasks, context.tasks)
     general = read_prompts(settings.general_file) if settings.general else []
     if settings.general > len(general):
         raise UserError(
             f"The stage {settings.name} asks for {settings.general} everyday prompts, and there are {len(general)}."
         )
-    random.Random(seed_of(workshop.seed, settings.name, "general")).shuffle(general)
-    return RejectStage(settings, workshop, general[: settings.general])
-
-
-def read_prompts(file: str) -> list[str]:
-    """Everyday prompts, in the order of the file. Raises UserError, naming the line that is none."""
-    if file:
-        where, text = file, _text(Path(file))
-    else:
-        place = resources.files("clearseek") / PROMPTS_FILE
-        where, text = "prompts.jsonl", place.read_text("utf-8")
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            prompt = json.loads(line)["prompt"]
-        except (ValueError, KeyError, TypeError):
-            prompt = None
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise UserError(f"{where}, line {number}, holds no `prompt`.")
-        found.append(prompt)
-    return found
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+    random.Random(seed_of(context.seed, settings.name, "general")).shuffle(general)
+    return RejectStage(settings, context, general[: settings.general])
 
 
 class RejectStage:
@@ -153,13 +56,13 @@ class RejectStage:
 
     kind = "reject"
 
-    def __init__(self, settings: RejectSettings, workshop: Workshop, general: Sequence[str]) -> None:
-        self.settings, self.workshop, self.general = settings, workshop, general
+    def __init__(self, settings: RejectSettings, context: StageContext, general: Sequence[str]) -> None:
+        self.settings, self.stage_context, self.general = settings, context, general
         self.steps = settings.planned_steps
         wanted = set(settings.tasks)
-        self.tasks = [task for task in workshop.tasks if not wanted or task.name in wanted]
-        self.file = workshop.folder / "data" / f"{settings.name}.jsonl"
-        self.supply = Supply(lambda task: seed_of(workshop.seed, settings.name, task), workshop.avoid)
+        self.tasks = [task for task in context.tasks if not wanted or task.name in wanted]
+        self.file = context.folder / "data" / f"{settings.name}.jsonl"
+        self.supply = Supply(lambda task: seed_of(context.seed, settings.name, task), context.avoid)
         self.places: list[dict[str, int]] = [{}]
         """For each step, how many problems of each task came before it; as far as was asked."""
         self.bytes = 0
@@ -167,7 +70,7 @@ class RejectStage:
         """Problem -> the thoughts that were kept of it; as the file has them."""
         self.counts: dict[str, list[int]] = {}
         """Task -> [samples right, samples drawn]."""
-        self.sizes = sizes_of(workshop.learner.model)
+        self.sizes = sizes_of(context.learner.model)
 
     def step(self, number: int) -> StepReport:
         settings = self.settings
@@ -178,19 +81,19 @@ class RejectStage:
 
     def verified(self, number: int) -> StepReport:
         """Problems, answers, the verifier, and what is kept."""
-        settings, workshop = self.settings, self.workshop
-        positions = workshop.learner.model.config.max_positions
-        fit, warnings = fitting(self.problems(number), workshop.chat.prompt, settings.max_new, positions)
+        settings, context = self.settings, self.stage_context
+        positions = context.learner.model.config.max_positions
+        fit, warnings = fitting(self.problems(number), context.chat.prompt, settings.max_new, positions)
         problems, prompts = [(task, problem) for task, problem, _ in fit], [ids for _, _, ids in fit]
         began = time.perf_counter()
-        model = workshop.learner.model
+        model = context.learner.model
         groups = self.generate(model, prompts, settings.samples, settings.max_new, settings.temperature, number)
         generated = time.perf_counter()
         kept: list[Trace] = []
         scored: list[Scored] = []
         right = drawn = cut = 0
         lengths: list[int] = []
-        with workshop.meter.span("verify"):
+        with context.meter.span("verify"):
             for (task, problem), group in zip(problems, groups, strict=True):
                 judged = [self.judge(task, problem, sample, scored) for sample in group]
                 good = [trace for trace in judged if trace is not None]
@@ -200,7 +103,7 @@ class RejectStage:
                 tally = self.counts.setdefault(task.name, [0, 0])
                 tally[0], tally[1] = tally[0] + len(good), tally[1] + len(group)
                 easy = len(good) > settings.skip_easy * len(group)
-                if easy and random.Random(seed_of(workshop.seed, settings.name, problem.id)).random() < 0.5:
+                if easy and random.Random(seed_of(context.seed, settings.name, problem.id)).random() < 0.5:
                     continue
                 kept += self.new(problem, good)
         self.write(kept)
@@ -238,7 +141,7 @@ class RejectStage:
         """How many problems of each task a step has, in an order of its own."""
         share, more = divmod(self.settings.prompts, len(self.tasks))
         order = list(self.tasks)
-        random.Random(seed_of(self.workshop.seed, self.settings.name, number)).shuffle(order)
+        random.Random(seed_of(self.stage_context.seed, self.settings.name, number)).shuffle(order)
         return [(task, share + (place < more)) for place, task in enumerate(order)]
 
     def new(self, problem: Problem, good: Sequence[Trace]) -> list[Trace]:
@@ -253,14 +156,14 @@ class RejectStage:
     def judge(self, task: Task, problem: Problem, sample: Sample, scored: list[Scored]) -> Trace | None:
         """A trace, where the answer is well formed and right, by the hidden verifier too where there is one. `scored`
         is added to."""
-        written = self.workshop.chat.read(sample.ids)
+        written = self.stage_context.chat.read(sample.ids)
         if not written.well_formed:
             return None
         score = task.check(problem, written.answer)
         scored.append((task.name, score.fault, score.why))
         if score.accuracy < 1.0 or (score.second is not None and score.second < 1.0):
             return None
-        ends = ends_of(self.workshop.chat)
+        ends = ends_of(self.stage_context.chat)
         if tag_in(written.thinking, ends) or tag_in(written.answer, ends):
             return None  # a tag as text would be learned as text
         source = f"reject:{self.settings.name}"
@@ -268,14 +171,14 @@ class RejectStage:
 
     def everyday(self, number: int, prompts: Sequence[str]) -> StepReport:
         """What the base answers to everyday prompts."""
-        settings, chat = self.settings, self.workshop.chat
+        settings, chat = self.settings, self.stage_context.chat
         own = chat.tokenizer.template()
         ids = []
         for prompt in prompts:
             pieces = own.render([{"role": "user", "content": prompt}])
             ids.append(chat.tokenizer.encode_pieces(list(pieces)))
         began = time.perf_counter()
-        groups = self.generate(base_model(self.workshop), ids, 1, settings.general_max_new, 0.0, number)
+        groups = self.generate(base_model(self.stage_context), ids, 1, settings.general_max_new, 0.0, number)
         kept = []
         lengths = [len(group[0].ids) for group in groups]
         cut = 0
@@ -295,23 +198,23 @@ class RejectStage:
         return StepReport(numbers, [_sample(trace) for trace in kept[:SAMPLES]], seconds=seconds)
 
     def thought(self, prompt: str) -> str | None:
-        rng = random.Random(seed_of(self.workshop.seed, self.settings.name, "thought", prompt))
+        rng = random.Random(seed_of(self.stage_context.seed, self.settings.name, "thought", prompt))
         return rng.choice(DIRECT) if rng.random() < self.settings.general_thinking else None
 
     def generate(
         self, model: Any, prompts: Sequence[Sequence[int]], samples: int, max_new: int, temperature: float, number: int
     ) -> list[list[Sample]]:
-        settings, workshop = self.settings, self.workshop
-        with workshop.meter.span("rollout") as span:
+        settings, context = self.settings, self.stage_context
+        with context.meter.span("rollout") as span:
             groups: list[list[Sample]] = rollout(
                 model,
                 prompts,
                 group_size=samples,
-                sampling=Sampling(max_new=max_new, temperature=temperature, stop_ids=workshop.chat.stop_ids),
-                seed=seed_of(workshop.seed, settings.name, number, "samples"),
+                sampling=Sampling(max_new=max_new, temperature=temperature, stop_ids=context.chat.stop_ids),
+                seed=seed_of(context.seed, settings.name, number, "samples"),
                 kv_bytes=kv_bytes(settings.kv_gigabytes),
                 max_rows=settings.rows,
-                dtype=workshop.learner.rollout_dtype,
+                dtype=context.learner.rollout_dtype,
             )
             made = [
                 Group(tuple(prompt), tuple(sample.ids for sample in group))
@@ -375,42 +278,15 @@ def apart(one: Trace, other: Trace) -> float:
     return 1.0 - len(a & b) / max(1, len(a | b))
 
 
-def everyday_answer(chat: ChatFormat, ids: Sequence[int]) -> tuple[str, bool]:
-    """What was answered without thinking, and whether it came to an end; without its last word where it did not. Empty
-    where it holds tags of thinking."""
-    written = chat.read(ids, thinking=False)
-    if written.well_formed:
-        return written.answer, True
-    text = written.answer
-    if THINK_OPEN in text or THINK_CLOSE in text:
-        return "", False
-    return text[: max(text.rfind(" "), text.rfind("\n"), 0)].rstrip(), False
-
-
-def goes_round(answer: str) -> bool:
-    """Whether more than a fifth of its runs of four words, or a quarter of its lines, were there before.
-
-    Numbers, signs and capitals make no other word: the items of a list repeat themselves under new numbers.
-    """
-    lines = [tuple(_WORD.findall(line.lower())) for line in answer.splitlines()]
-    said = [line for line in lines if line]
-    words = [word for line in said for word in line]
-    runs = list(zip(words, words[1:], words[2:], words[3:], strict=False))
-    return len(set(runs)) < 0.8 * len(runs) or len(set(said)) < 0.75 * len(said)
-
-
-def base_model(workshop: Workshop) -> Any:
+def base_model(context: StageContext) -> Any:
     """The base itself, beside the model that learns; without the adapter that a recipe may name as its beginning."""
-    learner = workshop.learner
-    folder = workshop.folder / "checkpoints" / "step-000000"
+    learner = context.learner
     if learner.settings.method == "lora":
         start = {name: torch.zeros_like(value) for name, value in learner.trainable().items()}
-    elif folder.is_dir():
-        found = checkpoint.load(folder).learner
-        start = {name.removeprefix("weights/"): value for name, value in found.items() if name.startswith("weights/")}
     else:
-        raise UserError("The weights that this run began with are gone (checkpoints/step-000000).")
-    return twin(learner.model, start)
+        state = context.first_state()
+        start = {name.removeprefix("weights/"): value for name, value in state.items() if name.startswith("weights/")}
+    return with_weights(learner.model, start)
 
 
 def _sample(trace: Trace) -> dict[str, Any]:

@@ -5,29 +5,19 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from clearseek.errors import UserError
 from clearseek.seeds import seed_of
-from clearseek.training.data.examples import (
-    FROM_TASKS,
-    GLANCES,
-    SOLUTIONS,
-    Example,
-    counts_of,
-    encode,
-    from_file,
-    from_tasks,
-    load_source,
-)
+from clearseek.training.data.examples import Example, counts_of, encode, from_file, from_tasks, load_source
+from clearseek.training.data.sources import FROM_TASKS, GLANCES, SOLUTIONS
 from clearseek.training.data.traces import Trace
 from clearseek.training.data.user_files import is_file
-from clearseek.training.recipe.schedule import Decay, learning_rate
-from clearseek.training.stages.base import StageState, StepReport, Workshop
-from clearseek.training.tables import BadKey, above_zero, at_least, between
+from clearseek.training.recipe.schedule import learning_rate
+from clearseek.training.recipe.sft_settings import SftSettings
+from clearseek.training.stages.base import StageContext, StageState, StepReport
 from clearseek.training.update.flops import sizes_of, update_flops
 from clearseek.training.update.losses import sft_loss
 
@@ -35,89 +25,41 @@ SAMPLES = 2
 """Examples of a step that are told to people."""
 
 
-@dataclass(frozen=True, slots=True)
-class SftSettings:
-    """One supervised stage."""
-
-    name: str = "sft"
-    """Its name in the run; what it draws depends on it, so two stages of one run need two names."""
-    steps: int = 0
-    """How many steps. 0: as many as `epochs` takes."""
-    epochs: float = 1.0
-    """How often its files are gone through, where `steps` is 0; worked solutions never end, and need `steps`."""
-    examples: int = 16
-    """Examples of a step."""
-    sources: tuple[str, ...] = (SOLUTIONS,)
-    """Where examples are from: `solutions` (of the run's tasks), `glances` (the same, with a thought that only names
-    the answer), `identity` (who the model is), or the name of a data file that an earlier stage wrote, or the path of a
-    .jsonl file."""
-    shares: tuple[float, ...] = ()
-    """How much of each, in the order of `sources`; empty: alike."""
-    thinking_off: float = 0.1
-    """Share of the examples with thinking that are shown without: prompt with thinking off, and the answer alone."""
-    lr: float = 0.0
-    """Peak learning rate. 0: 3e-4 in full, 1e-3 with LoRA."""
-    warmup: int = 8
-    """Steps in which the rate rises."""
-    decay: Decay = "linear"
-    """How it falls after that: `linear`, `cosine`, `constant`."""
-    floor: float = 0.0
-    """Share of the peak it falls to."""
-    patience: int = 0
-    """Looks at dev without a gain that can be told from chance after which the stage ends, and leaves its time to what
-    comes after. 0: all its steps are done."""
-    max_tokens: int = 512
-    """Examples with more tokens, prompt included, are left out."""
-
-    def __post_init__(self) -> None:
-        at_least(self, 0, "steps", "warmup", "lr", "patience")
-        at_least(self, 1, "examples")
-        at_least(self, 8, "max_tokens")
-        above_zero(self, "epochs")
-        between(self, 0.0, 1.0, "thinking_off", "floor")
-        if not self.sources:
-            raise BadKey("sources", f"The stage {self.name} needs `sources` to learn from.")
-        if self.shares and len(self.shares) != len(self.sources):
-            raise BadKey("shares", f"`shares` of the stage {self.name} needs a share for each of its sources, or none.")
-        if any(share < 0 for share in self.shares) or (self.shares and sum(self.shares) <= 0):
-            raise BadKey("shares", f"The shares of the stage {self.name} are not negative, and one is above 0.")
-
-
-def open_stage(settings: SftSettings, workshop: Workshop) -> SftStage:
+def open_stage(settings: SftSettings, context: StageContext) -> SftStage:
     """Read the stage's files and work out its steps. Examples that are too long are left out at once, so that no step
     comes to consist of them. Raises UserError for a source that is not there, or of which nothing is short enough."""
     traces: dict[str, list[Trace]] = {}
     said = []
     for name in settings.sources:
         if name not in FROM_TASKS:
-            traces[name], told = short_enough(name, load_source(name, workshop.folder), settings, workshop)
+            traces[name], told = short_enough(name, load_source(name, context.folder), settings, context)
             said += told
     endless = any(name in FROM_TASKS for name in settings.sources)
-    if endless and not workshop.tasks:
+    if endless and not context.tasks:
         raise UserError(f"The stage {settings.name} is to learn from worked solutions, and the run has no tasks.")
     check_steps(settings)
     steps = settings.steps
     if not steps:
         steps = max(1, round(settings.epochs * sum(map(len, traces.values())) / settings.examples))
-    return SftStage(settings, workshop, traces, steps, said)
+    return SftStage(settings, context, traces, steps, said)
 
 
-def limit_of(settings: SftSettings, workshop: Workshop) -> int:
+def limit_of(settings: SftSettings, context: StageContext) -> int:
     """Tokens that an example may have."""
-    return min(settings.max_tokens, workshop.learner.model.config.max_positions)
+    return min(settings.max_tokens, context.learner.model.config.max_positions)
 
 
 def short_enough(
-    name: str, traces: Sequence[Trace], settings: SftSettings, workshop: Workshop
+    name: str, traces: Sequence[Trace], settings: SftSettings, context: StageContext
 ) -> tuple[list[Trace], list[str]]:
     """The examples of a file that are, and a sentence that names the lines of those that are not."""
-    limit = limit_of(settings, workshop)
-    spare = limit - length_of(Trace("1", "1", "1"), workshop)
+    limit = limit_of(settings, context)
+    spare = limit - length_of(Trace("1", "1", "1"), context)
     kept, long = [], []
     for line, trace in enumerate(traces, 1):
         size = sum(len(text.encode()) for text in (trace.prompt, trace.thinking or "", trace.answer))
         # a token is at least a byte, so most need not be counted
-        if size > spare and (tokens := length_of(trace, workshop)) > limit:
+        if size > spare and (tokens := length_of(trace, context)) > limit:
             long.append((line, tokens))
         else:
             kept.append(trace)
@@ -132,9 +74,9 @@ def short_enough(
     return kept, [f"{what}, and are left out: {lines}."]
 
 
-def length_of(trace: Trace, workshop: Workshop) -> int:
+def length_of(trace: Trace, context: StageContext) -> int:
     """Tokens of an example, prompt included."""
-    group = encode(trace, workshop.chat, "").group
+    group = encode(trace, context.chat, "").group
     return len(group.prompt) + group.scored
 
 
@@ -152,16 +94,16 @@ class SftStage:
     def __init__(
         self,
         settings: SftSettings,
-        workshop: Workshop,
+        context: StageContext,
         traces: Mapping[str, Sequence[Trace]],
         steps: int,
         said: Sequence[str] = (),
     ) -> None:
-        self.settings, self.workshop, self.traces, self.steps = settings, workshop, traces, steps
+        self.settings, self.stage_context, self.traces, self.steps = settings, context, traces, steps
         self.said = said
         """What was found on opening; the first step tells it."""
-        self.limit = limit_of(settings, workshop)
-        lora = workshop.learner.settings.method == "lora"
+        self.limit = limit_of(settings, context)
+        lora = context.learner.settings.method == "lora"
         self.lr = settings.lr or (1e-3 if lora else 3e-4)
         if settings.shares:
             self.shares: tuple[float, ...] = settings.shares
@@ -169,10 +111,10 @@ class SftStage:
             self.shares = tuple(1.0 for _ in settings.sources)
         else:  # each file as often as it is long, so that epochs are epochs
             self.shares = tuple(float(len(traces[name])) for name in settings.sources)
-        self.sizes = sizes_of(workshop.learner.model)
+        self.sizes = sizes_of(context.learner.model)
 
     def step(self, number: int) -> StepReport:
-        settings, workshop = self.settings, self.workshop
+        settings, context = self.settings, self.stage_context
         examples, warnings = self.examples(number)
         if number == 0:
             warnings = [*self.said, *warnings]
@@ -180,13 +122,13 @@ class SftStage:
             return StepReport({"skipped": 1.0, "lr": 0.0, "examples": 0.0}, (), warnings)
         groups = [example.group for example in examples]
         scored = sum(group.scored for group in groups)
-        weights_A = torch.full((scored,), 1.0 / scored, device=workshop.learner.device)
+        weights_A = torch.full((scored,), 1.0 / scored, device=context.learner.device)
         lr = learning_rate(
             number, self.steps, self.lr, warmup=settings.warmup, decay=settings.decay, floor=settings.floor
         )
         started = time.perf_counter()
-        with workshop.meter.span("update") as span:
-            report = workshop.learner.update(groups, lambda scores: sft_loss(scores, weights_A), lr)
+        with context.meter.span("update") as span:
+            report = context.learner.update(groups, lambda scores: sft_loss(scores, weights_A), lr)
             span.count(prompt_tokens=report.tokens, flops=update_flops(self.sizes, groups, report.tokens))
         numbers = {
             "loss": report.loss,
@@ -204,14 +146,14 @@ class SftStage:
 
     def examples(self, number: int) -> tuple[list[Example], list[str]]:
         """The examples of a step, and what is to be said about them."""
-        settings, workshop = self.settings, self.workshop
-        seeds = (workshop.seed, settings.name)
+        settings, context = self.settings, self.stage_context
+        seeds = (context.seed, settings.name)
         found: list[Example] = []
         dropped = 0
         for source, (start, count) in zip(
             settings.sources, counts_of(number, settings.examples, self.shares), strict=True
         ):
-            drawn = (workshop.tasks, workshop.weights, count, workshop.avoid, *seeds, number)
+            drawn = (context.tasks, context.weights, count, context.avoid, *seeds, number)
             if source == SOLUTIONS:
                 traces = from_tasks(*drawn)
             elif source == GLANCES:
@@ -221,7 +163,7 @@ class SftStage:
             rng = random.Random(seed_of(*seeds, number, source, "thinking"))
             for trace in traces:
                 thinking = rng.random() >= settings.thinking_off
-                example = encode(trace, workshop.chat, source, thinking=thinking or source not in FROM_TASKS)
+                example = encode(trace, context.chat, source, thinking=thinking or source not in FROM_TASKS)
                 if len(example.group.prompt) + example.group.scored > self.limit:
                     dropped += 1
                 else:
@@ -237,7 +179,7 @@ class SftStage:
 
     def sample(self, number: int, example: Example) -> dict[str, Any]:
         """An example as people read it."""
-        decode = self.workshop.chat.tokenizer.decode
+        decode = self.stage_context.chat.tokenizer.decode
         return {
             "step": number,
             "stage": self.settings.name,

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clearseek.ledger.quantity import Quantity, modelled
-from clearseek.training.update.batch_layout import Group
+from clearseek.training.data.groups import Group
 
 if TYPE_CHECKING:
-    from clearseek.training.recipe.recipe import Recipe
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,47 +82,6 @@ def rollout_flops(sizes: Sizes, groups: Sequence[Group]) -> Quantity:
     scored = sum(group.scored for group in groups)
     flops = 2 * sizes.body * (prompts + scored) + 2 * sizes.head * scored + sizes.attention * _pairs(groups)
     return modelled(flops, "FLOP", "2N a token, prompts once; the head for written tokens")
-
-
-def stage_notes(recipe: Recipe, model: Any) -> dict[str, dict[str, Any]]:
-    """What a receipt tells of each stage beside the ledger: its kind, and the least and the most that a token of it can
-    take, from the model's own matrices. Nothing is told of a stage in which another model writes."""
-    sizes = sizes_of(model)
-    found: dict[str, dict[str, Any]] = {}
-    evaluation = [("evaluation", None, None)]
-    for name, kind, settings in [*((one.name, one.kind, one.settings) for one in recipe.stages), *evaluation]:
-        found[name] = {} if kind is None else {"kind": kind}
-        most = getattr(settings, "max_tokens", None) or model.config.max_positions
-        bounds = token_bounds(sizes, kind or name, model.config.max_positions, most)
-        if bounds:
-            found[name]["flops_per_token_bounds"] = {key: one.as_json() for key, one in bounds.items()}
-    return found
-
-
-def token_bounds(sizes: Sizes, kind: str, context: int, most: int) -> dict[str, Quantity]:
-    """FLOP of a token of each kind that a stage books, from the least to the most. `context` is what a token can look
-    at, `most` the longest example of supervised learning. Empty for kinds of which that cannot be said."""
-    look = sizes.attention * context
-    read = _between(2 * sizes.body, 2 * sizes.body + 2 * sizes.head + look, "2N, attention, the head where put in")
-    written = _between(2 * sizes.body + 2 * sizes.head, 2 * sizes.body + 2 * sizes.head + look, "2N, head, attention")
-    if kind in ("reject", "evaluation"):
-        return {"prompt_tokens": read, "completion_tokens": written}
-    body = 4 * sizes.body + 2 * sizes.learns + 6 * sizes.adapters
-    head = (8 if sizes.head_learns else 4) * sizes.head
-    if kind == "sft":
-        seen = 3 * sizes.attention * (most + 1) / 2
-        return {"prompt_tokens": _between(body, body + head + seen, "forward and backward; head where scored")}
-    if kind == "grpo":
-        # read in a rollout, then learned from, with up to two more passes; completions share their prompt, so that as
-        # many as two scored tokens go with a computed one
-        passes = 2 * (2 * sizes.body + 4 * sizes.head + look)
-        learned = _between(2 * sizes.body, body + 2 * head + 3 * look + passes, "read, or forward and backward")
-        return {"prompt_tokens": learned, "completion_tokens": written}
-    return {}
-
-
-def _between(low: float, high: float, how: str) -> Quantity:
-    return modelled((low + high) / 2, "FLOP/token", how, low, high)
 
 
 def _pairs(groups: Sequence[Group]) -> float:

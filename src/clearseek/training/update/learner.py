@@ -11,66 +11,29 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clearseek.errors import UserError
 from clearseek.modeling.errors import ModelingError
-from clearseek.modeling.lora import EVERY_LINEAR, add_lora, lora_layers, lora_parameters
-from clearseek.training.kernels.packed_product import has_bf16_units
+from clearseek.modeling.lora import add_lora, lora_layers, lora_parameters
+from clearseek.training.data.groups import Group
+from clearseek.training.kernels.processor import has_bf16_units
+from clearseek.training.recipe.learner_settings import ComputeType, LearnerSettings
 from clearseek.training.update.allocator import keep_memory
-from clearseek.training.update.batch_layout import Group, Piece, check_groups, lane_batches, micro_batches, pack
+from clearseek.training.update.batch_layout import Piece, check_groups, lane_batches, micro_batches, pack
 from clearseek.training.update.fused_linear import Found
 from clearseek.training.update.log_prob_head import add_head_gradient, score_head
 from clearseek.training.update.losses import Loss, Scored
 from clearseek.training.update.trainers import Trainer, open_trainer
-from clearseek.training.update.with_weights import twin
+from clearseek.training.update.with_weights import with_weights
 from clearseek.training.update.worker_threads import lanes_here, side_by_side
-
-Method = Literal["full", "lora"]
-ComputeType = Literal["auto", "float32", "bfloat16"]
 
 
 class NotFinite(UserError):
     """A loss or a gradient that is not a number. The weights and the optimizer are as they were before the step."""
-
-
-@dataclass(frozen=True, slots=True)
-class LearnerSettings:
-    """How a model learns."""
-
-    method: Method = "full"
-    """`full`: every weight (but the embedding, see below). `lora`: low-rank additions to the linear layers."""
-    rank: int = 16
-    """Rank of the additions, where the method is `lora`."""
-    alpha: float = 32.0
-    """Their scale is alpha / rank."""
-    targets: tuple[str, ...] = EVERY_LINEAR
-    """Which linear layers get one: names or patterns."""
-    seed: int = 0
-    """Decides the additions' first values."""
-    train_embedding: bool = False
-    """Whether the embedding and the output matrix learn too, where the method is `full`."""
-    betas: tuple[float, float] = (0.9, 0.99)
-    """AdamW's memory of the gradient and of its square."""
-    eps: float = 1e-8
-    """What AdamW adds to the root of the second."""
-    weight_decay: float = 0.0
-    """Decoupled decay of matrices; vectors have none."""
-    clip: float = 1.0
-    """The gradient is scaled down to this norm where it is longer; 0 leaves it."""
-    dtype: ComputeType = "auto"
-    """What is computed in: `auto` is bfloat16 where the machine has units for it, float32 elsewhere."""
-    micro_batch_tokens: int = 1024
-    """Tokens computed at once: memory against speed. The sum of the gradients is the same."""
-
-    def __post_init__(self) -> None:
-        if not all(0.0 <= beta < 1.0 for beta in self.betas):
-            raise ModelingError(f"AdamW's betas are at least 0 and below 1; got {self.betas}.")
-        if self.micro_batch_tokens < 1 or self.clip < 0 or self.weight_decay < 0 or self.eps <= 0:
-            raise ModelingError("Tokens of a micro-batch, clip, weight decay and eps cannot be negative, nor eps zero.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +238,7 @@ class Learner:
         ones stay where they are, whatever cuts this short; it takes room for one more copy of the layers.
         """
         check_groups(groups, self.model.config.vocab_size, self.model.config.max_positions)
-        trainer = self.trainer if weights is None else self._open(twin(self.model, weights))
+        trainer = self.trainer if weights is None else self._open(with_weights(self.model, weights))
         trainer.refresh()
         every = sum(group.scored for group in groups)
         log_probs_A, entropy_A = torch.empty(every), torch.empty(every)

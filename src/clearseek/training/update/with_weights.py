@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 
-def twin(model: Any, weights: Mapping[str, Tensor]) -> Any:
+def with_weights(model: Any, weights: Mapping[str, Tensor]) -> Any:
     """The same model with `weights`, by their published names, in place of its own; every other tensor is shared.
 
     Nothing of `model` is changed or copied. The twin does not learn. Raises KeyError for a name that the model lacks.

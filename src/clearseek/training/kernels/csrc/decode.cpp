@@ -1,7 +1,7 @@
 // What stands between the matrix products of a decoding step: norms, rotary positions, attention over a cache, SwiGLU.
 //
-// Plain loops over rows, for a compiler to vectorise. Each function is the torch code of `packed.py`, and the tests
-// compare them. No allocation, no state; pointers and sizes come from `fast_ops.py`, which checks them.
+// Plain loops over rows, for a compiler to vectorise. Each function is the torch code of `llama_decoder.py`, and the tests
+// compare them. No allocation, no state; pointers and sizes come from `decode_ops.py`, which checks them.
 //
 // Letters as in packed.py: N rows, D width, H heads, G key-value heads, K values of a head, S slots, F inner width.
 

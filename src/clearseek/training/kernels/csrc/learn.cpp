@@ -1,8 +1,8 @@
 // What stands between the matrix products of a training step, forward and backward.
 //
-// Plain loops over rows, for a compiler to vectorise. Each function is the torch code of `pointwise.py`, `attention.py`
-// and `head.py`, and the tests compare them. No allocation, no state; `learn_ops.py` checks pointers and sizes. Sums run
-// in an order that depends on the number of threads alone, so that the same machine gives the same bits.
+// Plain loops over rows, for a compiler to vectorise. Each function is the torch code of `ops.py`, `attention.py`
+// and `log_prob_head.py`, and the tests compare them. No allocation, no state; `train_ops.py` checks pointers and sizes.
+// Sums run in an order that depends on the number of threads alone, so that the same machine gives the same bits.
 //
 // Letters: N tokens, D width, F inner width, J heads to turn, H heads, G key-value heads, R = H / G, K values of a head,
 // B rows of a block, T tokens of a row, S = P + T keys of a row, C rows of logits, V vocabulary.

@@ -1,9 +1,10 @@
-"""A workshop of small parts for tests of stages: a tiny model, words as tokens, tasks a tiny model can learn."""
+"""A stage context of small parts for tests of stages: a tiny model, words as tokens, tasks a tiny model can learn."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from clearseek.modeling.config import LlamaConfig
 from clearseek.modeling.llama import Llama
 from clearseek.tasks.task import Problem, Score, Solution, Split, Task
 from clearseek.training.data.chat_format import Written
-from clearseek.training.stages.base import Workshop
-from clearseek.training.update.learner import Learner, LearnerSettings, open_learner
+from clearseek.training.recipe.learner_settings import LearnerSettings
+from clearseek.training.run.context import first_state
+from clearseek.training.stages.base import StageContext
+from clearseek.training.update.learner import Learner, open_learner
 
 OPEN, CLOSE, END, SKIP = 60, 61, 62, 63
 """Ids of `<think>`, `</think>`, the end of a turn, and thinking that is off; every other id is a number."""
@@ -92,7 +95,7 @@ def copying(name: str = "copy", first: int = 0, last: int = 9) -> Task:
     return Task(name, make, check, {"generator": "copying"}, solve)
 
 
-def workshop(
+def stage_context(
     folder: Path,
     tasks: Sequence[Task],
     learner: Learner | None = None,
@@ -100,10 +103,10 @@ def workshop(
     seed: int = 1,
     entries: list[Draft] | None = None,
     said: list[str] | None = None,
-) -> Workshop:
+) -> StageContext:
     kept = entries if entries is not None else []
     told = said if said is not None else []
-    return Workshop(
+    return StageContext(
         learner=learner or open_learner(tiny(), LearnerSettings(train_embedding=True)),
         chat=Numbers(),  # type: ignore[arg-type]
         tasks=tasks,
@@ -112,4 +115,5 @@ def workshop(
         seed=seed,
         folder=folder,
         tell=told.append,
+        first_state=partial(first_state, folder),
     )

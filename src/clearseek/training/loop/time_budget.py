@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from clearseek.training.loop.preflight import Preflight
-from clearseek.training.recipe.recipe import EvaluatePlan
+from clearseek.training.recipe.schema import EvaluatePlan
 from clearseek.training.run.budget import Limits, Pace, fits, reserve
+from clearseek.training.run.forecast import RunForecast
 
 
 @dataclass
-class Purse:
+class TimeBudget:
     """`started` is the clock at this sitting's start, `earlier` the seconds of those before it."""
 
     plan: EvaluatePlan
@@ -19,15 +19,15 @@ class Purse:
     started: float
     earlier: float
     pace: Pace = field(default_factory=Pace)
-    outlook: Preflight | None = None
+    forecast: RunForecast | None = None
     evaluations: dict[str, float] = field(default_factory=dict)
     """Seconds that the last evaluation of each kind took."""
 
-    def sat(self) -> float:
+    def session_seconds(self) -> float:
         return time.perf_counter() - self.started
 
     def spent(self) -> float:
-        return self.earlier + self.sat()
+        return self.earlier + self.session_seconds()
 
     def evaluated(self, split: str, unseen: bool, seconds: float) -> None:
         self.evaluations[_kind(split, unseen)] = seconds
@@ -36,13 +36,13 @@ class Purse:
         """Seconds that one is likely to take."""
         if (kind := _kind(split, unseen)) in self.evaluations:
             return self.evaluations[kind]
-        return self.outlook.evaluation_seconds(split, unseen) if self.outlook is not None else 0.0
+        return self.forecast.evaluation_seconds(split, unseen) if self.forecast is not None else 0.0
 
     def kept(self) -> float:
         """Seconds that the end of the run takes."""
         last = self.evaluation("test", self.plan.unseen) if self.plan.test else 0.0
         last *= 2.0 if self.plan.served else 1.0
-        return reserve(last, self.outlook.export_seconds if self.outlook is not None else 0.0)
+        return reserve(last, self.forecast.export_seconds if self.forecast is not None else 0.0)
 
     def room_for(self, seconds: float, *, kept: bool = True) -> bool:
         """Whether so much may begin; with `kept`, beside what the end takes."""
@@ -50,11 +50,11 @@ class Purse:
 
     def step(self, stage: str) -> float:
         """Seconds that the next step of a stage is likely to stay under."""
-        return self.pace.next(self.guess(stage))
+        return self.pace.next(self.first_step(stage))
 
-    def guess(self, stage: str) -> float:
+    def first_step(self, stage: str) -> float:
         """Seconds of its first step, by the probe."""
-        return self.outlook.step_seconds(stage) if self.outlook is not None else 0.0
+        return self.forecast.step_seconds(stage) if self.forecast is not None else 0.0
 
 
 def _kind(split: str, unseen: bool) -> str:
