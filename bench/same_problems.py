@@ -16,6 +16,9 @@ import os
 import tempfile
 from pathlib import Path
 
+from clearseek.training.score.rewards import ScoredGroup
+from clearseek.training.stages.grpo_metrics import group_metrics
+
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: its threads sleep while they wait
 
 from clearseek.errors import UserError
@@ -23,7 +26,7 @@ from clearseek.ledger.meter import Meter
 from clearseek.tasks.task import Problem, Task
 from clearseek.training.recipe.parsing import read_recipe
 from clearseek.training.run.context import open_context
-from clearseek.training.stages.grpo import Clocks, GrpoSettings, GrpoStage
+from clearseek.training.stages.grpo import GrpoSettings, GrpoStage
 
 ROUNDS = 8
 """How often problems are drawn at most, to find enough that are partly right."""
@@ -36,12 +39,14 @@ class SameProblems(GrpoStage):
 
     fixed: tuple[tuple[Task, Problem], ...] = ()
 
-    def problems(self, *seeds: int | str) -> list[tuple[Task, Problem]]:
-        return list(self.fixed) or super().problems(*seeds)
+    def problems(self, seeds: Sequence[int | str]) -> list[tuple[Task, Problem]]:
+        return list(self.fixed) or super().problems(seeds)
 
-    def ask(self, number: int) -> dict[str, float]:
-        """Accuracy and the like; nothing is learned."""
-        return self.numbers(self.draw(number, 0, Clocks()))
+    def ask(self, number: int) -> list[ScoredGroup]:
+        """What the samples of one step earn; nothing is learned."""
+        seeds = (self.context.seed, self.settings.name, number, 0)
+        drawn, _ = self.draw(seeds)
+        return self.score(drawn, self.roll_out(drawn, seeds), seeds)
 
 
 def main() -> None:
@@ -64,7 +69,7 @@ def main() -> None:
         stage = SameProblems(settings, bench.stage_context)
         found: list[tuple[Task, Problem]] = []
         for round_ in range(ROUNDS):
-            found += [(one.task, one.problem) for one in stage.draw(BEFORE + round_, 0, Clocks()) if one.teaches]
+            found += [(one.task, one.problem) for one in stage.ask(BEFORE + round_) if one.informative]
             print(f"{len(found)} problems that are partly right, of {2 * given.problems} wanted", flush=True)
             if len(found) >= 2 * given.problems:
                 break
@@ -74,7 +79,7 @@ def main() -> None:
 
         def look_at(which: tuple[tuple[Task, Problem], ...]) -> float:
             stage.fixed = which
-            return stage.ask(2 * BEFORE)["accuracy"]
+            return group_metrics(stage.ask(2 * BEFORE), stage.tasks)["accuracy"]
 
         before = {"learned from": look_at(learned), "only asked": look_at(others)}
         print(*(f"{name}: {accuracy:.3f}" for name, accuracy in before.items()), "before", sep=", ", flush=True)

@@ -40,7 +40,7 @@ from clearseek.training.data.chat_format import chat_format
 from clearseek.training.recipe.learner_settings import LearnerSettings
 from clearseek.training.rollout.slots import Sample
 from clearseek.training.rollout.torch_backend import TorchAnswerer
-from clearseek.training.score.rewards import RewardRule, grade
+from clearseek.training.score.rewards import RewardRule, score_samples
 from clearseek.training.stages.base import StageContext
 from clearseek.training.stages.grpo import GrpoSettings, GrpoStage
 from clearseek.training.update.learner import open_learner
@@ -78,7 +78,7 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
         format_reward=0.0,
     )
     stage = GrpoStage(settings, workshop)
-    problems = [one for step in range(given.steps) for one in stage.problems(given.seed, settings.name, step, 0)]
+    problems = [one for step in range(given.steps) for one in stage.problems((given.seed, settings.name, step, 0))]
     curves: dict[str, list[dict[str, float]]] = {"clearseek": [], "trl": []}
     spent = dict.fromkeys(curves, 0.0)
     looks: list[Evaluation] = []
@@ -146,7 +146,7 @@ def _reward(asked: tuple[Task, Problem], ids: Sequence[int], chat: Any, rule: Re
     task, problem = asked
     ended = bool(ids) and ids[-1] in chat.stop_ids
     sample = Sample(0, 0, 0, tuple(ids), (0.0,) * len(ids), "stop_id" if ended else "length")
-    return grade(task, problem, [sample], chat, rule)[0].reward
+    return score_samples(task, problem, [sample], chat, rule)[0].reward
 
 
 def reached(curves: dict[str, list[dict[str, float]]]) -> dict[str, Any]:

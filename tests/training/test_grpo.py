@@ -17,11 +17,11 @@ from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.tasks.task import Problem, Score, Task  # noqa: E402
 from clearseek.training.recipe.learner_settings import LearnerSettings  # noqa: E402
 from clearseek.training.rollout.slots import Sample  # noqa: E402
-from clearseek.training.score.rewards import RewardRule, grade  # noqa: E402
+from clearseek.training.score.rewards import RewardRule, ScoredGroup, score_samples  # noqa: E402
 from clearseek.training.stages import sft  # noqa: E402
 from clearseek.training.stages.base import StageState  # noqa: E402
 from clearseek.training.stages.curriculum import remember, spread_draws, weigh  # noqa: E402
-from clearseek.training.stages.grpo import Clocks, GrpoSettings, GrpoStage, open_stage  # noqa: E402
+from clearseek.training.stages.grpo import GrpoSettings, GrpoStage, open_stage  # noqa: E402
 from clearseek.training.stages.health import warnings_of  # noqa: E402
 from clearseek.training.update.learner import Learner, open_learner  # noqa: E402
 from clearseek.training.update.losses import GrpoTokens  # noqa: E402
@@ -89,16 +89,16 @@ def test_interrupted_equals_uninterrupted(started: dict[str, Any], tmp_path: Pat
     first = stage_of(started, tmp_path, tasks, **settings)
     for number in range(3):
         first.step(number)
-    weights = {name: tensor.clone() for name, tensor in first.stage_context.learner.state().items()}
+    weights = {name: tensor.clone() for name, tensor in first.context.learner.state().items()}
     state = first.state()
     second = stage_of(started, tmp_path, tasks, **settings)
-    second.stage_context.learner.restore(weights)
+    second.context.learner.restore(weights)
     second.restore(state)
     for number in (3, 4):
         assert second.step(number).numbers == reports[number].numbers
-    wanted, found = whole.stage_context.learner.state(), second.stage_context.learner.state()
+    wanted, found = whole.context.learner.state(), second.context.learner.state()
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
-    assert second.memory == whole.memory
+    assert second.history == whole.history
 
 
 def judged(accuracy: Any) -> Task:
@@ -110,12 +110,12 @@ def test_rewards_that_are_all_equal_teach_nothing_and_change_nothing(started: di
     for accuracy, words in ((0.0, "no sample was right"), (1.0, "too easy")):
         task = judged(lambda problem, answer, accuracy=accuracy: Score(accuracy, "fixed"))
         stage = stage_of(started, tmp_path, [task], format_reward=0.0, max_new=48)  # no sample is cut off
-        before = {name: tensor.clone() for name, tensor in stage.stage_context.learner.state().items()}
+        before = {name: tensor.clone() for name, tensor in stage.context.learner.state().items()}
         report = stage.step(0)
         assert report.numbers["skipped"] == 1.0
         assert report.numbers["groups_that_teach"] == report.numbers["loss"] == report.numbers["lr"] == 0.0
         assert any(words in warning for warning in report.warnings)
-        after = stage.stage_context.learner.state()
+        after = stage.context.learner.state()
         assert all(torch.equal(before[name], after[name]) for name in before)
         assert not stage.step(1).warnings  # said once, and again only after a while
 
@@ -155,13 +155,13 @@ def test_the_second_verifier_is_watched_and_never_learned_from(started: dict[str
 def test_what_was_cut_off_can_be_left_out(started: dict[str, Any], tmp_path: Path) -> None:
     for overlong in ("wrong", "mask"):
         stage = stage_of(started, tmp_path, max_new=4, samples=8, overlong=overlong, length_reward=0.5, length_margin=1)
-        drawn = stage.draw(0, 0, Clocks())
-        cut = [graded.truncated for one in drawn for graded in one.graded]
+        drawn = drawn_of(stage, 0)
+        cut = [graded.truncated for one in drawn for graded in one.scores]
         assert True in cut
         assert False in cut
-        drawn = [one for one in drawn if one.teaches]
-        groups, tokens = stage.tokens(drawn, 64, more_updates=False)
-        pairs = [pair for one in drawn for pair in zip(one.samples, one.graded, strict=True)]
+        drawn = [one for one in drawn if one.informative]
+        groups, tokens = stage.advantages(drawn, 64, False)
+        pairs = [pair for one in drawn for pair in zip(one.samples, one.scores, strict=True)]
         trained = [sample.ids for sample, graded in pairs if overlong == "wrong" or not graded.truncated]
         assert (len(trained) == len(pairs)) == (overlong == "wrong")
         assert [ids for group in groups for ids in group.completions] == trained
@@ -180,7 +180,7 @@ def test_rewards_are_kept_apart() -> None:
         Sample(0, 4, 1, (4, 4, 4, 4, 4, 4, CLOSE, 4), (0.0,) * 8, "length"),  # the right number, and no end
     ]
     rule = RewardRule(format=0.1, length=0.5, max_new=8, length_margin=4)
-    found = grade(copying(), problem, samples, Numbers(), rule)  # type: ignore[arg-type]
+    found = score_samples(copying(), problem, samples, Numbers(), rule)  # type: ignore[arg-type]
     assert [one.accuracy for one in found] == [1.0, 0.0, 0.0, 1.0, 0.0]
     assert [one.form for one in found] == [1.0, 1.0, 0.0, 1.0, 0.0]
     assert [one.length for one in found] == [0.0, 0.0, -1.0, -1.0, -1.0]
@@ -266,10 +266,16 @@ def test_settings_that_make_no_sense_are_refused(started: dict[str, Any], tmp_pa
         stage.restore(StageState())
 
 
+def drawn_of(stage: GrpoStage, round_: int) -> list[ScoredGroup]:
+    seeds = (stage.context.seed, stage.settings.name, 0, round_)
+    drawn, _ = stage.draw(seeds)
+    return stage.score(drawn, stage.roll_out(drawn, seeds), seeds)
+
+
 def tokens_of(stage: GrpoStage, number: int = 0) -> list[GrpoTokens]:
     """What each update of a step was told of its tokens."""
     seen: list[GrpoTokens] = []
-    learner = stage.stage_context.learner
+    learner = stage.context.learner
     update = learner.update
 
     def watching(groups: Any, loss: Any, lr: float, **more: Any) -> Any:
@@ -306,15 +312,15 @@ def test_samples_that_are_left_out_count_in_no_mean_and_are_not_held_to_the_refe
 ) -> None:
     how: dict[str, Any] = {"max_new": 4, "samples": 8, "overlong": "mask", "kl": 0.1, "normalise": "tokens"}
     stage = stage_of(started, tmp_path, **how)
-    drawn = stage.draw(0, 0, Clocks())
+    drawn = drawn_of(stage, 0)
     kept = sum(
         len(sample.ids)
         for one in drawn
-        if one.teaches
-        for sample, graded in zip(one.samples, one.graded, strict=True)
+        if one.informative
+        for sample, graded in zip(one.samples, one.scores, strict=True)
         if not graded.truncated
     )
-    assert kept < sum(len(sample.ids) for one in drawn if one.teaches for sample in one.samples)
+    assert kept < sum(len(sample.ids) for one in drawn if one.informative for sample in one.samples)
     (tokens,) = tokens_of(stage)
     assert tokens.reference_A is not None
     assert tokens.weights_A.tolist() == pytest.approx([1.0 / kept] * kept)
@@ -369,12 +375,12 @@ def test_the_kl_term_is_held_to_the_weights_before_the_first_step_and_so_after_a
     apart = []
     for number in range(4):
         if number == 2:
-            weights = {name: tensor.clone() for name, tensor in stage.stage_context.learner.state().items()}
+            weights = {name: tensor.clone() for name, tensor in stage.context.learner.state().items()}
             state = stage.state()
             stage = stage_of(started, tmp_path, kl=0.2, lr=3e-3)
-            stage.stage_context.learner.restore(weights)
+            stage.context.learner.restore(weights)
             stage.restore(StageState(state.values, {name: tensor.clone() for name, tensor in state.tensors.items()}))
-        learner = stage.stage_context.learner
+        learner = stage.context.learner
         seen: list[tuple[Any, GrpoTokens, Any]] = []
 
         def watching(groups: Any, loss: Any, *more: Any, now: Any = learner, seen: Any = seen, **k: Any) -> Any:
@@ -405,17 +411,17 @@ def test_the_normaliser_counts_the_samples_of_all_rounds_those_that_are_left_out
     some = judged(lambda problem, answer: Score(float(problem.answer < "5" and answer == problem.answer), "some"))
     how |= {"format_reward": 0.0, "normalise": normalise, "updates": updates}
     stage = stage_of(started, tmp_path, [some], **how)
-    drawn = [*stage.draw(0, 0, Clocks()), *stage.draw(0, 1, Clocks())]
+    drawn = [*drawn_of(stage, 0), *drawn_of(stage, 1)]
     assert sum(len(one.samples) for one in drawn) == 128
-    assert 0 < sum(one.teaches for one in drawn) < 16
+    assert 0 < sum(one.informative for one in drawn) < 16
     lengths = [
         len(sample.ids)
         for one in drawn
-        if one.teaches
-        for sample, graded in zip(one.samples, one.graded, strict=True)
+        if one.informative
+        for sample, graded in zip(one.samples, one.scores, strict=True)
         if not graded.truncated
     ]
-    assert len(lengths) < sum(len(one.samples) for one in drawn if one.teaches)
+    assert len(lengths) < sum(len(one.samples) for one in drawn if one.informative)
     seen = tokens_of(stage)
     assert len(seen) == updates
     found = sorted(weight for tokens in seen for weight in tokens.weights_A.tolist())
@@ -437,13 +443,13 @@ def test_each_of_several_updates_sees_groups_of_every_task_and_one_sees_them_as_
         tasks = [copying(), copying("far", 50, 55)]
         stage = stage_of(started, tmp_path, tasks, prompts=16, updates=updates, reward="random", samples=8)
         seen: list[list[bool]] = []
-        update = stage.stage_context.learner.update
+        update = stage.context.learner.update
 
         def watching(groups: Any, *more: Any, **named: Any) -> Any:
             seen.append([group.prompt[0] >= 50 for group in groups])
             return update(groups, *more, **named)
 
-        stage.stage_context.learner.update = watching  # type: ignore[method-assign]
+        stage.context.learner.update = watching  # type: ignore[method-assign]
         stage.step(0)
         return seen
 

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.training.score.advantages import group_advantages, spread, token_weights  # noqa: E402
-from clearseek.training.score.rewards import soft_punishment  # noqa: E402
+from clearseek.training.score.rewards import overlong_penalty  # noqa: E402
 from clearseek.training.update.losses import GrpoRule, GrpoTokens, Scored, grpo_loss, k3, sft_loss, truncated_importance  # noqa: E402
 
 
@@ -61,9 +61,9 @@ def test_token_weights() -> None:
         token_weights(lengths, "constant", samples=0, length=50)
 
 
-def test_soft_punishment_of_dapo() -> None:
-    assert [soft_punishment(n, 100, 20) for n in (10, 80, 85, 90, 100, 200)] == [0, 0, -0.25, -0.5, -1, -1]
-    assert [soft_punishment(n, 100, 0) for n in (100, 101)] == [0, -1]
+def test_overlong_penalty_of_dapo() -> None:
+    assert [overlong_penalty(n, 100, 20) for n in (10, 80, 85, 90, 100, 200)] == [0, 0, -0.25, -0.5, -1, -1]
+    assert [overlong_penalty(n, 100, 0) for n in (100, 101)] == [0, -1]
 
 
 def test_importance_is_cut_and_never_infinite() -> None:

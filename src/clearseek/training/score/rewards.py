@@ -28,7 +28,7 @@ class RewardRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class SampleScore:
     """One sample, read and scored. `accuracy` is always the verifier's; `reward` is what is learned from."""
 
     written: Written
@@ -43,9 +43,36 @@ class Graded:
     """What went wrong with the verifier itself."""
 
 
-def grade(
+@dataclass(frozen=True, slots=True)
+class ScoredGroup:
+    """One problem, its samples and what they earned."""
+
+    task: Task
+    problem: Problem
+    prompt: tuple[int, ...]
+    samples: list[Sample]
+    scores: list[SampleScore]
+    mask: bool
+    """Whether samples that were cut off are left out of what is learned."""
+
+    @property
+    def trained(self) -> list[bool]:
+        """Which samples are learned from; the others are still of the group that each is compared with."""
+        return [not (self.mask and score.truncated) for score in self.scores]
+
+    @property
+    def trained_samples(self) -> list[Sample]:
+        return [sample for sample, own in zip(self.samples, self.trained, strict=True) if own]
+
+    @property
+    def informative(self) -> bool:
+        """Whether there is something to learn: where all rewards are equal, every advantage is 0."""
+        return any(score.reward != self.scores[0].reward for score in self.scores) and any(self.trained)
+
+
+def score_samples(
     task: Task, problem: Problem, samples: Sequence[Sample], chat: ChatFormat, rule: RewardRule, *seeds: int | str
-) -> list[Graded]:
+) -> list[SampleScore]:
     """Every sample of one problem. The verifier is given what stands after the thinking, and nothing else.
 
     A sample that was cut off has no answer: what stands there would have gone on, and paying for `1` of `123 km` pays
@@ -57,7 +84,7 @@ def grade(
         truncated = sample.finish == "length"
         score = Score(0.0, CUT_OFF) if truncated else task.check(problem, written.answer)
         form = float(written.well_formed)
-        length = soft_punishment(len(sample.ids), rule.max_new, rule.length_margin)
+        length = overlong_penalty(len(sample.ids), rule.max_new, rule.length_margin)
         if truncated:
             length = -1.0
         earned = score.accuracy
@@ -65,16 +92,11 @@ def grade(
             earned = float(random.Random(seed_of(*seeds, problem.id, sample.number, "coin")).random() < 0.5)
         total = earned + rule.format * form + rule.length * length
         parts = score.accuracy, form, length, total
-        found.append(Graded(written, *parts, score.why, score.second, truncated, score.fault))
+        found.append(SampleScore(written, *parts, score.why, score.second, truncated, score.fault))
     return found
 
 
-def teaches(graded: Sequence[Graded]) -> bool:
-    """Whether the rewards of a group differ: where they are all equal, every advantage is 0."""
-    return any(one.reward != graded[0].reward for one in graded)
-
-
-def soft_punishment(length: int, most: int, margin: int) -> float:
+def overlong_penalty(length: int, most: int, margin: int) -> float:
     """0 up to `most - margin` tokens, then down in a straight line to -1 at `most`, and -1 beyond (DAPO,
     arXiv 2503.14476, equation 13)."""
     if margin <= 0:
