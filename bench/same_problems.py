@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from clearseek.training.score.rewards import ScoredGroup
