@@ -1,1 +1,1 @@
-"""The kinds of stage a recipe is made of."""
+"""The kinds of stage a recipe is made of, one step at a time: SFT, GRPO, rejection sampling, distillation."""

@@ -184,17 +184,13 @@ class GrpoStage:
         """What the verifier says of every sample."""
         mask = self.settings.overlong == "mask"
         with self.context.meter.span("verify"):
-            return [
-                ScoredGroup(
-                    task,
-                    problem,
-                    prompt,
-                    group,
-                    score_samples(task, problem, group, self.context.chat, self.rewards, *seeds),
-                    mask,
-                )  # fmt: skip
-                for (task, problem, prompt), group in zip(drawn, samples, strict=True)
+            scores = [
+                score_samples(task, problem, group, self.context.chat, self.rewards, *seeds)
+                for (task, problem, _), group in zip(drawn, samples, strict=True)
             ]
+        return [
+            ScoredGroup(*problem, group, own, mask) for problem, group, own in zip(drawn, samples, scores, strict=True)
+        ]
 
     def batches(self, number: int, informative: Sequence[ScoredGroup]) -> list[list[ScoredGroup]]:
         """The groups of each optimizer step."""
