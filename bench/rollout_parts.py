@@ -25,8 +25,8 @@ from clock import Clock
 from clearseek.benchmarks.rollout_speed import matmul_flops, question
 from clearseek.modeling import load_model
 from clearseek.modeling.tokenizer import load_tokenizer
-from clearseek.training.kernels.decode_ops import FastOps
-from clearseek.training.kernels.packed_product import Product
+from clearseek.training.kernels.decode_ops import CompiledDecodeOps
+from clearseek.training.kernels.packed_product import PackedProduct
 from clearseek.training.rollout import llama_decoder
 from clearseek.training.rollout.rollout import rollout
 from clearseek.training.rollout.slots import Sampling
@@ -64,8 +64,8 @@ def main() -> None:
 
     clock = Clock()
     names: dict[int, str] = {}
-    pack, step, read = llama_decoder._pack, llama_decoder.PackedLlama.step, llama_decoder.PackedLlama.read
-    product = Product.__call__
+    pack, step, read = llama_decoder._pack, llama_decoder.LlamaDecoder.step, llama_decoder.LlamaDecoder.read
+    product = PackedProduct.__call__
 
     def named_pack(*arguments: Any) -> Any:
         layer = pack(*arguments)
@@ -73,22 +73,22 @@ def main() -> None:
         names.update({id(layer.gate_up): "gate, up", id(layer.down): "down"})
         return layer
 
-    def named_product(self: Product, x: torch.Tensor) -> torch.Tensor:
+    def named_product(self: PackedProduct, x: torch.Tensor) -> torch.Tensor:
         name = names.get(id(self), "output matrix")
         found: torch.Tensor = clock.timed(f"product: {name}", product)(self, x)
         return found
 
     llama_decoder._pack = clock.timed("packing the weights", named_pack)
-    llama_decoder.PackedLlama.read = clock.timed("reading prompts, outside products", read)  # type: ignore[method-assign]
-    llama_decoder.PackedLlama.step = clock.timed("step, outside its parts", step)  # type: ignore[method-assign]
-    Product.__call__ = named_product  # type: ignore[method-assign]
+    llama_decoder.LlamaDecoder.read = clock.timed("reading prompts, outside products", read)  # type: ignore[method-assign]
+    llama_decoder.LlamaDecoder.step = clock.timed("step, outside its parts", step)  # type: ignore[method-assign]
+    PackedProduct.__call__ = named_product  # type: ignore[method-assign]
     for part in ("add_norm", "rotate_store", "attend", "swiglu"):
-        setattr(FastOps, part, clock.timed(f"compiled: {part}", getattr(FastOps, part)))
+        setattr(CompiledDecodeOps, part, clock.timed(f"compiled: {part}", getattr(CompiledDecodeOps, part)))
     vars(rollout)["draw"] = clock.timed("drawing tokens", vars(rollout)["draw"])
 
     _, whole = run()
     tokens = sum(len(sample.ids) for group in groups for sample in group)
-    Product.__call__ = product  # type: ignore[method-assign]
+    PackedProduct.__call__ = product  # type: ignore[method-assign]
     peak = matmul_flops(width, given.rows, dtype, "cpu")
 
     print(f"{tokens} tokens in {in_lanes:.2f} s: {tokens / in_lanes:.0f} tokens/s, {given.rows} rows, {given.dtype}")

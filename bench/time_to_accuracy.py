@@ -29,7 +29,7 @@ from clearseek.benchmarks.peers import Shape, TrlStep, run_trl
 from clearseek.errors import UserError
 from clearseek.evaluation.comparison import compare as compare_answers
 from clearseek.evaluation.results import Conditions, Evaluation
-from clearseek.evaluation.runner import ask_of, evaluate
+from clearseek.evaluation.runner import draw_queries, evaluate
 from clearseek.hub.files import write_aside
 from clearseek.ledger.meter import Meter
 from clearseek.modeling import load_model
@@ -39,7 +39,7 @@ from clearseek.tasks.task import Problem, Task
 from clearseek.training.data.chat_format import chat_format
 from clearseek.training.recipe.learner_settings import LearnerSettings
 from clearseek.training.rollout.slots import Sample
-from clearseek.training.rollout.torch_backend import TorchAnswerer
+from clearseek.training.rollout.torch_backend import TorchBackend
 from clearseek.training.score.rewards import RewardRule, score_samples
 from clearseek.training.stages.base import StageContext
 from clearseek.training.stages.grpo import GrpoSettings, GrpoStage
@@ -58,7 +58,7 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
     chat = chat_format(tokenizer)
     learner = open_learner(load_model(given.model), LearnerSettings(method="full", seed=given.seed))
     meter = Meter(lambda draft: None)
-    dev = ask_of([(task, "trained")], "dev", given.dev, 0)
+    dev = draw_queries([(task, "trained")], "dev", given.dev, 0)
     avoid = frozenset(problem.digest for problem in dev.problems[task.name])
     folder = Path(tempfile.gettempdir())
     workshop = StageContext(learner, chat, (task,), (1.0,), meter, given.seed, folder, print, avoid)
@@ -86,7 +86,7 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
 
     def look(arm: str, steps: int, model: Any) -> None:
         conditions = Conditions("learner", None, "torch", None, "dev", given.dev, 0, 1, 0.0, True, given.max_new)
-        answers: Evaluation = evaluate(TorchAnswerer(model, chat, meter, dtype=learner.dtype), dev, conditions)
+        answers: Evaluation = evaluate(TorchBackend(model, chat, meter, dtype=learner.dtype), dev, conditions)
         looks.append(answers)
         mean = answers.tasks[0].accuracy
         gain = compare_answers(looks[0], answers).tasks[0].difference  # the same problems, before and now

@@ -27,8 +27,8 @@ from clearseek.benchmarks.train_speed import bare_product
 from clearseek.modeling import load_model
 from clearseek.training.data.groups import Group
 from clearseek.training.update import learner, trainers
-from clearseek.training.update.flops import sizes_of, update_flops
-from clearseek.training.update.fused_linear import Joint
+from clearseek.training.update.flops import model_sizes, update_flops
+from clearseek.training.update.fused_linear import FusedLinear
 from clearseek.training.update.losses import sft_loss
 
 
@@ -91,16 +91,16 @@ def main() -> None:
         setattr(ops, name, clock.timed(f"between products: {name}", getattr(ops, name)))
     for name in ("attend", "attend_backward"):
         setattr(trainers, name, clock.timed(f"{name}, its products", getattr(trainers, name)))
-    Joint.__call__ = clock.timed("products forward", Joint.__call__)  # type: ignore[method-assign]
-    Joint.pull = clock.timed("products backward, states", Joint.pull)  # type: ignore[method-assign]
-    Joint.learn = clock.timed("products backward, weights", Joint.learn)  # type: ignore[method-assign]
-    Joint.refresh = clock.timed("weights taken anew", Joint.refresh)  # type: ignore[method-assign]
+    FusedLinear.__call__ = clock.timed("products forward", FusedLinear.__call__)  # type: ignore[method-assign]
+    FusedLinear.pull = clock.timed("products backward, states", FusedLinear.pull)  # type: ignore[method-assign]
+    FusedLinear.learn = clock.timed("products backward, weights", FusedLinear.learn)  # type: ignore[method-assign]
+    FusedLinear.refresh = clock.timed("weights taken anew", FusedLinear.refresh)  # type: ignore[method-assign]
     learner.score_head = clock.timed("output matrix and log-probabilities", learner.score_head)
     learner.pack = clock.timed("packing", learner.pack)
     learns._clip = clock.timed("norm of the gradient, clipping", learns._clip)  # type: ignore[method-assign]
     learns.optimizer.step = clock.timed("AdamW", learns.optimizer.step)  # type: ignore[method-assign]
     report = update()
-    flops = float(update_flops(sizes_of(model), groups, report.tokens).value or 0)
+    flops = float(update_flops(model_sizes(model), groups, report.tokens).value or 0)
     peak = bare_product(model.config.hidden_size, min(given.micro, report.tokens), learns.dtype, learns.device)
     whole = statistics.median(took)
     print(

@@ -15,7 +15,7 @@ from clearseek.ledger.meter import Meter
 from clearseek.modeling.config import LlamaConfig
 from clearseek.modeling.llama import Llama
 from clearseek.tasks.task import Problem, Score, Solution, Split, Task
-from clearseek.training.data.chat_format import Written
+from clearseek.training.data.chat_format import ParsedCompletion
 from clearseek.training.recipe.learner_settings import LearnerSettings
 from clearseek.training.run.context import first_state
 from clearseek.training.stages.base import StageContext
@@ -47,14 +47,14 @@ class Numbers:
         thought = [] if thinking is None else [*map(int, thinking.split()), CLOSE]
         return [*thought, *map(int, answer.split()), *([] if cut else [END])]
 
-    def read(self, ids: Sequence[int], thinking: bool = True) -> Written:
+    def read(self, ids: Sequence[int], thinking: bool = True) -> ParsedCompletion:
         ended = bool(ids) and ids[-1] == END
         body = list(ids[:-1] if ended else ids)
         if CLOSE not in body:
-            return Written(" ".join(map(str, body)), "", False)
+            return ParsedCompletion(" ".join(map(str, body)), "", False)
         at = body.index(CLOSE)
         thought, answer = (" ".join(map(str, part)) for part in (body[:at], body[at + 1 :]))
-        return Written(thought, answer, ended and bool(thought) and bool(answer) and body.count(CLOSE) == 1)
+        return ParsedCompletion(thought, answer, ended and bool(thought) and bool(answer) and body.count(CLOSE) == 1)
 
 
 def tiny(seed: int = 0, vocab: int = 64, **sizes: Any) -> Llama:

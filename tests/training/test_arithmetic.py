@@ -15,7 +15,7 @@ import torch
 from clearseek.cli.main import run as command
 from clearseek.receipts import verify
 from clearseek.training.kernels import compiler
-from clearseek.training.publish.replay import Replay, Replayed, Segment, compared, replay
+from clearseek.training.publish.replay import Replay, Segment, SegmentResult, arithmetic_differences, replay
 from clearseek.training.recipe.learner_settings import LearnerSettings
 from clearseek.training.recipe.parsing import read_recipe
 from clearseek.training.report.console import Screen
@@ -80,10 +80,10 @@ def test_the_compiler_and_its_absence_are_part_of_it(monkeypatch: pytest.MonkeyP
 
 def test_what_was_not_noted_is_unknown_and_not_the_same() -> None:
     here = {"processor": "x", "compiler": "g++ 12", "threads": 2}
-    assert compared(here, [here, here]) == ((), ())
-    assert compared(here, [{"processor": "x", "threads": 2}]) == ((), ("compiler",))
-    assert compared(here, [here, {**here, "threads": 4}]) == (("threads",), ())  # went on elsewhere
-    assert compared(here, [{}]) == ((), ("processor", "compiler", "threads"))
+    assert arithmetic_differences(here, [here, here]) == ((), ())
+    assert arithmetic_differences(here, [{"processor": "x", "threads": 2}]) == ((), ("compiler",))
+    assert arithmetic_differences(here, [here, {**here, "threads": 4}]) == (("threads",), ())  # went on elsewhere
+    assert arithmetic_differences(here, [{}]) == ((), ("processor", "compiler", "threads"))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_what_was_not_noted_is_unknown_and_not_the_same() -> None:
 def test_only_the_same_arithmetic_refutes(
     differs: tuple[str, ...], unknown: tuple[str, ...], bits: bool, apart: float, refuted: int, inconclusive: int
 ) -> None:
-    result = Replayed(Segment(0, 2, "x"), bits, apart, True, True, 1.0)
+    result = SegmentResult(Segment(0, 2, "x"), bits, apart, True, True, 1.0)
     done = Replay("run", differs, unknown, 1, (result,))
     assert (len(done.refuted), len(done.open_ones)) == (refuted, inconclusive)
     assert done.ok == (not refuted and not inconclusive)

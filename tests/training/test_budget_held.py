@@ -18,7 +18,7 @@ from clearseek.ledger.prices import Rates  # noqa: E402
 from clearseek.ledger.quantity import declared  # noqa: E402
 from clearseek.training.recipe.parsing import read_recipe, with_budget  # noqa: E402
 from clearseek.training.report.console import Screen  # noqa: E402
-from clearseek.training.run.budget import Limits, Pace, dial, fits, limits_of, usd_per_second  # noqa: E402
+from clearseek.training.run.budget import Limits, Pace, fits, limits_of, scale_to_fit, usd_per_second  # noqa: E402
 from clearseek.training.stages import sft  # noqa: E402
 from clearseek.training.train import Outcome, train  # noqa: E402
 
@@ -49,8 +49,8 @@ def test_a_budget_of_money_without_a_price_is_refused() -> None:
 
 
 def test_the_dial_makes_it_fit() -> None:
-    assert dial([100.0, 300.0], 100.0, 300.0) == pytest.approx(0.5)
-    assert dial([100.0], 100.0, 90.0) is None
+    assert scale_to_fit([100.0, 300.0], 100.0, 300.0) == pytest.approx(0.5)
+    assert scale_to_fit([100.0], 100.0, 90.0) is None
 
 
 @pytest.mark.parametrize("hours", [1.0, 4.0])

@@ -23,14 +23,14 @@ from clearseek.modeling.tokenizer import Tokenizer  # noqa: E402
 from clearseek.training.data.chat_format import chat_format  # noqa: E402
 from clearseek.training.publish import chat_check  # noqa: E402
 from clearseek.training.publish.chat_check import (  # noqa: E402
+    ChatModel,
     Reply,
-    Speaker,
     blinded,
+    chat_model_of,
     check,
     measures,
     negative_log_likelihoods,
     replies,
-    speaker_of,
 )
 
 PROMPTS = ["The quick brown fox?", "dogs", "3.14 metres", "They're told."]
@@ -41,9 +41,9 @@ def words() -> Tokenizer:
     return train_tokenizer("smollm")
 
 
-def speaker(words: Tokenizer, seed: int, thinks: bool = False) -> Speaker:
+def speaker(words: Tokenizer, seed: int, thinks: bool = False) -> ChatModel:
     model = tiny(seed, vocab=words.size, max_positions=256)
-    return speaker_of(f"model-{seed}", model, words, chat_format(words) if thinks else None)
+    return chat_model_of(f"model-{seed}", model, words, chat_format(words) if thinks else None)
 
 
 def test_each_model_is_spoken_to_in_its_own_form(words: Tokenizer) -> None:
@@ -121,7 +121,7 @@ def test_the_page_is_blind_and_the_key_opens_it() -> None:
 
 def test_two_files_are_checked(words: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = {Path("base"): speaker(words, 1), Path("new"): speaker(words, 2, thinks=True)}
-    monkeypatch.setattr(chat_check, "open_speaker", lambda path, name: made[path])
+    monkeypatch.setattr(chat_check, "open_chat_model", lambda path, name: made[path])
     monkeypatch.setattr(chat_check, "everyday_prompts", lambda: PROMPTS)
     monkeypatch.setattr(chat_check, "MAX_NEW", 5)
     told: list[str] = []
@@ -152,8 +152,8 @@ def test_perplexity_is_bounded_where_a_model_finds_it_impossible() -> None:
 
 @pytest.mark.slow
 def test_the_real_base_against_itself_and_spoken_to_in_our_form(real_model: Model) -> None:
-    base = chat_check.open_speaker(real_model.path, "base")
-    ours = speaker_of("ours", base.model, base.tokenizer, chat_format(base.tokenizer))
+    base = chat_check.open_chat_model(real_model.path, "base")
+    ours = chat_model_of("ours", base.model, base.tokenizer, chat_format(base.tokenizer))
     prompts = chat_check.everyday_prompts()
     assert len(set(prompts)) == 50
     report, of_base, _ = check(base, ours, prompts[:3], max_new=24)

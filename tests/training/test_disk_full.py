@@ -26,7 +26,7 @@ from clearseek.training.publish.replay import same_bits  # noqa: E402
 from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
 from clearseek.training.report.console import Screen  # noqa: E402
 from clearseek.training.run import checkpoint, run_folder  # noqa: E402
-from clearseek.training.run.disk import disk_said  # noqa: E402
+from clearseek.training.run.disk import disk_error  # noqa: E402
 from clearseek.training.train import Outcome, train  # noqa: E402
 
 pytestmark = pytest.mark.slow  # whole runs
@@ -201,8 +201,8 @@ def test_a_disk_that_fills_up_at_any_step(
 
 def test_what_a_library_says_in_its_own_words_is_understood() -> None:
     for text in ("Error while serializing: I/O error: No space left on device (os error 28)", "The disk is full: more"):
-        assert disk_said(RuntimeError(text)) == "the disk is full"
+        assert disk_error(RuntimeError(text)) == "the disk is full"
     outer = UserError("Nothing was booked.")
     outer.__cause__ = OSError(errno.EDQUOT, "Disk quota exceeded")
-    assert disk_said(outer) == "your share of the disk is used up"
-    assert disk_said(ValueError("another thing")) is None
+    assert disk_error(outer) == "your share of the disk is used up"
+    assert disk_error(ValueError("another thing")) is None

@@ -16,14 +16,22 @@ from sums import HOW, Says, asked
 from clearseek.errors import UserError
 from clearseek.evaluation.comparison import compare, comparison_json
 from clearseek.evaluation.results import Evaluation, _ends_in, as_json, from_json, results_of, summarise
-from clearseek.evaluation.results_page import html_page
-from clearseek.evaluation.runner import Answered, Ask, ask_of, evaluate, kept_out_of, may_be_known, scored
+from clearseek.evaluation.results_page import results_page
+from clearseek.evaluation.runner import (
+    Completion,
+    Query,
+    contamination_notes,
+    draw_queries,
+    evaluate,
+    held_out_by,
+    scored,
+)
 from clearseek.evaluation.statistics import wilson
 from clearseek.evaluation.transcripts import Transcripts
 from clearseek.tasks import TaskSpec, load_task
 
 
-def even(ask: Ask) -> bool:
+def even(ask: Query) -> bool:
     return ask.problem.index % 2 == 0 or (ask.task.name == "easy" and ask.problem.index < 6)
 
 
@@ -59,7 +67,7 @@ def test_several_samples_give_pass_at_k_and_a_bootstrap_over_problems() -> None:
 
 def test_an_answer_that_was_cut_off_is_none_whatever_stands_there() -> None:
     ask = asked(1).asks(1, 0)[0]
-    whole = Answered("thought", ask.problem.answer, "stop", True, 3, 1, 5, 0.1)
+    whole = Completion("thought", ask.problem.answer, "stop", True, 3, 1, 5, 0.1)
     assert scored(ask, whole).accuracy == 1.0
     cut = scored(ask, dataclasses.replace(whole, finish="length", well_formed=False))
     assert (cut.accuracy, cut.second) == (0.0, None)
@@ -74,7 +82,7 @@ def test_a_scorer_that_goes_wrong_is_noted(tmp_path: Path) -> None:
         "def score(problem, answer):\n    return {'7': 1.0}[answer]\n"
     )
     task = load_task(TaskSpec(python=str(tmp_path / "own.py")))
-    ours = ask_of([(task, "other")], "test", 6, 0)
+    ours = draw_queries([(task, "other")], "test", 6, 0)
     found = evaluate(Says(lambda ask: ask.problem.index % 2 == 0), ours, HOW)
     wrong = sum(row.accuracy < 1.0 for row in found.rows)
     assert 0 < wrong < 6
@@ -82,7 +90,7 @@ def test_a_scorer_that_goes_wrong_is_noted(tmp_path: Path) -> None:
     assert note.startswith(
         f"{wrong} of 6 answers of the task own could not be scored: score() of own.py raised KeyError"
     )
-    assert "could not be scored" in html_page([found], None)
+    assert "could not be scored" in results_page([found], None)
 
 
 SMALL_TASK = (
@@ -100,20 +108,25 @@ def test_problems_that_may_have_been_trained_on_are_told_and_those_a_run_kept_ou
         '[evaluate]\ndev = 5\ntest = 30\n[[tasks]]\nname = "small"\npython = "tasks/small.py"\nweight = 1.0\n'
     )
     task = load_task(TaskSpec(name="small", python=str(tmp_path / "small.py")))
-    kept = kept_out_of(run)
+    kept = held_out_by(run)
     assert 30 <= len(kept) <= 35
-    assert may_be_known(ask_of([(task, "other")], "test", 30, 0), "test", kept) == []
-    (told,) = may_be_known(ask_of([(task, "other")], "test", 150, 5), "test", kept)
+    assert contamination_notes(draw_queries([(task, "other")], "test", 30, 0), "test", kept) == []
+    (told,) = contamination_notes(draw_queries([(task, "other")], "test", 150, 5), "test", kept)
     assert re.match(
         r"1[0-4][0-9] of the 150 test problems of small are problems of its train split as well and were", told
     )
-    (told,) = may_be_known(ask_of([(task, "other")], "test", 30, 0), "test", frozenset())
+    (told,) = contamination_notes(draw_queries([(task, "other")], "test", 30, 0), "test", frozenset())
     assert told.startswith("30 of the 30 test problems")
-    assert may_be_known(ask_of([(task, "other")], "train", 30, 0), "train", frozenset()) == []
-    assert kept_out_of(tmp_path) == frozenset()
+    assert contamination_notes(draw_queries([(task, "other")], "train", 30, 0), "train", frozenset()) == []
+    assert held_out_by(tmp_path) == frozenset()
     wide = tmp_path / "wide.py"
     wide.write_text(SMALL_TASK.replace("400", "10**12"))
-    assert may_be_known(ask_of([(load_task(TaskSpec(python=str(wide))), "other")], "test", 30, 0), "test", kept) == []
+    assert (
+        contamination_notes(
+            draw_queries([(load_task(TaskSpec(python=str(wide))), "other")], "test", 30, 0), "test", kept
+        )
+        == []
+    )
 
 
 def test_what_was_interrupted_goes_on_and_ends_the_same(tmp_path: Path) -> None:
@@ -161,7 +174,7 @@ def test_other_conditions_other_problems_and_a_second_writer_are_told(tmp_path: 
 
 def test_a_refused_problem_counts_as_wrong_and_says_why() -> None:
     ask = asked().asks(1, 0)[0]
-    row = scored(ask, Answered("", ask.problem.answer, "length", False, 9, 0, 0, 0.0, refused="it has 9 tokens"))
+    row = scored(ask, Completion("", ask.problem.answer, "length", False, 9, 0, 0, 0.0, refused="it has 9 tokens"))
     assert (row.accuracy, row.why) == (0.0, "refused: it has 9 tokens")
 
 
@@ -221,16 +234,16 @@ def test_the_page_stands_alone_and_escapes_what_a_model_wrote() -> None:
         evaluate(Says(even), asked(), dataclasses.replace(hostile, **how))
         for how in ({"budget": 64}, {"budget": 16}, {"thinking": False})
     ]
-    page = html_page(arms, compare(arms[1], arms[0]))
+    page = results_page(arms, compare(arms[1], arms[0]))
     assert "<script" not in page
     assert "Accuracy against thinking" in page
     assert "Before and after" in page
     assert "pass@" not in page
     assert "80.0%" in page
     samples = evaluate(Says(even), asked(), dataclasses.replace(HOW, samples=2, temperature=0.5))
-    assert "pass@2" in html_page([samples])
+    assert "pass@2" in results_page([samples])
     nothing = evaluate(Says(lambda ask: False), asked(), HOW)
-    assert "0.0%" in html_page([nothing])
+    assert "0.0%" in results_page([nothing])
 
 
 def test_evaluating_a_served_model_needs_no_torch() -> None:

@@ -17,12 +17,12 @@ from small_context import tiny  # noqa: E402
 from sums import HOW, asked  # noqa: E402
 from trained_words import train_tokenizer  # noqa: E402
 
-from clearseek.evaluation.engine_backend import Books, ServedAnswerer, model_of_file  # noqa: E402
+from clearseek.evaluation.engine_backend import EngineBackend, LedgerSink, model_of_file  # noqa: E402
 from clearseek.evaluation.runner import evaluate  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
 from clearseek.modeling.export_gguf import export_gguf  # noqa: E402
 from clearseek.training.data.chat_format import chat_format  # noqa: E402
-from clearseek.training.rollout.torch_backend import TorchAnswerer  # noqa: E402
+from clearseek.training.rollout.torch_backend import TorchBackend  # noqa: E402
 
 
 @pytest.mark.parametrize("thinking", [True, False])
@@ -40,8 +40,8 @@ def test_served_as_in_training(tmp_path: Path, thinking: bool) -> None:
     served = model_of_file(file)
     assert served.thinking == "native"
     how = dataclasses.replace(HOW, budget=8 if thinking else None, max_new=24, thinking=thinking)
-    by_torch = TorchAnswerer(model, chat, Meter(lambda draft: None, rapl=False, gpus=False))
-    by_engine = ServedAnswerer(served, Books(lambda draft: None), at_once=1, threads=1)
+    by_torch = TorchBackend(model, chat, Meter(lambda draft: None, rapl=False, gpus=False))
+    by_engine = EngineBackend(served, LedgerSink(lambda draft: None), at_once=1, threads=1)
     one, two = evaluate(by_torch, asked(8), how), evaluate(by_engine, asked(8), how)
 
     assert [row.prompt_tokens for row in one.rows] == [row.prompt_tokens for row in two.rows]

@@ -12,19 +12,19 @@ torch = pytest.importorskip("torch")
 from small_context import CLOSE, Numbers, Words, copying, stage_context, tiny  # noqa: E402
 from sums import HOW  # noqa: E402
 
-from clearseek.evaluation.runner import Answered, Ask, Asked, evaluate  # noqa: E402
+from clearseek.evaluation.runner import Completion, Query, QuerySet, evaluate  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
 from clearseek.training.rollout.torch_backend import (  # noqa: E402
-    TorchAnswerer,
+    TorchBackend,
     _batches,
     evaluate_learner,
 )
 
 
-def asked(n: int = 6) -> Asked:
+def asked(n: int = 6) -> QuerySet:
     task = copying(last=50)
-    return Asked(((task, "trained"),), {task.name: [task.make("test", index) for index in range(n)]})
+    return QuerySet(((task, "trained"),), {task.name: [task.make("test", index) for index in range(n)]})
 
 
 class Closer(Words):
@@ -88,7 +88,7 @@ def test_samples_differ_and_follow_from_the_seed_alone(tmp_path: Path) -> None:
 def test_thinking_is_closed_at_its_budget_and_the_answer_asked_for() -> None:
     model = tiny()
     entries: list[Draft] = []
-    answerer = TorchAnswerer(model, Closing(), Meter(entries.append, rapl=False, gpus=False))  # type: ignore[arg-type]
+    answerer = TorchBackend(model, Closing(), Meter(entries.append, rapl=False, gpus=False))  # type: ignore[arg-type]
     how = dataclasses.replace(HOW, temperature=20.0, budget=6, max_new=24)  # all tokens nearly alike
     found = evaluate(answerer, asked(40), how)
     closed = [row for row in found.rows if row.finish == "budget"]
@@ -105,7 +105,7 @@ def test_thinking_is_closed_at_its_budget_and_the_answer_asked_for() -> None:
 
 def test_no_thinking_and_prompts_that_are_too_long() -> None:
     model = tiny(max_positions=20)
-    answerer = TorchAnswerer(model, Numbers(), Meter(lambda draft: None, rapl=False, gpus=False))  # type: ignore[arg-type]
+    answerer = TorchBackend(model, Numbers(), Meter(lambda draft: None, rapl=False, gpus=False))  # type: ignore[arg-type]
     found = evaluate(answerer, asked(4), dataclasses.replace(HOW, thinking=False, max_new=12))
     assert found.conditions.arm == "no-think"
     assert all(row.thinking_tokens == 0 for row in found.rows)
@@ -122,10 +122,10 @@ def test_batches_keep_the_samples_of_a_problem_together() -> None:
 
 def test_what_was_answered_is_handed_over_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clearseek.training.rollout.torch_backend.AT_ONCE", 2)
-    answerer = TorchAnswerer(tiny(), Numbers(), Meter(lambda draft: None, rapl=False, gpus=False))  # type: ignore[arg-type]
-    seen: list[Ask] = []
+    answerer = TorchBackend(tiny(), Numbers(), Meter(lambda draft: None, rapl=False, gpus=False))  # type: ignore[arg-type]
+    seen: list[Query] = []
 
-    def took(ask: Ask, answered: Answered) -> None:
+    def took(ask: Query, answered: Completion) -> None:
         assert answered.tokens <= 10
         seen.append(ask)
         if len(seen) == 2:

@@ -17,9 +17,9 @@ from sums import HOW, asked
 from clearseek.errors import UserError
 from clearseek.evaluation import engine_backend
 from clearseek.evaluation.engine_backend import (
-    Books,
-    RemoteAnswerer,
-    ServedAnswerer,
+    EngineBackend,
+    LedgerSink,
+    RemoteBackend,
     model_of_file,
     remote_models,
     request_of,
@@ -115,7 +115,7 @@ def test_a_remote_engine_that_dies_half_way_is_not_paid_twice(dying: Dying, tmp_
     entries: list[Draft] = []
     how = dataclasses.replace(HOW, by="remote", style="unknown", digest=None)
     assert remote_models(dying.url, None) == ["big"]
-    answerer = RemoteAnswerer(dying.url, None, "big", Books(entries.append), at_once=2)
+    answerer = RemoteBackend(dying.url, None, "big", LedgerSink(entries.append), at_once=2)
     dying.good = 7
     file = tmp_path / "think.jsonl"
     with pytest.raises(UserError, match="What was answered before is kept"), Transcripts(file, how) as kept:
@@ -140,14 +140,14 @@ def test_a_remote_engine_that_dies_half_way_is_not_paid_twice(dying: Dying, tmp_
 def test_one_failure_that_passes_is_not_told(dying: Dying, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_backend, "WAITS", (0.2, 0.2))
     how = dataclasses.replace(HOW, by="remote", n=2)
-    answerer = RemoteAnswerer(dying.url, None, "big", Books(lambda draft: None), at_once=1)
+    answerer = RemoteBackend(dying.url, None, "big", LedgerSink(lambda draft: None), at_once=1)
     threading.Timer(0.05, lambda: setattr(dying, "good", 100)).start()
     assert evaluate(answerer, asked(2), how).mean.value == 1.0
 
 
 def test_a_remote_engine_that_refuses_every_request_ends_it_at_once(dying: Dying) -> None:
     dying.refuses = "max_tokens is too large"
-    answerer = RemoteAnswerer(dying.url, None, "big", Books(lambda draft: None), at_once=1)
+    answerer = RemoteBackend(dying.url, None, "big", LedgerSink(lambda draft: None), at_once=1)
     with pytest.raises(BadRequest, match="max_tokens is too large"):
         evaluate(answerer, asked(), dataclasses.replace(HOW, by="remote"))
     assert len(dying.bodies) == 1
@@ -163,7 +163,7 @@ def test_what_was_withheld_or_broken_off_is_no_answer(word: str) -> None:
 
     name = "finish-content_filter" if word == "content_filter" else "finish-insufficient"
     with Upstream(sends(DIALECTS[name].raw)) as upstream:
-        answerer = RemoteAnswerer(upstream.url, None, "big", Books(lambda draft: None), at_once=1)
+        answerer = RemoteBackend(upstream.url, None, "big", LedgerSink(lambda draft: None), at_once=1)
         how = dataclasses.replace(HOW, by="remote", n=1)
         if word == "content_filter":
             found = evaluate(answerer, asked(1), how)
@@ -198,7 +198,7 @@ def test_a_file_through_the_real_engine(tmp_path: Path, monkeypatch: pytest.Monk
     model = tiny(tmp_path, monkeypatch)
     assert (model.name, model.thinking) == ("tiny", "prompted")
     how = dataclasses.replace(SERVED, model="tiny", digest=model.sha256, n=3)
-    one_by_one = ServedAnswerer(model, Books(entries.append), at_once=1, threads=1)
+    one_by_one = EngineBackend(model, LedgerSink(entries.append), at_once=1, threads=1)
     found = evaluate(one_by_one, asked(3), how)
     assert all(0 < row.tokens <= 16 and row.prompt_tokens > 0 for row in found.rows)
     assert {row.finish for row in found.rows} <= {"length", "budget", "stop"}
@@ -220,7 +220,7 @@ def test_a_file_through_the_real_engine(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.slow
 def test_the_real_model_says_the_same_one_at_a_time(real_model: Model) -> None:
     how = dataclasses.replace(SERVED, model=real_model.name, digest=real_model.sha256, n=4, budget=24, max_new=48)
-    answerer = ServedAnswerer(real_model, Books(lambda draft: None), at_once=1)
+    answerer = EngineBackend(real_model, LedgerSink(lambda draft: None), at_once=1)
     first, again = (evaluate(answerer, asked(4), how) for _ in range(2))
     assert [(row.thinking, row.answer) for row in first.rows] == [(row.thinking, row.answer) for row in again.rows]
     assert all(row.answer for row in first.rows)

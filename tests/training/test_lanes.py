@@ -24,10 +24,10 @@ from clearseek.training.recipe.learner_settings import LearnerSettings  # noqa: 
 from clearseek.training.rollout.rollout import rollout  # noqa: E402
 from clearseek.training.rollout.slots import Progress, Sample, Sampling  # noqa: E402
 from clearseek.training.update import trainers  # noqa: E402
-from clearseek.training.update.batch_layout import lane_batches  # noqa: E402
+from clearseek.training.update.batch_layout import worker_batches  # noqa: E402
 from clearseek.training.update.learner import NotFinite, UpdateReport, open_learner  # noqa: E402
-from clearseek.training.update.losses import LossSum, Scored, sft_loss  # noqa: E402
-from clearseek.training.update.worker_threads import side_by_side  # noqa: E402
+from clearseek.training.update.losses import LossSum, TokenLogProbs, sft_loss  # noqa: E402
+from clearseek.training.update.worker_threads import run_in_threads  # noqa: E402
 
 CONFIG = LlamaConfig(
     model_type="llama",
@@ -97,7 +97,7 @@ def test_a_lane_without_numbers_changes_nothing(two_threads: None) -> None:
     learner = open_learner(tiny(), LearnerSettings(method="lora", rank=4, dtype="float32"))
     before = learner.keep()
 
-    def wrong(scores: Scored) -> LossSum:
+    def wrong(scores: TokenLogProbs) -> LossSum:
         bad = float("nan") if int(scores.place_M.max()) == M - 1 else 1.0
         return LossSum(scores.log_probs_M.sum() * bad, {})
 
@@ -164,7 +164,7 @@ def test_gradients_too_large_to_have_twice_learn_in_one_lane(
 )
 def test_every_completion_is_in_one_lane(sizes: list[tuple[int, list[int]]], lanes: int, tokens: int) -> None:
     groups = [Group((1,) * prompt, tuple((2,) * length for length in lengths)) for prompt, lengths in sizes]
-    dealt = lane_batches(groups, tokens, lanes)
+    dealt = worker_batches(groups, tokens, lanes)
     assert 1 <= len(dealt) <= lanes
     places = [place for batches in dealt for pieces in batches for piece in pieces for place in piece.places]
     assert sorted(places) == list(range(sum(group.scored for group in groups)))
@@ -215,10 +215,10 @@ def test_jobs_come_back_in_order_and_the_first_failure_is_told(two_threads: None
             raise ValueError("two")
         return value
 
-    assert side_by_side([lambda: slowly(0), lambda: slowly(3)]) == [0, 3]
+    assert run_in_threads([lambda: slowly(0), lambda: slowly(3)]) == [0, 3]
     with pytest.raises(ValueError, match="one"):
-        side_by_side([lambda: slowly(0), lambda: slowly(1), lambda: slowly(2)])
+        run_in_threads([lambda: slowly(0), lambda: slowly(1), lambda: slowly(2)])
     stop = threading.Event()
     with pytest.raises(ValueError, match="two"):
-        side_by_side([lambda: slowly(2), lambda: stop.wait(20) and 0], stop)
+        run_in_threads([lambda: slowly(2), lambda: stop.wait(20) and 0], stop)
     assert torch.get_num_threads() == 2

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from clearseek.training.kernels.ops import TorchOps  # noqa: E402
-from clearseek.training.kernels.train_ops import CompiledOps, learn_ops  # noqa: E402
+from clearseek.training.kernels.train_ops import CompiledTrainOps, train_ops  # noqa: E402
 
 CPU = torch.device("cpu")
 PLAIN = TorchOps()
@@ -21,7 +21,7 @@ TYPES = [torch.float32, torch.bfloat16]
 def compiled(request: pytest.FixtureRequest) -> Any:
     if shutil.which("c++") is None:
         pytest.skip("no C++ compiler here")
-    return lambda dtype: learn_ops(dtype, CPU)
+    return lambda dtype: train_ops(dtype, CPU)
 
 
 def random(*shape: int, dtype: Any, seed: int = 0) -> Any:
@@ -40,7 +40,7 @@ def near(found: Any, wanted: Any, dtype: Any) -> None:
 def test_each_function_is_what_torch_computes(compiled: Any, dtype: Any, threads: int) -> None:
     torch.set_num_threads(threads)
     ops = compiled(dtype)
-    assert isinstance(ops, CompiledOps)
+    assert isinstance(ops, CompiledTrainOps)
     x, dy, base = (random(7, 24, dtype=dtype, seed=seed) for seed in range(3))
     weight = random(24, dtype=dtype, seed=3)
     for one, other in zip(ops.norm(x, weight, 1e-5), PLAIN.norm(x, weight, 1e-5), strict=True):

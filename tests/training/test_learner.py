@@ -17,7 +17,7 @@ from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.training.data.groups import Group  # noqa: E402
 from clearseek.training.recipe.learner_settings import LearnerSettings  # noqa: E402
 from clearseek.training.update.learner import Learner, NotFinite, open_learner  # noqa: E402
-from clearseek.training.update.losses import LossSum, Scored, sft_loss  # noqa: E402
+from clearseek.training.update.losses import LossSum, TokenLogProbs, sft_loss  # noqa: E402
 
 SIZES: dict[str, Any] = {
     "model_type": "llama",
@@ -76,7 +76,7 @@ def tiny(kind: str = "smollm2", seed: int = 0) -> Any:
     return model
 
 
-def weighted(scored: Scored) -> LossSum:
+def weighted(scored: TokenLogProbs) -> LossSum:
     """Every token with another weight, so that a gradient that went to the wrong one shows."""
     weights_A = torch.linspace(-1.0, 2.0, M)
     loss = -(scored.log_probs_M * weights_A[scored.place_M]).sum()
@@ -92,7 +92,7 @@ def by_hand(model: Any, temperature: float = 1.0) -> tuple[Any, Any]:
             logits = model(ids[:, :-1])[0, len(group.prompt) - 1 :].float() / temperature
             found.append(torch.log_softmax(logits, -1).gather(1, torch.tensor(completion)[:, None])[:, 0])
     log_probs_A = torch.cat(found)
-    loss = weighted(Scored(log_probs_A, log_probs_A.detach(), torch.arange(M))).loss
+    loss = weighted(TokenLogProbs(log_probs_A, log_probs_A.detach(), torch.arange(M))).loss
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     gradients = torch.autograd.grad(loss, list(learning.values()))
     return log_probs_A.detach(), dict(zip(learning, gradients, strict=True))
@@ -226,7 +226,7 @@ def test_a_loss_that_is_not_a_number_changes_nothing_and_says_where() -> None:
     learner.update(GROUPS, weighted, 1e-3)
     before = {name: tensor.clone() for name, tensor in learner.state().items()}
 
-    def bad(scored: Scored) -> LossSum:
+    def bad(scored: TokenLogProbs) -> LossSum:
         loss = scored.log_probs_M.sum()
         return LossSum(loss * (float("nan") if 20 in scored.place_M.tolist() else 1.0), {})
 
@@ -241,7 +241,7 @@ def test_a_gradient_that_is_not_a_number_names_its_parameter() -> None:
     learner = open_learner(model, LearnerSettings(clip=1.0))
     before = copy.deepcopy({name: tensor.clone() for name, tensor in learner.state().items()})
 
-    def huge(scored: Scored) -> LossSum:
+    def huge(scored: TokenLogProbs) -> LossSum:
         return LossSum((scored.log_probs_M * 1e38).sum() * 1e-30 * 1e30 * 0.0 + (scored.log_probs_M * 3e38).mean(), {})
 
     with pytest.raises(NotFinite):
@@ -316,7 +316,7 @@ def test_the_balance_of_experts_weighs_the_same_in_however_many_micro_batches() 
     """Four times the same group has the same balance loss whole and in four parts; nothing else pulls here."""
     four = [Group(GROUPS[2].prompt, ((7, 8, 9),))] * 4
 
-    def nothing(scored: Scored) -> LossSum:
+    def nothing(scored: TokenLogProbs) -> LossSum:
         return LossSum((scored.log_probs_M * 0.0).sum(), {})
 
     def routers(tokens: int) -> tuple[dict[str, Any], int]:

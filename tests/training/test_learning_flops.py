@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from clearseek.modeling.lora import add_lora  # noqa: E402
 from clearseek.training.data.groups import Group  # noqa: E402
-from clearseek.training.update.flops import forward_only_flops, rollout_flops, sizes_of, update_flops  # noqa: E402
+from clearseek.training.update.flops import forward_only_flops, model_sizes, rollout_flops, update_flops  # noqa: E402
 
 T = 12
 GROUP = Group(tuple(range(T - 4)), ((1, 2, 3, 4, 5),))  # T tokens computed, the last five states predict
@@ -19,7 +19,7 @@ GROUP = Group(tuple(range(T - 4)), ((1, 2, 3, 4, 5),))  # T tokens computed, the
 
 def test_a_forward_pass_is_what_torch_counts() -> None:
     model = tiny()
-    sizes = sizes_of(model)
+    sizes = model_sizes(model)
     with FlopCounterMode(display=False) as counter:
         model(torch.arange(T)[None])
     counted = counter.get_total_flops()  # the head at every token, attention without regard to what is masked
@@ -33,22 +33,22 @@ def test_a_forward_pass_is_what_torch_counts() -> None:
 
 def test_what_learns_costs_more() -> None:
     model = tiny()
-    forward = sizes_of(model).body * 2 * T
-    head = sizes_of(model).head * 2 * 5
-    attention = sizes_of(model).attention * T * (T + 1) / 2
-    full = update_flops(sizes_of(model), [GROUP], T).value
+    forward = model_sizes(model).body * 2 * T
+    head = model_sizes(model).head * 2 * 5
+    attention = model_sizes(model).attention * T * (T + 1) / 2
+    full = update_flops(model_sizes(model), [GROUP], T).value
     assert full == pytest.approx(3 * forward + 4 * head + 3 * attention)  # the embedding learns too: the head once more
     model.lm_head.weight.requires_grad_(False)
-    assert update_flops(sizes_of(model), [GROUP], T).value == pytest.approx(3 * forward + 2 * head + 3 * attention)
+    assert update_flops(model_sizes(model), [GROUP], T).value == pytest.approx(3 * forward + 2 * head + 3 * attention)
     add_lora(model, 2, 4.0)
-    sizes = sizes_of(model)
+    sizes = model_sizes(model)
     assert 0 < sizes.adapters < sizes.body
     lora = update_flops(sizes, [GROUP], T).value
     assert lora == pytest.approx(2 * forward + 2 * head + 3 * attention + 6 * sizes.adapters * T)
 
 
 def test_a_rollout_reads_a_prompt_once_for_its_group() -> None:
-    sizes = sizes_of(tiny())
+    sizes = model_sizes(tiny())
     one = rollout_flops(sizes, [Group((1, 2, 3), ((1, 2),))]).value or 0
     four = rollout_flops(sizes, [Group((1, 2, 3), ((1, 2),) * 4)]).value or 0
     assert one < four < 4 * one

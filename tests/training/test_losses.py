@@ -9,15 +9,23 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from clearseek.modeling.errors import ModelingError  # noqa: E402
-from clearseek.training.score.advantages import group_advantages, spread, token_weights  # noqa: E402
+from clearseek.training.score.advantages import group_advantages, per_token, token_weights  # noqa: E402
 from clearseek.training.score.rewards import overlong_penalty  # noqa: E402
-from clearseek.training.update.losses import GrpoRule, GrpoTokens, Scored, grpo_loss, k3, sft_loss, truncated_importance  # noqa: E402
+from clearseek.training.update.losses import (  # noqa: E402
+    GrpoRule,
+    GrpoTokens,
+    TokenLogProbs,
+    grpo_loss,
+    k3,
+    sft_loss,
+    truncated_importance,
+)
 
 
-def scored(*log_probs: float, places: list[int] | None = None) -> Scored:
+def scored(*log_probs: float, places: list[int] | None = None) -> TokenLogProbs:
     leaf = torch.tensor(log_probs, requires_grad=True)
     where = torch.tensor(places if places is not None else list(range(len(log_probs))))
-    return Scored(leaf, torch.full((len(log_probs),), 0.5), where)
+    return TokenLogProbs(leaf, torch.full((len(log_probs),), 0.5), where)
 
 
 def test_cross_entropy_is_the_weighted_sum() -> None:
@@ -56,7 +64,7 @@ def test_token_weights() -> None:
     assert token_weights(lengths, "constant", samples=4, length=50).tolist() == pytest.approx([1 / 200] * 4)
     assert token_weights(lengths, "tokens", samples=4, length=50).tolist() == [0.25] * 4
     assert token_weights(lengths, "sequence", samples=2, length=50).tolist() == pytest.approx([0.5] + [1 / 6] * 3)
-    assert spread(torch.tensor([2.0, 7.0]), lengths).tolist() == [2.0, 7.0, 7.0, 7.0]
+    assert per_token(torch.tensor([2.0, 7.0]), lengths).tolist() == [2.0, 7.0, 7.0, 7.0]
     with pytest.raises(ModelingError, match="constant normaliser"):
         token_weights(lengths, "constant", samples=0, length=50)
 

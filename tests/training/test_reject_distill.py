@@ -19,11 +19,11 @@ from tiny_run import GRPO, REJECT, SFT, tiny_base, write_recipe_file  # noqa: E4
 
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.evaluation import engine_backend  # noqa: E402
-from clearseek.evaluation.runner import Answered  # noqa: E402
+from clearseek.evaluation.runner import Completion  # noqa: E402
 from clearseek.ledger.entry import Draft  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
 from clearseek.tasks.task import Problem, Score, Split, Task  # noqa: E402
-from clearseek.training.data.everyday_chat import DIRECT, everyday_answer, goes_round, read_prompts  # noqa: E402
+from clearseek.training.data.everyday_chat import DIRECT, everyday_answer, is_repetitive, read_prompts  # noqa: E402
 from clearseek.training.data.examples import encode  # noqa: E402
 from clearseek.training.data.traces import Trace, read_traces  # noqa: E402
 from clearseek.training.recipe.distillation_settings import DistillSettings  # noqa: E402
@@ -34,7 +34,7 @@ from clearseek.training.run.context import open_context  # noqa: E402
 from clearseek.training.stages.base import StageContext, StageState  # noqa: E402
 from clearseek.training.stages.distillation import open_stage as open_distill  # noqa: E402
 from clearseek.training.stages.distillation import read_paid  # noqa: E402
-from clearseek.training.stages.rejection import apart, choose, open_stage  # noqa: E402
+from clearseek.training.stages.rejection import jaccard_distance, open_stage, pick_traces  # noqa: E402
 from clearseek.training.train import train  # noqa: E402
 
 SETTINGS = RejectSettings(
@@ -71,12 +71,12 @@ def trace(thinking: str, answer: str = "1") -> Trace:
 
 def test_the_shortest_or_the_most_different_right_answers_are_kept() -> None:
     good = [trace("a b c d"), trace("a"), trace("a b"), trace("x y z w v"), trace("a")]
-    assert [one.thinking for one in choose(good, 2, "shortest")] == ["a", "a b"]
-    assert [one.thinking for one in choose(good, 2, "diverse")] == ["a", "x y z w v"]
-    assert [one.thinking for one in choose(good, 2, "first")] == ["a b c d", "a"]
-    assert [one.thinking for one in choose(good, 9, "shortest")] == ["a", "a b", "a b c d", "x y z w v"]
-    assert choose([], 2, "diverse") == []
-    assert apart(trace("a b"), trace("b c")) == pytest.approx(2 / 3)
+    assert [one.thinking for one in pick_traces(good, 2, "shortest")] == ["a", "a b"]
+    assert [one.thinking for one in pick_traces(good, 2, "diverse")] == ["a", "x y z w v"]
+    assert [one.thinking for one in pick_traces(good, 2, "first")] == ["a b c d", "a"]
+    assert [one.thinking for one in pick_traces(good, 9, "shortest")] == ["a", "a b", "a b c d", "x y z w v"]
+    assert pick_traces([], 2, "diverse") == []
+    assert jaccard_distance(trace("a b"), trace("b c")) == pytest.approx(2 / 3)
 
 
 def test_only_right_answers_are_kept_and_the_same_ones_after_a_resume(shop: StageContext, drafts: list[Draft]) -> None:
@@ -128,13 +128,13 @@ def test_a_long_everyday_answer_is_kept_without_an_end_and_one_that_goes_round_i
     assert everyday_answer(chat, chat.tokenizer.encode("one two thr")) == ("one two", False)
     assert everyday_answer(chat, chat.tokenizer.encode("one", control=True)) == ("", False)
     assert everyday_answer(chat, chat.tokenizer.encode("a </think> b c", control=True)) == ("", False)
-    assert goes_round("the same words again " * 5)
-    assert not goes_round("no four of these words in a row were there before, and so it is kept")
-    assert not goes_round(" ".join(f"one two {word} four" for word in "abcdefgh")), "no run of four came twice"
-    assert not goes_round("short")
-    assert goes_round("1. Lions\n2. Tigers\n3. Frogs\n4. Frogs\n5. **frogs**\n6. Frogs")
-    assert not goes_round("1. Lions\n2. Tigers\n3. Frogs\n4. Toads\n5. Newts\n\n\n6. Owls")
-    assert not goes_round("1 2 3 4 1 2 3 4 1 2 3 4"), "no words, no line that says anything"
+    assert is_repetitive("the same words again " * 5)
+    assert not is_repetitive("no four of these words in a row were there before, and so it is kept")
+    assert not is_repetitive(" ".join(f"one two {word} four" for word in "abcdefgh")), "no run of four came twice"
+    assert not is_repetitive("short")
+    assert is_repetitive("1. Lions\n2. Tigers\n3. Frogs\n4. Frogs\n5. **frogs**\n6. Frogs")
+    assert not is_repetitive("1. Lions\n2. Tigers\n3. Frogs\n4. Toads\n5. Newts\n\n\n6. Owls")
+    assert not is_repetitive("1 2 3 4 1 2 3 4 1 2 3 4"), "no words, no line that says anything"
     ended = encode(Trace("p", None, "1 2"), chat, "everyday")
     cut = encode(Trace("p", None, "1 2", cut=True), chat, "everyday")
     assert ended.group.completions[0] == (*cut.group.completions[0], chat.end_id)
@@ -215,7 +215,7 @@ def test_what_the_hidden_verifier_refuses_of_a_teacher_is_not_kept(shop: StageCo
     settings = DistillSettings(name="d", steps=1, prompts=12, samples=1, model="x", engine_url="http://127.0.0.1:9/v1")
     stage = open_distill(settings, shop)
     for ask in stage.asks(0):
-        stage.known[ask.problem.id, ask.sample] = Answered("so it is", "1", "stop", True, 3, 4, 5, 0.1)
+        stage.known[ask.problem.id, ask.sample] = Completion("so it is", "1", "stop", True, 3, 4, 5, 0.1)
     report = stage.step(0)
     (shop.folder / "data").mkdir(parents=True, exist_ok=True)
     kept = [one.problem or "" for one in read_traces(shop.folder / "data" / "d.jsonl")]
@@ -251,7 +251,7 @@ def test_only_what_a_teacher_ended_thought_and_answered_is_kept(shop: StageConte
     shop = replace(shop, tasks=[few(40)], weights=[1.0])
     settings = DistillSettings(name="d", steps=1, prompts=12, samples=1, model="x", engine_url="http://127.0.0.1:9/v1")
     stage = open_distill(settings, shop)
-    good = Answered("so it is", "1", "stop", True, 3, 4, 5, 0.1)
+    good = Completion("so it is", "1", "stop", True, 3, 4, 5, 0.1)
     answers = [good, replace(good, finish="length"), replace(good, thinking=" "), replace(good, answer="2")]
     wanted = set()
     for place, ask in enumerate(stage.asks(0)):

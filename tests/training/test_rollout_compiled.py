@@ -15,8 +15,8 @@ torch = pytest.importorskip("torch")
 from clearseek.modeling.config import LlamaConfig, RopeConfig  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.training.kernels import compiler  # noqa: E402
-from clearseek.training.kernels.decode_ops import fast_ops  # noqa: E402
-from clearseek.training.rollout.llama_decoder import PackedLlama  # noqa: E402
+from clearseek.training.kernels.decode_ops import decode_ops  # noqa: E402
+from clearseek.training.rollout.llama_decoder import LlamaDecoder  # noqa: E402
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler here")
 CPU = torch.device("cpu")
@@ -58,8 +58,8 @@ def model(**changes: Any) -> Llama:
 def test_a_compiled_step_is_the_torch_step(changes: dict[str, Any], dtype: Any) -> None:
     made = model(**changes).to(dtype)
     with torch.inference_mode():
-        torch_step = PackedLlama(made, 7, 40, dtype, compiled=False)
-        fast_step = PackedLlama(made, 7, 40, dtype)
+        torch_step = LlamaDecoder(made, 7, 40, dtype, compiled=False)
+        fast_step = LlamaDecoder(made, 7, 40, dtype)
         assert torch_step.fast is None
         assert fast_step.fast is not None
         starts = torch.tensor([0, 1, 5, 11, 2, 9, 30])
@@ -82,25 +82,28 @@ def test_a_compiled_step_is_the_torch_step(changes: dict[str, Any], dtype: Any) 
 @needs_compiler
 def test_a_position_outside_the_cache_is_refused() -> None:
     with torch.inference_mode():
-        stepper = PackedLlama(model(), 2, 8, torch.float32)
+        stepper = LlamaDecoder(model(), 2, 8, torch.float32)
         for wrong in (8, -1):
             with pytest.raises(IndexError):
                 stepper.step(torch.tensor([1, 2]), torch.tensor([0, wrong]))
 
 
 @needs_compiler
-def test_it_is_compiled_once(kept_build: Path) -> None:
-    assert fast_ops(torch.float32, CPU) is not None
-    files = list((kept_build / "compiled").glob("decode-*"))
-    assert [file.suffix for file in files] == [".so"]
-    assert compiler._built(shutil.which("c++") or "", DECODE, kept_build / "compiled") == files[0]
+def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(compiler, "home", lambda: tmp_path)
+    assert decode_ops(torch.float32, CPU) is not None
+    (file,) = (tmp_path / "compiled").glob("decode-*")
+    assert file.suffix == ".so"
+    made = file.stat().st_mtime_ns
+    assert compiler._built(compiler._compiler() or "", DECODE, tmp_path / "compiled") == file
+    assert file.stat().st_mtime_ns == made
 
 
 def test_without_a_compiler_torch_does_it_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(compiler, "home", lambda: tmp_path)
     monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
-    assert fast_ops(torch.float32, CPU) is None
-    assert PackedLlama(model(), 2, 8, torch.float32).fast is None
+    assert decode_ops(torch.float32, CPU) is None
+    assert LlamaDecoder(model(), 2, 8, torch.float32).fast is None
 
 
 @pytest.mark.skipif(shutil.which("false") is None, reason="needs /bin/false")
@@ -108,4 +111,4 @@ def test_a_compiler_that_fails_is_no_compiler(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(compiler, "home", lambda: tmp_path)
     false = shutil.which("false")
     monkeypatch.setattr(compiler.shutil, "which", lambda name: false)
-    assert fast_ops(torch.float32, CPU) is None
+    assert decode_ops(torch.float32, CPU) is None

@@ -19,7 +19,7 @@ from clearseek.errors import UserError  # noqa: E402
 from clearseek.hub.store import Store  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
 from clearseek.settings import home  # noqa: E402
-from clearseek.training.loop.early_stopping import IDLE, enough, worse  # noqa: E402
+from clearseek.training.loop.early_stopping import IDLE, regression_warning, stop_reason  # noqa: E402
 from clearseek.training.publish import publish  # noqa: E402
 from clearseek.training.publish.replay import replay, same_bits  # noqa: E402
 from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
@@ -133,21 +133,23 @@ def look(done: int, *right: int) -> dict[str, Any]:
 def test_a_stage_has_patience_with_looks_that_gain_nothing() -> None:
     no, yes = [0] * 12, [1] * 12
     flat = [look(0, *no), look(10, *no), look(20, *no)]
-    assert enough(2, flat[:2], []) is None  # not yet as many looks as it has patience for
-    said = enough(2, flat, [])
+    assert stop_reason(2, flat[:2], []) is None  # not yet as many looks as it has patience for
+    said = stop_reason(2, flat, [])
     assert said is not None
     assert "in its last 20 steps it gained +0.0 points" in said
     assert "12 problems cannot tell" in said
-    assert enough(0, flat, []) is None
-    assert enough(2, [look(0, *no), look(10, *yes), look(20, *yes)], []) is None  # gained since two looks ago
-    assert enough(1, [look(0, *no), look(10, *yes), look(20, *yes)], []) is not None
-    assert enough(2, [look(0, *no), look(10, *no), look(20, *[1, 0] * 6)], []) is None
-    assert enough(2, [{"split": "dev", "done": place} for place in (0, 10, 20)], []) is None  # an older run's lines
+    assert stop_reason(0, flat, []) is None
+    assert stop_reason(2, [look(0, *no), look(10, *yes), look(20, *yes)], []) is None  # gained since two looks ago
+    assert stop_reason(1, [look(0, *no), look(10, *yes), look(20, *yes)], []) is not None
+    assert stop_reason(2, [look(0, *no), look(10, *no), look(20, *[1, 0] * 6)], []) is None
+    assert (
+        stop_reason(2, [{"split": "dev", "done": place} for place in (0, 10, 20)], []) is None
+    )  # an older run's lines
     idle = [{"numbers": {"skipped": 1.0}}] * IDLE
-    assert enough(1, [], idle) == f"its last {IDLE} steps taught nothing"
-    assert enough(1, [], [*idle[1:], {"numbers": {"skipped": 0.0}}]) is None
-    assert worse(flat) is None
-    assert "-100.0 points" in str(worse([look(0, *yes), look(10, *no)]))
+    assert stop_reason(1, [], idle) == f"its last {IDLE} steps taught nothing"
+    assert stop_reason(1, [], [*idle[1:], {"numbers": {"skipped": 0.0}}]) is None
+    assert regression_warning(flat) is None
+    assert "-100.0 points" in str(regression_warning([look(0, *yes), look(10, *no)]))
 
 
 @pytest.mark.slow

@@ -244,14 +244,14 @@ def test_a_signal_stops_at_once_or_after_the_update_and_everything_is_saved(
         else:
             from clearseek.training.rollout import torch_backend
 
-            answers = torch_backend.TorchAnswerer.answer
+            answers = torch_backend.TorchBackend.answer
 
             def answering(self: Any, asks: Any, how: Any, took: Any) -> None:
                 if how.split == "dev":
                     once()
                 answers(self, asks, how, took)
 
-            patch.setattr(torch_backend.TorchAnswerer, "answer", answering)
+            patch.setattr(torch_backend.TorchBackend, "answer", answering)
         with pytest.raises(UserError, match=r"Stopped by SIGTERM. Everything up to step \d+ is saved; .*--resume"):
             go(recipe_file, tmp_path / "run")
     status = run_folder.read_status(tmp_path / "run")

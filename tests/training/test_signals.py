@@ -31,7 +31,7 @@ from clearseek.training.update.learner import open_learner  # noqa: E402
 from clearseek.training.update.losses import sft_loss  # noqa: E402
 
 GROUPS = [Group((3, 4, 60), ((5, 61, 6, 62), (7, 61, 62)))]
-FILES = ("learner.py", "reject.py", "twin.py")
+FILES = ("learner.py", "rejection.py", "with_weights.py")
 
 
 def at_line(number: int, act: Callable[[], None], do: Callable[[], Any]) -> int:

@@ -19,7 +19,7 @@ import torch
 from clearseek.errors import UserError
 from clearseek.modeling import load_model
 from clearseek.modeling.tokenizer import load_tokenizer
-from clearseek.training.kernels.packed_product import Product, can_pack
+from clearseek.training.kernels.packed_product import PackedProduct, can_pack
 from clearseek.training.kernels.processor import has_bf16_units
 from clearseek.training.rollout.rollout import rollout
 from clearseek.training.rollout.slots import Sampling
@@ -130,7 +130,7 @@ def measure(
 def matmul_flops(width: int, rows: int, dtype: torch.dtype, device: str) -> float:
     """FLOP/s of a product (rows, width) x (width, 32K), packed where that can be: the best of a few."""
     x, w = (torch.randn(shape, device=device).to(dtype) for shape in ((rows, width), (32_768, width)))
-    product = Product(w, None, rows, pack=can_pack(dtype, w.device))
+    product = PackedProduct(w, None, rows, pack=can_pack(dtype, w.device))
     best = float("inf")
     with torch.inference_mode():
         for _ in range(20):

@@ -26,10 +26,10 @@ from clearseek.training.data.groups import Group
 from clearseek.training.recipe.learner_settings import LearnerSettings
 from clearseek.training.rollout.rollout import rollout
 from clearseek.training.rollout.slots import Sampling
-from clearseek.training.score.advantages import group_advantages, spread, token_weights
-from clearseek.training.update.flops import rollout_flops, sizes_of, update_flops
+from clearseek.training.score.advantages import group_advantages, per_token, token_weights
+from clearseek.training.update.flops import model_sizes, rollout_flops, update_flops
 from clearseek.training.update.learner import Learner, open_learner
-from clearseek.training.update.losses import GrpoRule, GrpoTokens, Scored, grpo_loss, sft_loss
+from clearseek.training.update.losses import GrpoRule, GrpoTokens, TokenLogProbs, grpo_loss, sft_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +172,17 @@ def _grpo_step(learner: Learner, tokenizer: Tokenizer, prompts: Sequence[str], s
     lengths = [len(sample.ids) for group in groups for sample in group]
     device = learner.device
     tokens = GrpoTokens(
-        spread(group_advantages(rewards_PS, divide_by_std=True).flatten(), lengths).to(device),
+        per_token(group_advantages(rewards_PS, divide_by_std=True).flatten(), lengths).to(device),
         token_weights(lengths, "constant", samples=len(lengths), length=shape.new_tokens).to(device),
         torch.tensor([value for group in groups for s in group for value in s.log_probs], device=device),
     )
 
-    def loss(scored: Scored) -> Any:
+    def loss(scored: TokenLogProbs) -> Any:
         return grpo_loss(scored, tokens, GrpoRule())
 
     report = learner.update(made, loss, 1e-6)
     ended = time.perf_counter()
-    sizes = sizes_of(learner.model)
+    sizes = model_sizes(learner.model)
     return StepTime(
         ended - started,
         generated - started,
@@ -208,7 +208,7 @@ def _measure_sft(
     total = shape.examples * (shape.prompt_tokens + shape.completion_tokens)
     scored = shape.examples * shape.completion_tokens
     weights_A = torch.full((scored,), 1.0 / scored, device=learner.device)
-    flops = float(update_flops(sizes_of(learner.model), groups, total - shape.examples).value or 0)
+    flops = float(update_flops(model_sizes(learner.model), groups, total - shape.examples).value or 0)
 
     def ours() -> float:
         started = time.perf_counter()

@@ -17,8 +17,8 @@ from clearseek.cli.eval_who import Who, needs_torch, open_books, resolve, weight
 from clearseek.errors import UsageError, UserError
 from clearseek.evaluation.comparison import Comparison, compare, comparison_json
 from clearseek.evaluation.results import Conditions, Evaluation, Membership, as_json, from_json
-from clearseek.evaluation.results_page import html_page
-from clearseek.evaluation.runner import Answerer, Asked, ask_of, evaluate, kept_out_of, may_be_known
+from clearseek.evaluation.results_page import results_page
+from clearseek.evaluation.runner import Backend, QuerySet, contamination_notes, draw_queries, evaluate, held_out_by
 from clearseek.evaluation.transcripts import Transcripts
 from clearseek.hub.files import disk_errors_told, write_aside
 from clearseek.settings import home, load_settings
@@ -71,12 +71,12 @@ def run(wanted: Wanted) -> None:
     settings = load_settings(engine_url=wanted.engine_url)
     members = tasks_of(wanted.suite, wanted.tasks)
     who = resolve(wanted.model, settings, url=wanted.engine_url, at_once=wanted.at_once)
-    asked = ask_of(members, wanted.split, wanted.n, wanted.seed)
-    held: frozenset[str] = frozenset().union(*(kept_out_of(run) for run in _runs(wanted.model)))
-    asked = dataclasses.replace(asked, notes=(*asked.notes, *may_be_known(asked, wanted.split, held)))
+    asked = draw_queries(members, wanted.split, wanted.n, wanted.seed)
+    held: frozenset[str] = frozenset().union(*(held_out_by(run) for run in _runs(wanted.model)))
+    asked = dataclasses.replace(asked, notes=(*asked.notes, *contamination_notes(asked, wanted.split, held)))
     arms = conditions_of(wanted, who)
     folder = wanted.out or home() / "evaluations" / _folder_name(who, arms, asked)
-    answerer: Answerer | None = None
+    answerer: Backend | None = None
     found = []
     for how in arms:
         with Transcripts(folder / f"{how.arm}.jsonl", how, afresh=wanted.again) as kept:
@@ -99,15 +99,15 @@ def _conclude(wanted: Wanted, found: list[Evaluation], comparison: Comparison | 
     if folder is not None:
         with disk_errors_told("Keeping the evaluation", folder):
             folder.mkdir(parents=True, exist_ok=True)
-            write_aside(folder / "report.html", html_page(found, comparison).encode())
+            write_aside(folder / "report.html", results_page(found, comparison).encode())
     _tell(wanted, found, comparison, folder)
 
 
 class _Lazily:
     """An answerer that is opened when the first answer is asked for: what was kept needs none."""
 
-    def __init__(self, make: Callable[[], Answerer]) -> None:
-        self._make, self._made = make, None  # type: tuple[Callable[[], Answerer], Answerer | None]
+    def __init__(self, make: Callable[[], Backend]) -> None:
+        self._make, self._made = make, None  # type: tuple[Callable[[], Backend], Backend | None]
 
     def answer(self, *args: Any) -> None:
         if self._made is None:
@@ -185,7 +185,7 @@ def _budget_of(who: Who) -> int | None:
     return THINKING_TOKENS
 
 
-def _folder_name(who: Who, arms: list[Conditions], asked: Asked) -> str:
+def _folder_name(who: Who, arms: list[Conditions], asked: QuerySet) -> str:
     """Says who, and differs wherever anything differs that decides the answers."""
     said = [dataclasses.asdict(how) for how in arms]
     tasks = [task.name for task, _ in asked.tasks]

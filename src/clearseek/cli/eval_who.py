@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from clearseek.errors import UserError
-from clearseek.evaluation.engine_backend import Books, RemoteAnswerer, ServedAnswerer, model_of_file, remote_models
-from clearseek.evaluation.runner import Answerer
+from clearseek.evaluation.engine_backend import EngineBackend, LedgerSink, RemoteBackend, model_of_file, remote_models
+from clearseek.evaluation.runner import Backend
 from clearseek.settings import Settings, home, load_settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Who:
     digest: str | None
     by: Literal["llama.cpp", "remote", "torch"]
     style: str
-    open: Callable[[], Answerer]
+    open: Callable[[], Backend]
 
 
 def resolve(model: str, settings: Settings, *, url: str | None, at_once: int | None) -> Who:
@@ -61,14 +61,14 @@ def _plain(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
 
 
-def _served(model: Model, books: Books, at_once: int | None, settings: Settings) -> Who:
-    def make() -> Answerer:
-        return ServedAnswerer(model, books, at_once=at_once or settings.slots, threads=settings.threads)
+def _served(model: Model, books: LedgerSink, at_once: int | None, settings: Settings) -> Who:
+    def make() -> Backend:
+        return EngineBackend(model, books, at_once=at_once or settings.slots, threads=settings.threads)
 
     return Who(model.name, model.sha256, "llama.cpp", model.thinking, make)
 
 
-def _remote(model: str, settings: Settings, books: Books, asked_for: bool, at_once: int | None) -> Who | None:
+def _remote(model: str, settings: Settings, books: LedgerSink, asked_for: bool, at_once: int | None) -> Who | None:
     url = settings.engine_url
     assert url is not None
     key = settings.engine_key.get_secret_value() if settings.engine_key else None
@@ -86,11 +86,11 @@ def _remote(model: str, settings: Settings, books: Books, asked_for: bool, at_on
         None,
         "remote",
         "unknown",
-        lambda: RemoteAnswerer(url, key, model, books, at_once=at_once),
+        lambda: RemoteBackend(url, key, model, books, at_once=at_once),
     )
 
 
-def _folder(folder: Path, books: Books) -> Who:
+def _folder(folder: Path, books: LedgerSink) -> Who:
     weights = folder / "model" if (folder / "model" / "config.json").exists() else folder
     if not (weights / "config.json").exists():
         if (folder / "recipe.toml").exists():
@@ -108,8 +108,8 @@ def _folder(folder: Path, books: Books) -> Who:
             file=sys.stderr,
         )
 
-    def make() -> Answerer:
-        made: Answerer = answering.open_folder(weights, chat, books.sink, books.rates)
+    def make() -> Backend:
+        made: Backend = answering.open_folder(weights, chat, books.sink, books.rates)
         return made
 
     return Who(folder.resolve().name, digest, "torch", "native", make)
@@ -126,13 +126,13 @@ def needs_torch(name: str) -> Any:
         raise UserError(f"{NEEDS} ({error})") from None
 
 
-def open_books(settings: Settings) -> Books:
+def open_books(settings: Settings) -> LedgerSink:
     from clearseek.ledger.book import Book, home_book
     from clearseek.ledger.prices import rates_from
 
     if not settings.metering:
-        return Books(lambda draft: None)
-    return Books(lambda draft: Book(home_book()).append(draft), rates_from(settings))
+        return LedgerSink(lambda draft: None)
+    return LedgerSink(lambda draft: Book(home_book()).append(draft), rates_from(settings))
 
 
 def weights_of(name: str) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 
 from clearseek.errors import UserError
 from clearseek.evaluation.results import Conditions, Finish
-from clearseek.evaluation.runner import Answered, Ask
+from clearseek.evaluation.runner import Completion, Query
 from clearseek.hub.files import hash_file
 from clearseek.hub.gguf_file import read_header
 from clearseek.hub.store import Model
@@ -43,7 +43,7 @@ REMOTE_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Books:
+class LedgerSink:
     """Where an evaluation is booked: what drafts go to, and what the machine costs."""
 
     sink: Callable[[Draft], object]
@@ -71,16 +71,18 @@ def model_of_file(path: Path) -> Model:
     )
 
 
-class ServedAnswerer:
+class EngineBackend:
     """A GGUF as it is served here. `at_once` answers are generated side by side; None: as many as fit."""
 
-    def __init__(self, model: Model, books: Books, *, at_once: int | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, model: Model, books: LedgerSink, *, at_once: int | None = None, threads: int | None = None
+    ) -> None:
         self.model, self.books, self.at_once, self.threads = model, books, at_once, threads
 
-    def answer(self, asks: Sequence[Ask], how: Conditions, took: Callable[[Ask, Answered], None]) -> None:
+    def answer(self, asks: Sequence[Query], how: Conditions, took: Callable[[Query, Completion], None]) -> None:
         asyncio.run(self._answer(asks, how, took))
 
-    async def _answer(self, asks: Sequence[Ask], how: Conditions, took: Callable[[Ask, Answered], None]) -> None:
+    async def _answer(self, asks: Sequence[Query], how: Conditions, took: Callable[[Query, Completion], None]) -> None:
         context = min(self.model.context, PROMPT_TOKENS + how.max_new)
         engine = await asyncio.to_thread(
             LlamaCppEngine, self.model, context=context, slots=self.at_once, threads=self.threads
@@ -99,16 +101,16 @@ class ServedAnswerer:
             await engine.close()
 
 
-class RemoteAnswerer:
+class RemoteBackend:
     """A model of an OpenAI-compatible server."""
 
-    def __init__(self, url: str, key: str | None, model: str, books: Books, *, at_once: int | None = None) -> None:
+    def __init__(self, url: str, key: str | None, model: str, books: LedgerSink, *, at_once: int | None = None) -> None:
         self.url, self.key, self.model, self.books, self.at_once = url, key, model, books, at_once
 
-    def answer(self, asks: Sequence[Ask], how: Conditions, took: Callable[[Ask, Answered], None]) -> None:
+    def answer(self, asks: Sequence[Query], how: Conditions, took: Callable[[Query, Completion], None]) -> None:
         asyncio.run(self._answer(asks, how, took))
 
-    async def _answer(self, asks: Sequence[Ask], how: Conditions, took: Callable[[Ask, Answered], None]) -> None:
+    async def _answer(self, asks: Sequence[Query], how: Conditions, took: Callable[[Query, Completion], None]) -> None:
         server = RemoteServer(self.url, self.key)
         try:
             # what the remote machine costs is not known here, and what this one costs is not the point
@@ -135,9 +137,9 @@ def remote_models(url: str, key: str | None) -> list[str]:
 
 async def _all(
     engine: Engine,
-    asks: Sequence[Ask],
+    asks: Sequence[Query],
     how: Conditions,
-    took: Callable[[Ask, Answered], None],
+    took: Callable[[Query, Completion], None],
     at_once: int,
     closes_at: int | None = None,
 ) -> None:
@@ -164,13 +166,13 @@ async def _all(
         raise failures[0]
 
 
-async def _patiently(engine: Engine, ask: Ask, how: Conditions, closes_at: int | None) -> Answered:
+async def _patiently(engine: Engine, ask: Query, how: Conditions, closes_at: int | None) -> Completion:
     for wait in (*WAITS, None):
         try:
             return await _one(engine, ask, how, closes_at)
         except ContextOverflow as error:
             why = f"the prompt has {error.prompt_tokens} tokens, and {error.context} fit"
-            return Answered("", "", "length", False, error.prompt_tokens, 0, 0, 0.0, refused=why)
+            return Completion("", "", "length", False, error.prompt_tokens, 0, 0, 0.0, refused=why)
         except PASSING as error:
             if wait is None:
                 raise UserError(
@@ -181,7 +183,7 @@ async def _patiently(engine: Engine, ask: Ask, how: Conditions, closes_at: int |
     raise AssertionError
 
 
-async def _one(engine: Engine, ask: Ask, how: Conditions, closes_at: int | None) -> Answered:
+async def _one(engine: Engine, ask: Query, how: Conditions, closes_at: int | None) -> Completion:
     said = {"thinking": "", "answer": ""}
     end: Finished | None = None
     late = False
@@ -201,7 +203,7 @@ async def _one(engine: Engine, ask: Ask, how: Conditions, closes_at: int | None)
     usage = end.usage
     if end.reason == "content_filter":
         why = "the engine's filter withheld the answer"
-        return Answered(
+        return Completion(
             "",
             "",
             "stop",
@@ -216,7 +218,7 @@ async def _one(engine: Engine, ask: Ask, how: Conditions, closes_at: int | None)
     finish: Finish = "length" if end.reason in ("length", "repeating") else "budget" if closed else "stop"
     thinking, answer = said["thinking"].strip(), said["answer"].strip()
     tags = late or any(tag in text for tag in (OPEN, CLOSE) for text in (thinking, answer))
-    return Answered(
+    return Completion(
         thinking,
         answer,
         finish,
@@ -228,7 +230,7 @@ async def _one(engine: Engine, ask: Ask, how: Conditions, closes_at: int | None)
     )
 
 
-def request_of(ask: Ask, how: Conditions) -> Request:
+def request_of(ask: Query, how: Conditions) -> Request:
     """What is asked. There is a seed even where nothing is drawn: with one, a prompt is read afresh, and so alike."""
     messages: list[dict[str, Any]] = [] if how.system is None else [{"role": "system", "content": how.system}]
     return Request(
@@ -242,11 +244,11 @@ def request_of(ask: Ask, how: Conditions) -> Request:
 @contextlib.asynccontextmanager
 async def _booked(
     meter: Meter, how: Conditions, work: PerToken | None, labels: dict[str, str]
-) -> AsyncIterator[Callable[[Ask, Answered], None]]:
+) -> AsyncIterator[Callable[[Query, Completion], None]]:
     """A span `eval` around the answers; what it gives counts each of them."""
     with _span(meter, how, labels) as span:
 
-        def count(ask: Ask, answered: Answered) -> None:
+        def count(ask: Query, answered: Completion) -> None:
             read, written = answered.prompt_tokens, answered.tokens
             span.count(prompt_tokens=read, completion_tokens=written, reasoning_tokens=answered.thinking_tokens)
             if work is not None:
@@ -263,9 +265,9 @@ def _span(meter: Meter, how: Conditions, labels: dict[str, str]) -> AbstractCont
 
 
 def _both(
-    one: Callable[[Ask, Answered], None], other: Callable[[Ask, Answered], None]
-) -> Callable[[Ask, Answered], None]:
-    def each(ask: Ask, answered: Answered) -> None:
+    one: Callable[[Query, Completion], None], other: Callable[[Query, Completion], None]
+) -> Callable[[Query, Completion], None]:
+    def each(ask: Query, answered: Completion) -> None:
         one(ask, answered)
         other(ask, answered)
 

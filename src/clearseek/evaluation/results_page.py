@@ -18,7 +18,7 @@ MAX_SHOWN = 4000
 """Characters of a thinking or an answer."""
 
 
-def html_page(evaluations: Sequence[Evaluation], comparison: Comparison | None = None) -> str:
+def results_page(evaluations: Sequence[Evaluation], comparison: Comparison | None = None) -> str:
     """The whole document; the first evaluation is the one that is meant."""
     first = evaluations[0]
     return page(

@@ -1,6 +1,6 @@
 """Evaluations: problems asked of a model, answers scored, every transcript kept.
 
-Nothing here imports torch, so that `clearseek eval` of a served model works without it. Who answers is an `Answerer`:
+Nothing here imports torch, so that `clearseek eval` of a served model works without it. Who answers is an `Backend`:
 `engine_backend.py` (llama.cpp as served, or a remote engine) or `answer_torch.py` (a model in torch, as in training).
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Query:
     """One sample of one problem."""
 
     task: Task
@@ -33,7 +33,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class Completion:
     """What a model wrote, and what it took. Counts are tokens."""
 
     thinking: str
@@ -49,30 +49,30 @@ class Answered:
     """Why there is no answer to judge: the problem is longer than the model's context, or a filter withheld it."""
 
 
-class Answerer(Protocol):
+class Backend(Protocol):
     """Who answers. `took` is called once for each ask, in any order, as soon as its answer is whole."""
 
-    def answer(self, asks: Sequence[Ask], how: Conditions, took: Callable[[Ask, Answered], None]) -> None: ...
+    def answer(self, asks: Sequence[Query], how: Conditions, took: Callable[[Query, Completion], None]) -> None: ...
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuerySet:
     """The tasks of an evaluation and what is asked of each."""
 
     tasks: tuple[tuple[Task, Membership], ...]
     problems: Mapping[str, Sequence[Problem]]
     notes: tuple[str, ...] = ()
 
-    def asks(self, samples: int, seed: int) -> list[Ask]:
+    def asks(self, samples: int, seed: int) -> list[Query]:
         return [
-            Ask(task, problem, sample, seed_of(seed, problem.id, problem.digest, sample))
+            Query(task, problem, sample, seed_of(seed, problem.id, problem.digest, sample))
             for task, _ in self.tasks
             for problem in self.problems[task.name]
             for sample in range(samples)
         ]
 
 
-def ask_of(tasks: Sequence[tuple[Task, Membership]], split: str, n: int, seed: int) -> Asked:
+def draw_queries(tasks: Sequence[tuple[Task, Membership]], split: str, n: int, seed: int) -> QuerySet:
     """Draw `n` problems of each task; all there are, with a note, where a task has fewer. Raises UserError for none."""
     from clearseek.tasks.splits import draw
 
@@ -85,14 +85,14 @@ def ask_of(tasks: Sequence[tuple[Task, Membership]], split: str, n: int, seed: i
         if len(found) < n:
             notes.append(f"{task.name} has only {len(found)} different problems in {split}: all of them were asked.")
         problems[task.name] = found
-    return Asked(tuple(tasks), problems, tuple(notes))
+    return QuerySet(tuple(tasks), problems, tuple(notes))
 
 
 TRAINED_LOOK = 3000
 """Problems of a task's train split that are looked at to see whether those asked are among them."""
 
 
-def may_be_known(asked: Asked, split: str, kept: frozenset[str]) -> list[str]:
+def contamination_notes(asked: QuerySet, split: str, kept: frozenset[str]) -> list[str]:
     """A sentence for each task of one's own of which a model may have been trained on what it is asked now.
 
     A file of problems puts each question into one split. A program may make the same question for several, and a run
@@ -121,7 +121,7 @@ def may_be_known(asked: Asked, split: str, kept: frozenset[str]) -> list[str]:
     return found
 
 
-def kept_out_of(folder: Path) -> frozenset[str]:
+def held_out_by(folder: Path) -> frozenset[str]:
     """Digests of the problems that the run in this folder was evaluated on and never trained on; empty where the folder
     is no run's, or its tasks cannot be read any more."""
     from clearseek.tasks.load import load_task, spec_of
@@ -145,8 +145,8 @@ def kept_out_of(folder: Path) -> frozenset[str]:
 
 
 def evaluate(
-    answerer: Answerer,
-    asked: Asked,
+    answerer: Backend,
+    asked: QuerySet,
     conditions: Conditions,
     *,
     kept: Transcripts | None = None,
@@ -165,7 +165,7 @@ def evaluate(
     written = 0
     started = time.perf_counter()
 
-    def took(ask: Ask, answered: Answered) -> None:
+    def took(ask: Query, answered: Completion) -> None:
         nonlocal written
         row = scored(ask, answered)
         rows[ask.problem.id, ask.sample] = row
@@ -185,7 +185,7 @@ def evaluate(
     return summarise(conditions, members, in_order, seconds, asked.notes)
 
 
-def scored(ask: Ask, answered: Answered) -> Row:
+def scored(ask: Query, answered: Completion) -> Row:
     """The transcript of one answer, judged by its task on what stands after the thinking; cut off, it is none."""
     problem = ask.problem
     if answered.refused is not None:

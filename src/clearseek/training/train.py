@@ -12,7 +12,7 @@ from clearseek.ledger.meter import Meter
 from clearseek.ledger.prices import Rates
 from clearseek.training.loop.length_checks import check_lengths
 from clearseek.training.loop.preflight import preflight
-from clearseek.training.loop.recipe_changes import finished, going_on, told, write_down
+from clearseek.training.loop.recipe_changes import already_finished, changed_recipe, describe_changes, write_down
 from clearseek.training.loop.session import Session
 from clearseek.training.loop.training_loop import run_session
 from clearseek.training.recipe.parsing import read_recipe
@@ -41,17 +41,17 @@ def train(
     rates = rates or Rates()
     limits = limits_of(recipe.budget.minutes, recipe.budget.usd, rates, os.cpu_count() or 1)
     if dry_run:
-        return look_ahead(recipe, folder, screen, limits, rates)
+        return dry_run_of(recipe, folder, screen, limits, rates)
     if resume:
-        there(folder)
+        existing_run(folder)
     with run_folder.locked(folder), Interrupts() as interrupts:
-        status = there(folder) if resume else run_folder.read_status(folder)  # only now nobody else changes it
+        status = existing_run(folder) if resume else run_folder.read_status(folder)  # only now nobody else changes it
         if status is not None:
-            recipe, status = resumed(recipe, folder, status, screen, resume=resume)
+            recipe, status = recipe_to_resume(recipe, folder, status, screen, resume=resume)
         return run_session(Session(recipe, folder, screen, interrupts, limits, rates, status, started))
 
 
-def there(folder: Path) -> Status:
+def existing_run(folder: Path) -> Status:
     """The status of the run in a folder. Raises UserError where there is none."""
     status = run_folder.read_status(folder)
     if status is None:
@@ -59,7 +59,9 @@ def there(folder: Path) -> Status:
     return status
 
 
-def resumed(recipe: Recipe, folder: Path, status: Status, screen: Screen, *, resume: bool) -> tuple[Recipe, Status]:
+def recipe_to_resume(
+    recipe: Recipe, folder: Path, status: Status, screen: Screen, *, resume: bool
+) -> tuple[Recipe, Status]:
     """The recipe to go on by: the run's own, with what may be changed as it is given now. Raises UserError."""
     if not resume:
         raise UserError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out.")
@@ -74,18 +76,18 @@ def resumed(recipe: Recipe, folder: Path, status: Status, screen: Screen, *, res
             "or begin another run with --out."
         )
     if status.finished:
-        raise finished(own, recipe, folder)
-    recipe, changes = going_on(own, recipe, folder)
+        raise already_finished(own, recipe, folder)
+    recipe, changes = changed_recipe(own, recipe, folder)
     write_down(recipe, folder, HEAD)
     if changes:
-        screen.tell(f"The recipe has changed where that is exact: {told(changes)}.")
+        screen.tell(f"The recipe has changed where that is exact: {describe_changes(changes)}.")
         notes = Notes.open(folder)
-        notes.remark(f"Changed before attempt {len(status.attempts) + 1}: {told(changes)}.")
+        notes.remark(f"Changed before attempt {len(status.attempts) + 1}: {describe_changes(changes)}.")
         notes.add(stages={stage.name: {"kind": stage.kind} for stage in recipe.stages})
     return recipe, replace(status, fingerprint=recipe.fingerprint)
 
 
-def look_ahead(recipe: Recipe, folder: Path, screen: Screen, limits: Limits, rates: Rates) -> RunForecast:
+def dry_run_of(recipe: Recipe, folder: Path, screen: Screen, limits: Limits, rates: Rates) -> RunForecast:
     """The pre-flight alone; nothing is written anywhere."""
     import tempfile
 

@@ -28,7 +28,7 @@ CLOSING = f"\n{THINK_CLOSE}\n\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ParsedCompletion:
     """What a model wrote. Where it is not well formed, `answer` is what follows the first `</think>`, if any."""
 
     thinking: str
@@ -84,16 +84,16 @@ class ChatFormat:
         parts = answer if thinking is not None and is_spelled(answer, thinking) else (answer,)
         return [*thought, *(token for part in parts for token in encode(part)), *([] if cut else [self.end_id])]
 
-    def read(self, ids: Sequence[int], thinking: bool = True) -> Written:
+    def read(self, ids: Sequence[int], thinking: bool = True) -> ParsedCompletion:
         """What was written after `prompt(..., thinking)`, white space at the edges apart."""
         ended = bool(ids) and ids[-1] in self.stop_ids
         text = self.tokenizer.decode(ids[:-1] if ended else ids, keep_control=True)
         tags = text.count(THINK_OPEN), text.count(THINK_CLOSE)
         if not thinking:
-            return Written("", text.strip(), ended and tags == (0, 0) and bool(text.strip()))
+            return ParsedCompletion("", text.strip(), ended and tags == (0, 0) and bool(text.strip()))
         thought, _, answer = text.partition(THINK_CLOSE)
         thought, answer = thought.strip(), answer.strip()
-        return Written(thought, answer, ended and tags == (0, 1) and bool(thought) and bool(answer))
+        return ParsedCompletion(thought, answer, ended and tags == (0, 1) and bool(thought) and bool(answer))
 
 
 def is_spelled(word: str, thinking: str) -> bool:

@@ -64,7 +64,7 @@ def everyday_answer(chat: ChatFormat, ids: Sequence[int]) -> tuple[str, bool]:
     return text[: max(text.rfind(" "), text.rfind("\n"), 0)].rstrip(), False
 
 
-def goes_round(answer: str) -> bool:
+def is_repetitive(answer: str) -> bool:
     """Whether more than a fifth of its runs of four words, or a quarter of its lines, were there before.
 
     Numbers, signs and capitals make no other word: the items of a list repeat themselves under new numbers.

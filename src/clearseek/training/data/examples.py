@@ -149,7 +149,7 @@ def from_tasks(
     return found
 
 
-def ends_of(chat: ChatFormat) -> tuple[str, ...]:
+def end_markers(chat: ChatFormat) -> tuple[str, ...]:
     """The tokens that end a turn, as text."""
     return tuple(text for end in chat.stop_ids if (text := chat.tokenizer.decode([end], keep_control=True)).strip())
 
@@ -160,7 +160,7 @@ def encode(trace: Trace, chat: ChatFormat, source: str, *, thinking: bool = True
     Raises UserError for one that holds a tag of the thinking's, or a token that ends a turn of this model's.
     """
     try:
-        check_untagged(trace.thinking, trace.answer, ends_of(chat))
+        check_untagged(trace.thinking, trace.answer, end_markers(chat))
     except ValueError as error:
         raise UserError(f"The worked example {trace.prompt[:80]!r} from {source} cannot be used: {error}.") from None
     thought = trace.thinking if thinking else None

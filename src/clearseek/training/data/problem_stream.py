@@ -8,7 +8,7 @@ from clearseek.tasks.splits import OutOfProblems, draw
 from clearseek.tasks.task import Problem, Task
 
 
-class Supply:
+class ProblemStream:
     """Each task's problems as one sequence, the same for the same seed, of which every step takes the next ones.
 
     `seed_of` gives a task's seed by its name. Nothing is remembered that a checkpoint would have to hold.

@@ -10,7 +10,7 @@ Prompts = Callable[[str], Sequence[int]]
 """A problem's text as the ids that the model is asked with."""
 
 
-def fitting(
+def that_fit(
     problems: Sequence[tuple[Task, Problem]], prompt_of: Prompts, max_new: int, positions: int
 ) -> tuple[list[tuple[Task, Problem, tuple[int, ...]]], list[str]]:
     """Those that leave room for an answer, with their ids, and a sentence where some do not."""

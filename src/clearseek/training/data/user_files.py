@@ -19,7 +19,7 @@ from clearseek.hub.files import write_aside
 IDENTITY_FILE, PROMPTS_FILE = "data/chat/identity.jsonl", "data/chat/prompts.jsonl"
 
 
-def renamed(settings: Any, name_of: Callable[[str], str]) -> Any:
+def rename_files(settings: Any, name_of: Callable[[str], str]) -> Any:
     """A stage's settings with every file of yours under another name."""
     changed: dict[str, Any] = {}
     if hasattr(settings, "sources"):
@@ -61,7 +61,7 @@ def content_of(name: str) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def carry(file: Path, folder: Path, into: str) -> str:
+def copy_into_run(file: Path, folder: Path, into: str) -> str:
     """A copy of the file in FOLDER/INTO, and its name from FOLDER on. Another file of that name is left as it is."""
     content = file.read_bytes()
     target = folder / into / file.name

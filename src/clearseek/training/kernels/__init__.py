@@ -1,1 +1,1 @@
-"""What lies between the matrix products of a step: its meaning in torch, and the same in C++ compiled on this machine."""
+"""What lies between the matrix products of a step: its meaning in torch, and the same in C++."""

@@ -25,7 +25,7 @@ _SIGNATURES = {
 }
 
 
-class FastOps:
+class CompiledDecodeOps:
     """The functions for one dtype. Tensors are contiguous, on the CPU, and of that dtype unless said."""
 
     def __init__(self, library: ctypes.CDLL, dtype: torch.dtype) -> None:
@@ -92,12 +92,12 @@ class FastOps:
                 raise ValueError("a tensor of another kind than these functions take")
 
 
-def fast_ops(dtype: torch.dtype, device: torch.device) -> FastOps | None:
+def decode_ops(dtype: torch.dtype, device: torch.device) -> CompiledDecodeOps | None:
     """The compiled functions; None where they cannot be had (no compiler, no CPU tensors, another dtype)."""
     if device.type != "cpu" or dtype not in NAMES:
         return None
     library = compiled_library(DECODE)
-    return None if library is None else FastOps(library, dtype)
+    return None if library is None else CompiledDecodeOps(library, dtype)
 
 
 def _function(library: ctypes.CDLL, name: str, dtype: torch.dtype) -> Callable[..., None]:

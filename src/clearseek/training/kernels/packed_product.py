@@ -26,7 +26,7 @@ def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
     return dtype == torch.float32 or (dtype == torch.bfloat16 and has_bf16_units())
 
 
-class Product:
+class PackedProduct:
     """`product(x (..., I)) -> (..., O)`. `rows` is how many rows x will mostly have."""
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, rows: int, *, pack: bool) -> None:

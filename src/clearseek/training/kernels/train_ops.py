@@ -31,16 +31,16 @@ _SIGNATURES = {
 }
 
 
-def learn_ops(dtype: torch.dtype, device: torch.device, *, compiled: bool = True) -> Ops:
+def train_ops(dtype: torch.dtype, device: torch.device, *, compiled: bool = True) -> Ops:
     """The compiled functions where they can be had (a compiler, tensors on the CPU), else torch's."""
     if compiled and device.type == "cpu" and dtype in NAMES:
         library = compiled_library(LEARN)
         if library is not None:
-            return CompiledOps(library, dtype)
+            return CompiledTrainOps(library, dtype)
     return TorchOps()
 
 
-class CompiledOps:
+class CompiledTrainOps:
     """`Ops` for one dtype, on the CPU."""
 
     def __init__(self, library: ctypes.CDLL, dtype: torch.dtype) -> None:

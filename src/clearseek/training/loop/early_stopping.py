@@ -18,7 +18,7 @@ IDLE = 5
 Row = Mapping[str, Any]
 
 
-def gained(before: Row, after: Row) -> Interval | None:
+def accuracy_gain(before: Row, after: Row) -> Interval | None:
     """What accuracy on dev changed by between two looks, with a paired 95% interval; None where they do not say it
     problem by problem."""
     one, other = before.get("right"), after.get("right")
@@ -28,12 +28,12 @@ def gained(before: Row, after: Row) -> Interval | None:
     return paired_bootstrap([one[name] for name in names], [other[name] for name in names], 0)
 
 
-def looks_of(evaluations: Sequence[Row], since: int) -> list[Row]:
+def dev_evaluations(evaluations: Sequence[Row], since: int) -> list[Row]:
     """The looks at dev of a stage that began after `since` steps of the run, the one at its start among them."""
     return [row for row in evaluations if row["split"] == "dev" and row["done"] >= since]
 
 
-def enough(patience: int, looks: Sequence[Row], steps: Sequence[Row]) -> str | None:
+def stop_reason(patience: int, looks: Sequence[Row], steps: Sequence[Row]) -> str | None:
     """Why a stage is to end here, or None. `steps` are its own lines, in order."""
     if not patience:
         return None
@@ -43,7 +43,7 @@ def enough(patience: int, looks: Sequence[Row], steps: Sequence[Row]) -> str | N
     if len(looks) <= patience:
         return None
     before, now = looks[-1 - patience], looks[-1]
-    gain = gained(before, now)
+    gain = accuracy_gain(before, now)
     if gain is None or gain.low > 0:
         return None
     count = sum(len(of) for of in now["right"].values())
@@ -53,9 +53,9 @@ def enough(patience: int, looks: Sequence[Row], steps: Sequence[Row]) -> str | N
     )
 
 
-def worse(looks: Sequence[Row]) -> str | None:
+def regression_warning(looks: Sequence[Row]) -> str | None:
     """What is said where dev has fallen since the stage began, by more than chance."""
-    if len(looks) < 2 or (change := gained(looks[0], looks[-1])) is None or change.high >= 0:
+    if len(looks) < 2 or (change := accuracy_gain(looks[0], looks[-1])) is None or change.high >= 0:
         return None
     return (
         f"The model has become worse than it was when this stage began: {points(change)} on dev. If it goes on, begin "

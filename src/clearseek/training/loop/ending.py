@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clearseek.evaluation.engine_backend import Books
-from clearseek.training.loop.run_evaluations import ask_served
+from clearseek.evaluation.engine_backend import LedgerSink
+from clearseek.training.loop.run_evaluations import evaluate_served
 from clearseek.training.loop.session import Session
 from clearseek.training.publish.publish import export_run, remove_products, seal
-from clearseek.training.report.conclusions import conclude
+from clearseek.training.report.conclusions import conclusions_of
 from clearseek.training.run.run_folder import Notes
 
 
@@ -20,7 +20,7 @@ def finish(session: Session, ended: str) -> dict[str, Any]:
     if session.place.done:
         session.test("after", unseen=session.recipe.evaluate.unseen)
     session.save(milestone=True)
-    session.view.conclusions = conclude(
+    session.view.conclusions = conclusions_of(
         session.folder, session.view.stages, [task.name for task in session.context.stage_context.tasks]
     )
     for sentence in session.view.conclusions.sentences:
@@ -50,7 +50,7 @@ def publish(session: Session) -> dict[str, Any]:
         remove_products(session.folder)  # whatever cut it: nothing half-written stays
         raise
     if done.gguf is not None and session.recipe.evaluate.served and session.recipe.evaluate.test and session.place.done:
-        ask_as_served(session, done.gguf)
+        test_as_served(session, done.gguf)
     wanted, worse = session.recipe.publish.register, session.view.conclusions.worse
     with session.interrupts.allowed():
         sealed = seal(session.folder, done, register=wanted and not worse, tell=session.screen.tell)
@@ -62,12 +62,12 @@ def publish(session: Session) -> dict[str, Any]:
     return sealed.as_json()
 
 
-def ask_as_served(session: Session, gguf: Path) -> None:
+def test_as_served(session: Session, gguf: Path) -> None:
     """The same problems as the last test, put to llama.cpp; time for them was kept."""
     if not session.budget.room_for(session.budget.evaluation("test", session.recipe.evaluate.unseen), kept=False):
         session.screen.tell("No time is left to test the model as it is served.")
         return
     began = time.perf_counter()
     with session.span("eval", "evaluation", evaluation="test-served"), session.interrupts.allowed():
-        result = ask_served(session.recipe, session.context, gguf, Books(session.sink, session.rates))
+        result = evaluate_served(session.recipe, session.context, gguf, LedgerSink(session.sink, session.rates))
     session.write_evaluation("test-served", result, time.perf_counter() - began)

@@ -9,9 +9,9 @@ from clearseek.errors import UserError
 from clearseek.training.loop.session import Session
 from clearseek.training.recipe.schema import StagePlan
 from clearseek.training.run import checkpoint, run_folder
-from clearseek.training.run.disk import disk_said
+from clearseek.training.run.disk import disk_error
 from clearseek.training.stages.base import StepReport
-from clearseek.training.stages.health import blown_up
+from clearseek.training.stages.health import diverged
 
 
 def interrupted(session: Session) -> UserError:
@@ -21,9 +21,9 @@ def interrupted(session: Session) -> UserError:
         if session.opened and session.saved != session.place.done:
             session.save()
     except (UserError, OSError) as error:
-        failed(session, error)
+        note_failure(session, error)
         return UserError(
-            f"Stopped by {session.interrupts.stopping}. {stranded(session, disk_said(error) or str(error))}"
+            f"Stopped by {session.interrupts.stopping}. {disk_failure(session, disk_error(error) or str(error))}"
         )
     with contextlib.suppress(OSError):
         session.end("stopped", f"{session.interrupts.stopping} after step {session.place.done}")
@@ -35,16 +35,16 @@ def interrupted(session: Session) -> UserError:
     return UserError(f"Stopped by {session.interrupts.stopping}. {where}; {again}.")
 
 
-def ended_by(session: Session, error: BaseException) -> BaseException:
+def failure_of(session: Session, error: BaseException) -> BaseException:
     """Note it, and give what is to be raised: a disk that is full is told in words, whoever met it."""
-    disk = disk_said(error)
+    disk = disk_error(error)
     if disk is not None and not (isinstance(error, UserError) and "Make room" in str(error)):
-        error = UserError(stranded(session, disk))
-    failed(session, error)
+        error = UserError(disk_failure(session, disk))
+    note_failure(session, error)
     return error
 
 
-def failed(session: Session, error: BaseException) -> None:
+def note_failure(session: Session, error: BaseException) -> None:
     """Note why, as far as that can still be written."""
     told = isinstance(error, UserError)
     with contextlib.suppress(OSError, UserError):
@@ -56,7 +56,7 @@ def failed(session: Session, error: BaseException) -> None:
             session.report(force=True, ended="failed")
 
 
-def stranded(session: Session, why: str) -> str:
+def disk_failure(session: Session, why: str) -> str:
     """What is said where the disk ends a run."""
     kept = checkpoint.numbers(session.checkpoints)
     what = f"Writing in {session.folder} was not possible: {why.rstrip('.')}."
@@ -77,7 +77,7 @@ def check_step(session: Session, plan: StagePlan, number: int, report: StepRepor
         return
     rows = session.view.rows_of(plan.name)
     losses = [row["numbers"]["loss"] for row in rows if "loss" in row["numbers"]]
-    said = blown_up([*losses, report.numbers["loss"]], session.context.stage_context.learner.model.config.vocab_size)
+    said = diverged([*losses, report.numbers["loss"]], session.context.stage_context.learner.model.config.vocab_size)
     if said is not None:
         raise UserError(
             f"Step {number + 1} of the stage {plan.name} went wrong: {said}. Begin again with a lower `lr`; --resume "

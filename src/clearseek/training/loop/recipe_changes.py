@@ -14,8 +14,8 @@ from typing import Any
 
 from clearseek.errors import UserError
 from clearseek.hub.files import write_aside
-from clearseek.training.data.user_files import files_of, renamed
-from clearseek.training.recipe.schema import Recipe, StagePlan, decisive, plain_tables
+from clearseek.training.data.user_files import files_of, rename_files
+from clearseek.training.recipe.schema import Recipe, StagePlan, as_tables, weight_deciding
 from clearseek.training.run import checkpoint
 from clearseek.training.run.run_folder import RECIPE
 from clearseek.training.tables import write_toml
@@ -25,7 +25,7 @@ SHOWN = 4
 
 def differences(own: Recipe, given: Recipe) -> list[str]:
     """What decides the weights and is not the same, in words: what the run has, and what the recipe says now."""
-    return _apart(decisive(own), decisive(given))
+    return _apart(weight_deciding(own), weight_deciding(given))
 
 
 def _apart(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -74,12 +74,12 @@ def _said(what: str, old: Any, new: Any) -> str:
     return f"{what} (there {values[0]}, now {values[1]})"
 
 
-def told(changes: Sequence[str]) -> str:
+def describe_changes(changes: Sequence[str]) -> str:
     more = len(changes) - SHOWN
     return "; ".join(changes[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
-def going_on(own: Recipe, given: Recipe, folder: Path) -> tuple[Recipe, list[str]]:
+def changed_recipe(own: Recipe, given: Recipe, folder: Path) -> tuple[Recipe, list[str]]:
     """The recipe to go on by, and what it changes of the run's own: budget, checkpoints and publishing as given, the
     rest as the run has it, but for stages still to come. Raises UserError where what differs cannot be exact."""
     kept = dataclasses.replace(
@@ -100,9 +100,9 @@ def going_on(own: Recipe, given: Recipe, folder: Path) -> tuple[Recipe, list[str
         names = [stage.name for stage in own.stages]
         begun = ", ".join(names[: number + under_way]) or "none"
         raise UserError(
-            f"The run in {folder} was begun with another recipe: {told(rest or changes)}. On --resume only stages that "
-            f"have not begun may change (begun: {begun}), and `steps` of one under way whose `decay` is constant: "
-            "everything else would have made other weights from the start. Go on with its own "
+            f"The run in {folder} was begun with another recipe: {describe_changes(rest or changes)}. On --resume "
+            f"only stages that have not begun may change (begun: {begun}), and `steps` of one under way whose `decay` "
+            "is constant: everything else would have made other weights from the start. Go on with its own "
             f"(`clearseek train {folder} --resume`), or begin another run with --out; once this one is finished, "
             f"{_again(own, folder)} begins where it ended."
         )
@@ -138,10 +138,10 @@ def _again(own: Recipe, folder: Path) -> str:
     return f'a recipe with `base = "{folder / "model"}"`'
 
 
-def finished(own: Recipe, given: Recipe, folder: Path) -> UserError:
+def already_finished(own: Recipe, given: Recipe, folder: Path) -> UserError:
     """What is said to whoever resumes a run that has ended."""
     changes = differences(own, given)
-    asked = f" The recipe differs from its own: {told(changes)}." if changes else ""
+    asked = f" The recipe differs from its own: {describe_changes(changes)}." if changes else ""
     return UserError(
         f"The run in {folder} is finished; there is nothing left to do.{asked} To train its model further, begin "
         f"another run: {_again(own, folder)} begins where it ended."
@@ -156,8 +156,8 @@ def write_down(recipe: Recipe, folder: Path, head: str) -> None:
         return path.relative_to(folder.resolve()).as_posix() if path.is_relative_to(folder.resolve()) else name
 
     text = (folder / RECIPE).read_text("utf-8")
-    stages = tuple(dataclasses.replace(plan, settings=renamed(plan.settings, inside)) for plan in recipe.stages)
-    now = plain_tables(dataclasses.replace(recipe, stages=stages))
+    stages = tuple(dataclasses.replace(plan, settings=rename_files(plan.settings, inside)) for plan in recipe.stages)
+    now = as_tables(dataclasses.replace(recipe, stages=stages))
     tables = {**tomllib.loads(text), **{key: now[key] for key in ("budget", "checkpoints", "publish", "stage")}}
     new = write_toml(tables, head)
     if new != text:

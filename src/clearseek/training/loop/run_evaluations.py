@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from clearseek.evaluation.engine_backend import Books, ServedAnswerer, model_of_file
+from clearseek.evaluation.engine_backend import EngineBackend, LedgerSink, model_of_file
 from clearseek.evaluation.results import Conditions, Evaluation, as_json
-from clearseek.evaluation.runner import ask_of, evaluate
+from clearseek.evaluation.runner import draw_queries, evaluate
 from clearseek.hub.files import write_aside
 from clearseek.training.recipe.schema import Recipe
 from clearseek.training.rollout.torch_backend import evaluate_learner
@@ -18,7 +18,7 @@ from clearseek.training.run import run_folder
 from clearseek.training.run.context import EVAL_SEED, RunContext
 
 
-def ask_learner(
+def evaluate_current(
     recipe: Recipe,
     context: RunContext,
     split: str,
@@ -46,7 +46,7 @@ def ask_learner(
     )
 
 
-def ask_served(recipe: Recipe, context: RunContext, gguf: Path, books: Books) -> Evaluation:
+def evaluate_served(recipe: Recipe, context: RunContext, gguf: Path, books: LedgerSink) -> Evaluation:
     """The problems of the last test, put to llama.cpp with the file that was exported."""
     plan = recipe.evaluate
     model = model_of_file(gguf)
@@ -62,10 +62,10 @@ def ask_served(recipe: Recipe, context: RunContext, gguf: Path, books: Books) ->
         seed=EVAL_SEED,
         max_new=plan.max_new,
     )
-    return evaluate(ServedAnswerer(model, books), ask_of(tasks, "test", plan.test, how.seed), how)
+    return evaluate(EngineBackend(model, books), draw_queries(tasks, "test", plan.test, how.seed), how)
 
 
-def row_of(name: str, done: int, result: Evaluation, seconds: float) -> dict[str, Any]:
+def metrics_row(name: str, done: int, result: Evaluation, seconds: float) -> dict[str, Any]:
     """An evaluation as a line of metrics.jsonl; of dev with every problem, so that looks can be paired."""
     right: dict[str, list[float]] = {}
     for row in result.rows:
@@ -87,7 +87,7 @@ def row_of(name: str, done: int, result: Evaluation, seconds: float) -> dict[str
     }
 
 
-def keep(folder: Path, name: str, result: Evaluation) -> None:
+def write_results(folder: Path, name: str, result: Evaluation) -> None:
     """Results and transcripts under evaluations/: the results as a receipt holds them."""
     place = folder / "evaluations"
     place.mkdir(exist_ok=True)

@@ -22,8 +22,8 @@ from clearseek.ledger.check import check
 from clearseek.ledger.entry import Draft
 from clearseek.ledger.meter import Meter
 from clearseek.ledger.prices import Rates
-from clearseek.training.loop.early_stopping import looks_of, worse
-from clearseek.training.loop.run_evaluations import ask_learner, keep, row_of
+from clearseek.training.loop.early_stopping import dev_evaluations, regression_warning
+from clearseek.training.loop.run_evaluations import evaluate_current, metrics_row, write_results
 from clearseek.training.loop.time_budget import TimeBudget
 from clearseek.training.recipe.schema import Recipe, StagePlan
 from clearseek.training.report.console import Screen
@@ -71,7 +71,7 @@ class Session:
         self.checkpoints = folder / "checkpoints"
         self.metrics, self.samples = Lines(folder / run_folder.METRICS), Lines(folder / run_folder.SAMPLES)
         self.book = Book(folder / run_folder.LEDGER)
-        self.status = run_folder.counted(self.status, self.book)
+        self.status = run_folder.with_ledger_seconds(self.status, self.book)
         self.budget = TimeBudget(recipe.evaluate, limits, started, self.status.seconds)
         self.speeds: dict[str, float] = {}
         self.meter = Meter(self.sink, machine=rates)
@@ -115,7 +115,7 @@ class Session:
 
     def dev_rows(self) -> list[Any]:
         """The evaluations on dev since the stage under way began."""
-        return looks_of(self.view.evaluations, self.place.done - self.place.step)
+        return dev_evaluations(self.view.evaluations, self.place.done - self.place.step)
 
     def test(self, name: str, *, unseen: bool = False) -> None:
         if self.recipe.evaluate.test:
@@ -133,7 +133,7 @@ class Session:
         labels = {"run": self.recipe.name, "stage": "evaluation", "attempt": self.attempt, "evaluation": name}
         began = time.perf_counter()
         with self.interrupts.allowed():
-            result = ask_learner(
+            result = evaluate_current(
                 self.recipe, self.context, split, n, unseen=unseen, progress=self.screen.evaluating(name), labels=labels
             )
         seconds = time.perf_counter() - began
@@ -173,13 +173,13 @@ class Session:
 
     def write_evaluation(self, name: str, result: Evaluation, seconds: float) -> None:
         """An evaluation into metrics.jsonl, on the screen, and of test into evaluations/."""
-        row = row_of(name, self.place.done, result, seconds)
-        if row["split"] == "dev" and (warning := worse([*self.dev_rows(), row])) is not None:
+        row = metrics_row(name, self.place.done, result, seconds)
+        if row["split"] == "dev" and (warning := regression_warning([*self.dev_rows(), row])) is not None:
             row["warnings"] = [warning]
             self.screen.tell(warning)
         self.metrics.append([row])
         if row["split"] == "test":
-            keep(self.folder, name, result)
+            write_results(self.folder, name, result)
         self.view.add(row)
         self.show()
         for note in result.notes:
@@ -192,7 +192,7 @@ class Session:
 
     def save(self, *, milestone: bool = False) -> None:
         """A checkpoint of the state at the last boundary between steps."""
-        sizes = run_folder.sizes_of(self.folder)
+        sizes = run_folder.file_sizes(self.folder)
         book = check(self.book.path) if milestone and self.book.path.exists() else None
         ledger = {"entries": book.entries, "head": book.head} if book else {"bytes": _bytes(self.book.path)}
         forecast = self.budget.forecast

@@ -12,9 +12,9 @@ from typing import Any
 
 from clearseek.errors import UserError
 from clearseek.receipts import gather
-from clearseek.training.loop.early_stopping import enough
+from clearseek.training.loop.early_stopping import stop_reason
 from clearseek.training.loop.ending import finish
-from clearseek.training.loop.failures import check_step, ended_by, interrupted, not_a_number
+from clearseek.training.loop.failures import check_step, failure_of, interrupted, not_a_number
 from clearseek.training.loop.length_checks import check_lengths
 from clearseek.training.loop.preflight import preflight
 from clearseek.training.loop.session import Place, Session
@@ -49,7 +49,7 @@ def run_session(session: Session) -> Outcome:
     except Interrupted:
         raise interrupted(session) from None
     except BaseException as error:
-        raised = ended_by(session, error)
+        raised = failure_of(session, error)
         if raised is error:
             raise
         raise raised from None
@@ -114,7 +114,7 @@ def resume(session: Session) -> None:
         session.screen.tell(sentence)
     at = loaded.position
     session.context.stage_context.learner.restore(loaded.learner)
-    run_folder.cut_back(session.folder, at.sizes)
+    run_folder.truncate_lines(session.folder, at.sizes)
     noted = {"early": {}, **at.noted, "evaluated": list(at.noted["evaluated"])}
     session.place = Place(at.done, at.stage, at.step, noted)
     for name, steps in noted["early"].items():
@@ -189,7 +189,7 @@ def train_stage(session: Session, plan: StagePlan, stage: Stage) -> str:
         evaluate_every, patience = session.recipe.evaluate.every, getattr(plan.settings, "patience", 0)
         if learns(plan) and (session.due(evaluate_every) if session.place.step else patience):
             session.dev()
-        if (why := enough(patience, session.dev_rows(), session.view.rows_of(plan.name))) is not None:
+        if (why := stop_reason(patience, session.dev_rows(), session.view.rows_of(plan.name))) is not None:
             end_early(session, plan, stage, why)
             break
         if session.place.done != session.saved and session.due(session.recipe.checkpoints.every):

@@ -42,7 +42,7 @@ MAX_FILE = 4 << 20
 
 
 @dataclass(frozen=True)
-class Speaker:
+class ChatModel:
     """A model and how it is spoken to with thinking off."""
 
     name: str
@@ -109,21 +109,21 @@ def everyday_prompts() -> list[str]:
     return found[:MAX_PROMPTS]
 
 
-def open_speaker(weights: Path, name: str | None = None) -> Speaker:
+def open_chat_model(weights: Path, name: str | None = None) -> ChatModel:
     """A GGUF (with the very weights that are served) or a Hugging Face folder. Raises ModelingError."""
     tokenizer = load_tokenizer(weights)
     dtype = compute_dtype("auto", torch.device("cpu"))
-    return speaker_of(name or weights.stem, load_model(weights, dtype), tokenizer)
+    return chat_model_of(name or weights.stem, load_model(weights, dtype), tokenizer)
 
 
-def speaker_of(name: str, model: Any, tokenizer: Tokenizer, chat: ChatFormat | None = None) -> Speaker:
+def chat_model_of(name: str, model: Any, tokenizer: Tokenizer, chat: ChatFormat | None = None) -> ChatModel:
     """By `chat`, or by the model's own template: one that knows thinking is told that it is off."""
     template = tokenizer.template()
     if chat is None and template.uses_thinking:
         chat = chat_format(tokenizer)
     if chat is not None:
         thinking_off = chat
-        return Speaker(
+        return ChatModel(
             name, model, tokenizer, lambda text: thinking_off.prompt(text, thinking=False), chat.stop_ids, chat.end_id
         )
     plain = chat_format(tokenizer)
@@ -131,10 +131,10 @@ def speaker_of(name: str, model: Any, tokenizer: Tokenizer, chat: ChatFormat | N
     def prompt(text: str) -> list[int]:
         return prompt_ids(tokenizer, template, [{"role": "user", "content": text}])
 
-    return Speaker(name, model, tokenizer, prompt, plain.stop_ids, plain.end_id)
+    return ChatModel(name, model, tokenizer, prompt, plain.stop_ids, plain.end_id)
 
 
-def replies(speaker: Speaker, prompts: Sequence[str], max_new: int = MAX_NEW) -> list[Reply]:
+def replies(speaker: ChatModel, prompts: Sequence[str], max_new: int = MAX_NEW) -> list[Reply]:
     """Greedy answers."""
     how = Sampling(max_new=max_new, temperature=0.0, stop_ids=speaker.stop_ids)
     found = []
@@ -147,7 +147,9 @@ def replies(speaker: Speaker, prompts: Sequence[str], max_new: int = MAX_NEW) ->
 
 
 @torch.no_grad()
-def negative_log_likelihoods(speaker: Speaker, prompts: Sequence[str], answers: Sequence[Sequence[int]]) -> list[float]:
+def negative_log_likelihoods(
+    speaker: ChatModel, prompts: Sequence[str], answers: Sequence[Sequence[int]]
+) -> list[float]:
     """The mean over each answer's tokens, in nats, after its prompt. Empty answers count as zero."""
     found = []
     for text, ids in zip(prompts, answers, strict=True):
@@ -161,8 +163,8 @@ def negative_log_likelihoods(speaker: Speaker, prompts: Sequence[str], answers: 
 
 
 def check(
-    base: Speaker,
-    new: Speaker,
+    base: ChatModel,
+    new: ChatModel,
     prompts: Sequence[str],
     *,
     seed: int = 0,
@@ -190,7 +192,7 @@ def check(
 
 
 def _likelihood(
-    own: Speaker, other: Speaker, prompts: Sequence[str], answers: Sequence[Reply], same: bool, seed: int
+    own: ChatModel, other: ChatModel, prompts: Sequence[str], answers: Sequence[Reply], same: bool, seed: int
 ) -> Likelihood:
     as_own = [reply.ids for reply in answers]
     if same:  # and what ends a turn is each model's own
@@ -277,7 +279,7 @@ def check_files(
     called = names or (base.stem, new.stem)
     prompts = everyday_prompts()
     with nullcontext() if meter is None else meter.span("eval", model=called[1], suite="chat"):
-        one, other = open_speaker(base, called[0]), open_speaker(new, called[1])
+        one, other = open_chat_model(base, called[0]), open_chat_model(new, called[1])
         report, of_base, of_new = check(one, other, prompts, seed=seed, tell=tell)
     document = as_json(report)
     with disk_errors_told("Keeping the answers", folder):

@@ -49,7 +49,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Replayed:
+class SegmentResult:
     """What came of one. `apart` is the distance of the changes, as a share; `metrics` whether loss and others agree."""
 
     segment: Segment
@@ -69,7 +69,7 @@ class Replay:
     differs: tuple[str, ...]
     unknown: tuple[str, ...]
     possible: int
-    results: tuple[Replayed, ...]
+    results: tuple[SegmentResult, ...]
 
     @property
     def same_arithmetic(self) -> bool:
@@ -80,12 +80,12 @@ class Replay:
         return not self.refuted and not self.open_ones
 
     @property
-    def refuted(self) -> list[Replayed]:
+    def refuted(self) -> list[SegmentResult]:
         """Segments that cannot have been, because the same arithmetic gives other bits."""
         return [one for one in self.results if self.same_arithmetic and not (one.same_bits and one.data)]
 
     @property
-    def open_ones(self) -> list[Replayed]:
+    def open_ones(self) -> list[SegmentResult]:
         """Segments of which this says nothing: on other arithmetic they came out further apart than TOLERANCE."""
         apart = [one for one in self.results if not one.same_bits and not one.apart <= TOLERANCE]
         return [] if self.same_arithmetic else apart
@@ -126,7 +126,7 @@ def replay(folder: Path, segments: int, seed: int, tell: Callable[[str], None]) 
         check_receipt(folder, segment)
     with tempfile.TemporaryDirectory(prefix="clearseek-replay-") as place:
         context = open_context(recipe, Path(place), Meter(lambda draft: None, rapl=False, gpus=False), tell)
-        differs, unknown = compared(arithmetic(context.stage_context.learner), noted(folder, drawn))
+        differs, unknown = arithmetic_differences(arithmetic(context.stage_context.learner), noted(folder, drawn))
         results = []
         for segment in drawn:
             result = one_segment(folder, Path(place), recipe, context, segment)
@@ -147,7 +147,9 @@ def noted(folder: Path, segments: Sequence[Segment]) -> list[Mapping[str, Any]]:
     return [json.loads(file.read_bytes()).get("noted", {}).get("arithmetic", {}) for file in files]
 
 
-def compared(here: Mapping[str, Any], there: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def arithmetic_differences(
+    here: Mapping[str, Any], there: Sequence[Mapping[str, Any]]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Which parts of the arithmetic here are others than any that was noted, and which were not noted."""
     differs = tuple(key for key in here if any(key in one and one[key] != here[key] for one in there))
     return differs, tuple(key for key in here if key not in differs and any(key not in one for one in there))
@@ -187,7 +189,7 @@ def check_receipt(folder: Path, segment: Segment) -> None:
                 raise CheckFailed(f"{name} is not the file that the receipt names.")
 
 
-def one_segment(folder: Path, place: Path, recipe: Recipe, context: RunContext, segment: Segment) -> Replayed:
+def one_segment(folder: Path, place: Path, recipe: Recipe, context: RunContext, segment: Segment) -> SegmentResult:
     """From one checkpoint to the next, in a folder of its own."""
     began = time.perf_counter()
     root = folder / "checkpoints"
@@ -220,8 +222,8 @@ def one_segment(folder: Path, place: Path, recipe: Recipe, context: RunContext, 
         for name, size in end.position.sizes.items()
         if name.startswith("data/")
     )
-    return Replayed(
-        segment, same_bits(state, end.learner), apart(start.learner, state, end.learner), agree, data,
+    return SegmentResult(
+        segment, same_bits(state, end.learner), weight_distance(start.learner, state, end.learner), agree, data,
         time.perf_counter() - began,
     )  # fmt: skip
 
@@ -241,7 +243,7 @@ def _bits(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
 
 
-def apart(start: Mapping[str, Tensor], one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+def weight_distance(start: Mapping[str, Tensor], one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
     """|change of one - change of other| / |change of other|, over all weights that learn; 0 where nothing moved."""
     distance = moved = 0.0
     for name, value in other.items():

@@ -21,7 +21,7 @@ from typing import Any
 from clearseek.errors import UsageError, UserError
 from clearseek.tasks.load import TaskSpec
 from clearseek.training.data.sources import FROM_TASKS, IDENTITY
-from clearseek.training.data.user_files import is_file, renamed
+from clearseek.training.data.user_files import is_file, rename_files
 from clearseek.training.recipe.distillation_settings import DistillSettings
 from clearseek.training.recipe.grpo_settings import GrpoSettings
 from clearseek.training.recipe.learner_settings import LearnerSettings
@@ -36,7 +36,7 @@ from clearseek.training.recipe.schema import (
     Recipe,
     StagePlan,
     TaskPlan,
-    plain_tables,
+    as_tables,
 )
 from clearseek.training.recipe.sft_settings import SftSettings
 from clearseek.training.tables import BadKey, Source, fill, nearest, write_toml
@@ -117,7 +117,7 @@ def parse_recipe(given: Mapping[str, Any], source: Source, folder: Path, *, scal
 
 def write_recipe(recipe: Recipe, comment: str = "") -> str:
     """The resolved recipe: every value written out, so that it reads back as the same recipe anywhere."""
-    return write_toml(plain_tables(recipe), comment)
+    return write_toml(as_tables(recipe), comment)
 
 
 def with_budget(recipe: Recipe, minutes: float | None, usd: float | None) -> Recipe:
@@ -204,7 +204,7 @@ def _stages(given: Any, source: Source, scale: float, folder: Path) -> tuple[Sta
         except UserError as error:
             raise UsageError(f"{source.where('stage', index)}: {error}") from None
         _check_sources(getattr(settings, "sources", ()), found, source.where("stage", index, "sources"))
-        settings = renamed(settings, lambda file: str(_beside(file, folder)))
+        settings = rename_files(settings, lambda file: str(_beside(file, folder)))
         steps = getattr(settings, "steps", None)
         if isinstance(steps, int) and steps > 0 and scale != 1.0:
             settings = dataclasses.replace(settings, steps=max(1, round(steps * scale)))

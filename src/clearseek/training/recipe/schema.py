@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from clearseek.errors import UserError
 from clearseek.tasks.load import TaskSpec
-from clearseek.training.data.user_files import content_of, renamed
+from clearseek.training.data.user_files import content_of, rename_files
 from clearseek.training.recipe.learner_settings import LearnerSettings
 from clearseek.training.recipe.start import find_start
 from clearseek.training.tables import BadKey, plain, table_of
@@ -142,14 +142,14 @@ class Recipe:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what decides the weights."""
-        return hashlib.sha256(json.dumps(decisive(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(weight_deciding(self), sort_keys=True).encode()).hexdigest()
 
 
-def decisive(recipe: Recipe) -> dict[str, Any]:
+def weight_deciding(recipe: Recipe) -> dict[str, Any]:
     """What decides the weights, as tables: everything but the budget, the name, and what is kept or published. Files
     stand there by the digest of what is in them; of a Python file, comments and layout are not."""
-    stages = (dataclasses.replace(one, settings=renamed(one.settings, content_of)) for one in recipe.stages)
-    told = plain_tables(dataclasses.replace(recipe, stages=tuple(stages)))
+    stages = (dataclasses.replace(one, settings=rename_files(one.settings, content_of)) for one in recipe.stages)
+    told = as_tables(dataclasses.replace(recipe, stages=tuple(stages)))
     for key in ("name", "budget", "checkpoints", "publish"):
         told.pop(key, None)
     for task in told.get("tasks", ()):
@@ -170,7 +170,7 @@ def task_name(plan: TaskPlan) -> str:
     return spec.name or spec.generator or Path(spec.jsonl or spec.python).stem
 
 
-def plain_tables(recipe: Recipe) -> dict[str, Any]:
+def as_tables(recipe: Recipe) -> dict[str, Any]:
     """A recipe as the tables that TOML writes."""
     learner = table_of(recipe.learner)
     method = learner.pop("method")

@@ -24,7 +24,7 @@ BOOKS = ("ledger.jsonl", "recipe.toml")
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class StartAdapter:
     """An adapter to begin from; `receipt` is of the run that made it, where it has one."""
 
     adapter: Adapter
@@ -55,7 +55,7 @@ def adapter_folder(said: str) -> Path:
     )
 
 
-def find_start(said: str | None) -> Start | None:
+def find_start(said: str | None) -> StartAdapter | None:
     """What a recipe's `adapter` names, its weights checked against their digest. Raises UserError."""
     if said is None:
         return None
@@ -69,10 +69,10 @@ def find_start(said: str | None) -> Start | None:
     run = folder.parent
     places = {FOLDER: run / PARENTS / f"{adapter.name}.json", "adapter": run / RECEIPT}
     receipt = places.get(folder.name, folder / RECEIPT)
-    return Start(adapter, receipt if receipt.is_file() else None)
+    return StartAdapter(adapter, receipt if receipt.is_file() else None)
 
 
-def carry_start(start: Start, run: Path) -> str:
+def copy_start(start: StartAdapter, run: Path) -> str:
     """Copy it into a run's folder; what the run's own recipe then says."""
     for name in (RECORD, WEIGHTS):
         write_aside(_made(run / FOLDER) / name, (start.adapter.folder / name).read_bytes())

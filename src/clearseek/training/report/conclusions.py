@@ -14,7 +14,7 @@ LAST = 5
 """Steps whose mean loss is held against the first one's."""
 
 
-def conclude(folder: Path, stages: Sequence[StageView], tasks: Sequence[str]) -> Conclusions:
+def conclusions_of(folder: Path, stages: Sequence[StageView], tasks: Sequence[str]) -> Conclusions:
     """From the lines of the steps and the transcripts of the tests before and after. `tasks` are those trained on."""
     said = [sentence for stage in stages if (sentence := idle(stage)) is not None]
     damaged = [sentence for stage in stages if (sentence := higher_loss(stage)) is not None]

@@ -1,6 +1,6 @@
 """Who computes the next token's logits for every row of a rollout.
 
-`PlainStepper` calls the model itself, so it serves every architecture and is the meaning of the other one.
+`PlainDecoder` calls the model itself, so it serves every architecture and is the meaning of the other one.
 `PackedLlama` (in `llama_decoder.py`) does the same with a Llama's weights laid out for decoding.
 
 Letters: N rows computed, P prompts, T tokens, V vocabulary, L layers, B rows of a cache, S slots.
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from clearseek.modeling.errors import ModelingError
 
 
-class Stepper(Protocol):
+class Decoder(Protocol):
     """Rows of a cache, a scratch cache in which prompts are read, and a step for the first N rows."""
 
     @property
@@ -76,7 +76,7 @@ def padded(prompts: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     return torch.tensor([[*prompt, *([0] * (width - len(prompt)))] for prompt in prompts], device=device)
 
 
-class PlainStepper:
+class PlainDecoder:
     """The model's own forward over its own cache: weights, and LoRA where there is any, are read live."""
 
     def __init__(self, model: Any, rows: int, length: int) -> None:

@@ -22,15 +22,15 @@ from torch.nn import functional
 from clearseek.modeling.cache import KVCache
 from clearseek.modeling.llama import Llama, RMSNorm
 from clearseek.modeling.lora import LoraLinear
-from clearseek.training.kernels.decode_ops import FastOps, fast_ops
-from clearseek.training.kernels.packed_product import Product, can_pack
+from clearseek.training.kernels.decode_ops import CompiledDecodeOps, decode_ops
+from clearseek.training.kernels.packed_product import PackedProduct, can_pack
 from clearseek.training.rollout.decoder import copy_tokens, padded
 
 REACH_STEP = 16
 """Attention looks at a multiple of so many slots, so that the shapes of its products change seldom."""
 
 
-def packs(model: Any) -> bool:
+def can_lay_out(model: Any) -> bool:
     """Whether this model can be packed."""
     return isinstance(model, Llama)
 
@@ -38,13 +38,13 @@ def packs(model: Any) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Layer:
     norm_D: Tensor
-    qkv: Product
+    qkv: PackedProduct
     q_norm_K: Tensor | None
     k_norm_K: Tensor | None
-    o: Product
+    o: PackedProduct
     second_norm_D: Tensor
-    gate_up: Product
-    down: Product
+    gate_up: PackedProduct
+    down: PackedProduct
 
 
 def live_weight(linear: nn.Linear, dtype: torch.dtype) -> Tensor:
@@ -53,12 +53,12 @@ def live_weight(linear: nn.Linear, dtype: torch.dtype) -> Tensor:
     return weight_OI.to(dtype)
 
 
-def _product(linears: Sequence[nn.Linear], dtype: torch.dtype, rows: int, pack: bool) -> Product:
+def _product(linears: Sequence[nn.Linear], dtype: torch.dtype, rows: int, pack: bool) -> PackedProduct:
     """Several layers that take the same input, as one product."""
     weights = [live_weight(linear, dtype) for linear in linears]
     biases = [linear.bias.detach().to(dtype) for linear in linears if linear.bias is not None]
     weight_OI = weights[0] if len(weights) == 1 else torch.cat(weights)
-    return Product(weight_OI, torch.cat(biases) if biases else None, rows, pack=pack)
+    return PackedProduct(weight_OI, torch.cat(biases) if biases else None, rows, pack=pack)
 
 
 def _pack(layer: Any, dtype: torch.dtype, rows: int, pack: bool) -> _Layer:
@@ -79,7 +79,7 @@ def _pack(layer: Any, dtype: torch.dtype, rows: int, pack: bool) -> _Layer:
     )
 
 
-class PackedLlama:
+class LlamaDecoder:
     """A `Stepper` for `modeling.llama.Llama`."""
 
     def __init__(self, model: Llama, rows: int, length: int, dtype: torch.dtype, *, compiled: bool = True) -> None:
@@ -91,13 +91,13 @@ class PackedLlama:
         self.layers = [_pack(layer, dtype, rows, pack) for layer in model.model.layers]
         tied = model.lm_head.weight is model.model.embed_tokens.weight
         head_VD = self.embed_VD if tied else live_weight(model.lm_head, dtype)
-        self.head = Product(head_VD, None, rows, pack=pack)
+        self.head = PackedProduct(head_VD, None, rows, pack=pack)
         self.norm_D = model.model.norm.weight.detach().to(dtype)
-        self.fast = fast_ops(dtype, self.device) if compiled else None
+        self.fast = decode_ops(dtype, self.device) if compiled else None
         self.inner, self.kv_inner = config.heads * config.head_dim, config.kv_heads * config.head_dim
         self._take_room(model, rows, length)
 
-    def beside(self, model: Llama, rows: int, length: int) -> PackedLlama:
+    def beside(self, model: Llama, rows: int, length: int) -> LlamaDecoder:
         """Another with the same weights, which are not copied, and rows of its own."""
         other = copy.copy(self)
         other._take_room(model, rows, length)
@@ -173,7 +173,7 @@ class PackedLlama:
             x_ND = self._finish_layer(layer, x_ND, mixed_NGRK.view(n, -1))
         return self.head(self._norm(x_ND, self.norm_D))
 
-    def _fast_step(self, fast: FastOps, ids_N: Tensor, positions_N: Tensor) -> Tensor:
+    def _fast_step(self, fast: CompiledDecodeOps, ids_N: Tensor, positions_N: Tensor) -> Tensor:
         """The same as the rest of `step`, through the compiled functions and buffers that are used again."""
         n, config, eps = len(ids_N), self.config, self.config.rms_norm_eps
         if int(positions_N.max()) >= self.cache.length or int(positions_N.min()) < 0:

@@ -23,12 +23,12 @@ import torch
 from torch import Tensor
 
 from clearseek.modeling.errors import ModelingError
-from clearseek.training.rollout.decoder import PlainStepper, Stepper, find_bad_layer
-from clearseek.training.rollout.llama_decoder import PackedLlama, packs
+from clearseek.training.rollout.decoder import Decoder, PlainDecoder, find_bad_layer
+from clearseek.training.rollout.llama_decoder import LlamaDecoder, can_lay_out
 from clearseek.training.rollout.sampling import draw, log_probs_of, uniforms
 from clearseek.training.rollout.slots import Job, Progress, Sample, Sampling, Slots, check_prompts, jobs_of, plan_rows
 from clearseek.training.rollout.stop_strings import StopStrings
-from clearseek.training.update.worker_threads import lanes_here, side_by_side
+from clearseek.training.update.worker_threads import run_in_threads, worker_count
 
 PREFILL_TOKENS = 2048
 """Prompt tokens read at once, where no single prompt is longer; their keys and values are part of the budget."""
@@ -83,24 +83,24 @@ def rollout(
     compute = dtype or weight.dtype
     if plain and compute != weight.dtype:
         raise ModelingError(f"The plain path computes in the model's own dtype, {weight.dtype}, and not in {compute}.")
-    lanes = 1 if plain or not packs(model) else min(lanes_here(weight.device), len(prompts))
+    lanes = 1 if plain or not can_lay_out(model) else min(worker_count(weight.device), len(prompts))
     reading = _prefill_tokens(prompts, lanes)
     rows = plan_rows(
         samples=len(jobs),
         row_tokens=length,
         prefill_tokens=reading * lanes,
-        token_bytes=kv_bytes_per_token(model, weight.dtype if plain or not packs(model) else compute),
+        token_bytes=kv_bytes_per_token(model, weight.dtype if plain or not can_lay_out(model) else compute),
         kv_bytes=kv_bytes,
         max_rows=max_rows,
     )
     lanes = min(lanes, rows)
     stop = threading.Event()
     with torch.no_grad():  # and not inference_mode: what a model keeps between calls must stay fit for training
-        steppers: list[Stepper] = []
-        if plain or not packs(model):
-            steppers.append(PlainStepper(model, rows, length))
+        steppers: list[Decoder] = []
+        if plain or not can_lay_out(model):
+            steppers.append(PlainDecoder(model, rows, length))
         else:
-            packed = PackedLlama(model, rows // lanes, length, compute, compiled=compiled)
+            packed = LlamaDecoder(model, rows // lanes, length, compute, compiled=compiled)
             steppers += [packed, *(packed.beside(model, rows // lanes, length) for _ in range(lanes - 1))]
         runs = []
         for lane, stepper in enumerate(steppers):
@@ -113,7 +113,7 @@ def rollout(
             progress(_together([run.state() for run in runs]))
 
     # only the first lane, which runs in this thread, tells; an exception that it raises ends the others, too
-    side_by_side([partial(run.all, told if lane == 0 else None) for lane, run in enumerate(runs)], stop)
+    run_in_threads([partial(run.all, told if lane == 0 else None) for lane, run in enumerate(runs)], stop)
     if lanes > 1:
         told()
     groups: list[list[Sample]] = [[] for _ in prompts]
@@ -174,7 +174,7 @@ class _Run:
     def __init__(
         self,
         model: Any,
-        stepper: Stepper,
+        stepper: Decoder,
         prompts: Sequence[Sequence[int]],
         jobs: list[Job],
         how: Sampling,

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from clearseek.evaluation.results import Conditions, Evaluation, Finish, Membership
-from clearseek.evaluation.runner import Answered, Ask, ask_of, evaluate
+from clearseek.evaluation.runner import Completion, Query, draw_queries, evaluate
 from clearseek.hub.chat_template import THINK_CLOSE
 from clearseek.ledger.entry import Draft
 from clearseek.ledger.meter import Meter
@@ -25,14 +25,14 @@ from clearseek.training.data.chat_format import CLOSING, ChatFormat
 from clearseek.training.data.groups import Group
 from clearseek.training.rollout.rollout import rollout
 from clearseek.training.rollout.slots import Sample, Sampling
-from clearseek.training.update.flops import rollout_flops, sizes_of
+from clearseek.training.update.flops import model_sizes, rollout_flops
 from clearseek.training.update.learner import Learner, compute_dtype
 
 AT_ONCE = 256
 """Samples of one rollout: what is lost at most when somebody interrupts."""
 
 
-class TorchAnswerer:
+class TorchBackend:
     """`dtype` is what is computed in; None: the model's own. `labels` go into the ledger with the span `eval`."""
 
     def __init__(
@@ -46,9 +46,9 @@ class TorchAnswerer:
         self.model, self.chat, self.meter, self.dtype = model, chat, meter, dtype
         self.labels = {} if labels is None else dict(labels)
 
-    def answer(self, asks: Sequence[Ask], how: Conditions, took: Callable[[Ask, Answered], None]) -> None:
+    def answer(self, asks: Sequence[Query], how: Conditions, took: Callable[[Query, Completion], None]) -> None:
         labels = {"model": how.model, "split": how.split, "arm": how.arm} | self.labels
-        sizes = sizes_of(self.model)
+        sizes = model_sizes(self.model)
         with self.meter.span("eval", **labels) as span:
             for together in _batches(asks, AT_ONCE):
                 started = time.perf_counter()
@@ -63,7 +63,7 @@ class TorchAnswerer:
                         flops=rollout_flops(sizes, [Group(one.prompt, (tuple(one.ids),))]) if one.ids else None,
                     )
 
-    def _answers(self, asks: Sequence[Ask], how: Conditions) -> list[_Answer]:
+    def _answers(self, asks: Sequence[Query], how: Conditions) -> list[_Answer]:
         answers = []
         for ask in asks:
             text = ask.problem.prompt
@@ -120,17 +120,17 @@ class TorchAnswerer:
 
         return bisect.bisect_left(range(len(ids)), True, key=closed) if closed(len(ids)) else None
 
-    def _answered(self, one: _Answer, how: Conditions, seconds: float) -> Answered:
+    def _answered(self, one: _Answer, how: Conditions, seconds: float) -> Completion:
         if one.too_long:
             why = f"the prompt has {len(one.prompt)} tokens, and with {how.max_new} more it does not fit"
-            return Answered("", "", "length", False, len(one.prompt), 0, 0, 0.0, refused=why)
+            return Completion("", "", "length", False, len(one.prompt), 0, 0, 0.0, refused=why)
         written = self.chat.read(one.ids, thinking=how.thinking)
         thought = 0
         if how.thinking:
             found = self._thought(one.ids) if one.thought is None else one.thought
             thought = len(one.ids) if found is None else found
         finish: Finish = "length" if not one.ended else "stop" if one.thought is None else "budget"
-        return Answered(
+        return Completion(
             thinking=written.thinking,
             answer=written.answer,
             finish=finish,
@@ -144,11 +144,11 @@ class TorchAnswerer:
 
 def open_folder(
     weights: Path, chat: ChatFormat, sink: Callable[[Draft], object], rates: Rates | None = None
-) -> TorchAnswerer:
+) -> TorchBackend:
     """An answerer over a Hugging Face folder, on the accelerator where there is one. Raises ModelingError."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = compute_dtype("auto", device)
-    return TorchAnswerer(load_model(weights, dtype, device), chat, Meter(sink, machine=rates), dtype=dtype)
+    return TorchBackend(load_model(weights, dtype, device), chat, Meter(sink, machine=rates), dtype=dtype)
 
 
 @dataclass
@@ -165,9 +165,9 @@ class _Answer:
     too_long: bool = False
 
 
-def _batches(asks: Sequence[Ask], most: int) -> Iterator[list[Ask]]:
+def _batches(asks: Sequence[Query], most: int) -> Iterator[list[Query]]:
     """At most `most` at once, the samples of a problem together where they fit."""
-    batch: list[Ask] = []
+    batch: list[Query] = []
     for _, samples in groupby(asks, key=lambda ask: ask.problem.id):
         group = list(samples)
         if batch and len(batch) + len(group) > most:
@@ -203,7 +203,7 @@ def evaluate_learner(
     Nothing of the learner changes, its random draws included: each sample's seed follows from `seed` and its problem.
     `membership` says which tasks are not trained on (by name); those it leaves out count as trained.
     """
-    asked = ask_of([(task, (membership or {}).get(task.name, "trained")) for task in tasks], split, n, seed)
+    asked = draw_queries([(task, (membership or {}).get(task.name, "trained")) for task in tasks], split, n, seed)
     conditions = Conditions(
         model="learner",
         digest=None,
@@ -217,5 +217,5 @@ def evaluate_learner(
         thinking=thinking,
         max_new=max_new,
     )
-    answerer = TorchAnswerer(learner.model, chat, meter, labels, learner.rollout_dtype)
+    answerer = TorchBackend(learner.model, chat, meter, labels, learner.rollout_dtype)
     return evaluate(answerer, asked, conditions, progress=progress)

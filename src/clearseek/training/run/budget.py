@@ -77,7 +77,7 @@ def fits(limits: Limits, spent: float, step: float, kept: float) -> bool:
     return limits.seconds is None or spent + step + kept <= limits.seconds
 
 
-def dial(steps: Sequence[float], fixed: float, seconds: float) -> float | None:
+def scale_to_fit(steps: Sequence[float], fixed: float, seconds: float) -> float | None:
     """By what to multiply every stage's steps, so that a plan of `steps` seconds a stage and `fixed` ones besides fits
     into `seconds`; None where not even the fixed part does."""
     left = seconds - fixed

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from clearseek.errors import UserError
 from clearseek.hub.files import hash_file, remove_tree, sync_folder
-from clearseek.training.run.disk import disk_said
+from clearseek.training.run.disk import disk_error
 from clearseek.training.stages.base import StageState
 
 FORMAT = 1
@@ -96,7 +96,7 @@ def save(root: Path, position: Position, learner: Mapping[str, Tensor], stage: S
         remove_tree(aside)
         good = latest(root)
         rest = f"the last good one is {good.name}" if good is not None else "there is none yet"
-        why = disk_said(error) or str(getattr(error, "strerror", None) or error).rstrip(".").lower()
+        why = disk_error(error) or str(getattr(error, "strerror", None) or error).rstrip(".").lower()
         again = "run again with --resume" if good is not None else "begin again"
         raise UserError(
             f"The checkpoint {final.name} could not be written, because {why}; {rest}. Make room and {again}."

@@ -28,16 +28,16 @@ from clearseek.tasks.splits import draw
 from clearseek.tasks.suites import load_suite
 from clearseek.tasks.task import Task
 from clearseek.training.data.chat_format import chat_format_of
-from clearseek.training.data.user_files import carry, renamed
+from clearseek.training.data.user_files import copy_into_run, rename_files
 from clearseek.training.recipe.parsing import write_recipe
 from clearseek.training.recipe.schema import FILES, Recipe, StagePlan
-from clearseek.training.recipe.start import Start, carry_start, find_start
+from clearseek.training.recipe.start import StartAdapter, copy_start, find_start
 from clearseek.training.run import checkpoint
 from clearseek.training.run.run_folder import RECIPE
 from clearseek.training.stages.base import StageContext
 from clearseek.training.tables import nearest
 from clearseek.training.update.learner import open_learner
-from clearseek.training.update.start_adapter import begin_as
+from clearseek.training.update.start_adapter import load_start_adapter
 
 SUITE_TEST = 200
 """Test problems of a suite's task that no run trains on, however few it is tested on itself: those that
@@ -58,7 +58,7 @@ class Base:
     path: Path
     digest: str
     source: str
-    start: Start | None = None
+    start: StartAdapter | None = None
     """What LoRA over it begins as."""
 
     def as_json(self) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def check_tasks(tasks: tuple[Task, ...]) -> None:
         check_references(task, REFERENCES)
 
 
-def kept_out(recipe: Recipe, trained: tuple[Task, ...], unseen: tuple[Task, ...]) -> frozenset[str]:
+def held_out(recipe: Recipe, trained: tuple[Task, ...], unseen: tuple[Task, ...]) -> frozenset[str]:
     """Digests of the problems of dev and test that this run is evaluated on, and that `clearseek eval` asks later."""
     found: set[str] = set()
     plan = recipe.evaluate
@@ -170,10 +170,10 @@ def open_context(recipe: Recipe, folder: Path, meter: Meter, tell: Callable[[str
     trained, weights, unseen = open_tasks(recipe)
     check_tasks(trained)
     chat = chat_format_of(tokenizer_place(recipe, base))
-    avoid = kept_out(recipe, trained, unseen)
+    avoid = held_out(recipe, trained, unseen)
     learner = open_learner(open_model(recipe, base), recipe.learner)
     if base is not None and base.start is not None:
-        begin_as(learner.model, base.start, base.digest)
+        load_start_adapter(learner.model, base.start, base.digest)
     return RunContext(
         StageContext(
             learner, chat, trained, weights, meter, recipe.seed, folder, tell, avoid, partial(first_state, folder)
@@ -193,31 +193,31 @@ def starting_state(plan: StagePlan, context: StageContext) -> dict[str, Tensor]:
     return checkpoint.without_optimizer(context.first_state() if plan.start == "base" else context.learner.state())
 
 
-def carried(recipe: Recipe, folder: Path) -> Recipe:
+def with_files_copied(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with its tasks' and its stages' files, and the adapter it begins from, copied into the run folder and
     named from there: a run stands on its own."""
     tasks = []
     start = find_start(recipe.adapter)
-    adapter = carry_start(start, folder) if start is not None else None
+    adapter = copy_start(start, folder) if start is not None else None
     for plan in recipe.tasks:
         spec: Any = plan.spec
         for key in FILES:
             name = getattr(spec, key, None)
             if name and Path(name).is_file():
-                changed: Any = {key: carry(Path(name), folder, "tasks")}
+                changed: Any = {key: copy_into_run(Path(name), folder, "tasks")}
                 spec = dataclasses.replace(spec, **changed)
         tasks.append(dataclasses.replace(plan, spec=spec))
-    stages = _renamed(recipe.stages, lambda name: carry(Path(name), folder, "files"))
+    stages = _renamed(recipe.stages, lambda name: copy_into_run(Path(name), folder, "files"))
     return dataclasses.replace(recipe, tasks=tuple(tasks), stages=stages, adapter=adapter)
 
 
 def resolved(recipe: Recipe, folder: Path) -> Recipe:
     """Write the resolved recipe into the run folder, with its files beside it; the recipe to go by from here on, whose
     stages read those: what is changed outside the folder meanwhile does not count."""
-    own = carried(recipe, folder)
+    own = with_files_copied(recipe, folder)
     write_aside(folder / RECIPE, write_recipe(own, HEAD).encode())
     return dataclasses.replace(recipe, stages=_renamed(own.stages, lambda name: str(folder / name)))
 
 
 def _renamed(stages: tuple[StagePlan, ...], name_of: Callable[[str], str]) -> tuple[StagePlan, ...]:
-    return tuple(dataclasses.replace(plan, settings=renamed(plan.settings, name_of)) for plan in stages)
+    return tuple(dataclasses.replace(plan, settings=rename_files(plan.settings, name_of)) for plan in stages)

@@ -15,8 +15,8 @@ import torch
 
 from clearseek.receipts import gather
 from clearseek.training.kernels.compiler import compiled_with
-from clearseek.training.kernels.decode_ops import fast_ops
-from clearseek.training.kernels.train_ops import CompiledOps
+from clearseek.training.kernels.decode_ops import decode_ops
+from clearseek.training.kernels.train_ops import CompiledTrainOps
 
 if TYPE_CHECKING:
     from clearseek.training.update.learner import Learner
@@ -33,8 +33,8 @@ def arithmetic(learner: Learner) -> dict[str, Any]:
     machine = gather.machine()
     device = learner.device
     ops = getattr(learner.trainer, "ops", None)
-    decode = fast_ops(learner.dtype, device)
-    compiled = [name for name, there in (("update", isinstance(ops, CompiledOps)), ("rollout", decode)) if there]
+    decode = decode_ops(learner.dtype, device)
+    compiled = [name for name, there in (("update", isinstance(ops, CompiledTrainOps)), ("rollout", decode)) if there]
     built = compiled_with() if compiled else None
     return {
         "processor": machine["processor"] if device.type == "cpu" else torch.cuda.get_device_name(device),

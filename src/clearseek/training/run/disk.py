@@ -22,7 +22,7 @@ _TEXTS = {
 """As libraries put it that pass no number on."""
 
 
-def disk_said(error: BaseException) -> str | None:
+def disk_error(error: BaseException) -> str | None:
     """What is wrong with the disk; None where something else is wrong."""
     for one in _chain(error):
         if isinstance(one, OSError) and one.errno in _SAID:

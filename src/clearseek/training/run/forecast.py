@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clearseek.errors import UserError
-from clearseek.training.run.budget import dial
+from clearseek.training.run.budget import scale_to_fit
 
 LEAST_SCALE = 0.001
 """The least that `--scale` takes."""
@@ -80,7 +80,7 @@ class RunForecast:
             return None
         fixed = self.evaluations_total + self.export_seconds
         fixed += sum(stage.seconds for stage in self.stages if not stage.dialled)
-        found = dial([stage.seconds for stage in self.stages if stage.dialled], fixed, self.limit_seconds)
+        found = scale_to_fit([stage.seconds for stage in self.stages if stage.dialled], fixed, self.limit_seconds)
         scale = self.scaled_by * (found or 0.0)
         return scale if scale >= LEAST_SCALE else 0.0
 

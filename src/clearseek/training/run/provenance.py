@@ -15,7 +15,7 @@ from clearseek.tasks.cards import data_report
 from clearseek.training.data.user_files import files_of, shipped_files_of
 from clearseek.training.recipe.schema import Recipe
 from clearseek.training.run.context import EVAL_SEED, RunContext
-from clearseek.training.update.flops import Sizes, sizes_of
+from clearseek.training.update.flops import ModelSizes, model_sizes
 
 
 def data_notes(recipe: Recipe, context: RunContext) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ def _json(value: Any) -> Any:
 def stage_notes(recipe: Recipe, model: Any) -> dict[str, dict[str, Any]]:
     """What a receipt tells of each stage beside the ledger: its kind, and the least and the most that a token of it can
     take, from the model's own matrices. Nothing is told of a stage in which another model writes."""
-    sizes = sizes_of(model)
+    sizes = model_sizes(model)
     found: dict[str, dict[str, Any]] = {}
     evaluation = [("evaluation", None, None)]
     for name, kind, settings in [*((one.name, one.kind, one.settings) for one in recipe.stages), *evaluation]:
@@ -112,7 +112,7 @@ def stage_notes(recipe: Recipe, model: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-def token_bounds(sizes: Sizes, kind: str, context: int, most: int) -> dict[str, Quantity]:
+def token_bounds(sizes: ModelSizes, kind: str, context: int, most: int) -> dict[str, Quantity]:
     """FLOP of a token of each kind that a stage books, from the least to the most. `context` is what a token can look
     at, `most` the longest example of supervised learning. Empty for kinds of which that cannot be said."""
     look = sizes.attention * context

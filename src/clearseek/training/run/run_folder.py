@@ -123,7 +123,7 @@ def write_status(folder: Path, status: Status) -> None:
     write_aside(folder / STATUS, json.dumps(content, indent=1).encode())
 
 
-def counted(status: Status, book: Book) -> Status:
+def with_ledger_seconds(status: Status, book: Book) -> Status:
     """The sittings with at least the seconds that the ledger holds of them: one that was killed noted fewer."""
     booked: dict[str, float] = {}
     for entry in book.read():
@@ -232,14 +232,14 @@ class Notes:
         write_aside(self.folder / NOTES, json.dumps(self.told, indent=1, ensure_ascii=False).encode())
 
 
-def sizes_of(folder: Path) -> dict[str, int]:
+def file_sizes(folder: Path) -> dict[str, int]:
     """How long the files are that grow with the steps: metrics, samples, and data that stages write."""
     return {name: Lines(folder / name).size() for name in (METRICS, SAMPLES)} | {
         path.relative_to(folder).as_posix(): Lines(path).size() for path in _data(folder)
     }
 
 
-def cut_back(folder: Path, sizes: Mapping[str, int]) -> None:
+def truncate_lines(folder: Path, sizes: Mapping[str, int]) -> None:
     """What was written after a checkpoint is taken away, because it will be written again."""
     for name in (METRICS, SAMPLES):
         Lines(folder / name).cut(sizes.get(name, 0))

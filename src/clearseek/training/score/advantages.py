@@ -50,6 +50,6 @@ def token_weights(lengths: Sequence[int], how: Normalise, *, samples: int, lengt
     return torch.repeat_interleave(1.0 / (samples * lengths_R), torch.tensor(lengths))
 
 
-def spread(values_R: Tensor, lengths: Sequence[int]) -> Tensor:
+def per_token(values_R: Tensor, lengths: Sequence[int]) -> Tensor:
     """One value for each completion -> one for each of its tokens, (A,)."""
     return torch.repeat_interleave(values_R, torch.tensor(lengths, device=values_R.device))

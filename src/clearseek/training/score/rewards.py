@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from clearseek.seeds import seed_of
 from clearseek.tasks.task import CUT_OFF, Problem, Score, Task
-from clearseek.training.data.chat_format import ChatFormat, Written
+from clearseek.training.data.chat_format import ChatFormat, ParsedCompletion
 from clearseek.training.rollout.slots import Sample
 
 
@@ -31,7 +31,7 @@ class RewardRule:
 class SampleScore:
     """One sample, read and scored. `accuracy` is always the verifier's; `reward` is what is learned from."""
 
-    written: Written
+    written: ParsedCompletion
     accuracy: float
     form: float
     length: float

@@ -15,19 +15,19 @@ from dataclasses import asdict
 from typing import Any
 
 from clearseek.errors import UserError
-from clearseek.evaluation.engine_backend import Books, RemoteAnswerer, ServedAnswerer
+from clearseek.evaluation.engine_backend import EngineBackend, LedgerSink, RemoteBackend
 from clearseek.evaluation.results import Conditions
-from clearseek.evaluation.runner import Answered, Answerer, Ask
+from clearseek.evaluation.runner import Backend, Completion, Query
 from clearseek.seeds import seed_of
 from clearseek.tasks.lines import tag_in
 from clearseek.tasks.task import Score
 from clearseek.tasks.verifier_faults import Scored, faults_of
-from clearseek.training.data.examples import ends_of
-from clearseek.training.data.problem_stream import Supply
+from clearseek.training.data.examples import end_markers
+from clearseek.training.data.problem_stream import ProblemStream
 from clearseek.training.data.traces import Trace, write_traces
 from clearseek.training.recipe.distillation_settings import DistillSettings
 from clearseek.training.stages.base import StageContext, StageState, StepReport, check_asked
-from clearseek.training.stages.rejection import choose
+from clearseek.training.stages.rejection import pick_traces
 
 SAMPLES = 2
 KEY = "CLEARSEEK_TEACHER_KEY"
@@ -40,14 +40,14 @@ def open_stage(settings: DistillSettings, context: StageContext) -> DistillStage
     return DistillStage(settings, context, _teacher(settings, context))
 
 
-def _teacher(settings: DistillSettings, context: StageContext) -> Answerer:
-    books = Books(context.meter.sink, context.meter.machine)
+def _teacher(settings: DistillSettings, context: StageContext) -> Backend:
+    books = LedgerSink(context.meter.sink, context.meter.machine)
     if settings.engine_url:
-        return RemoteAnswerer(settings.engine_url, os.environ.get(KEY), settings.model, books, at_once=settings.at_once)
+        return RemoteBackend(settings.engine_url, os.environ.get(KEY), settings.model, books, at_once=settings.at_once)
     from clearseek.hub.store import Store
     from clearseek.settings import home
 
-    return ServedAnswerer(Store(home() / "models").find(settings.model), books, at_once=settings.at_once)
+    return EngineBackend(Store(home() / "models").find(settings.model), books, at_once=settings.at_once)
 
 
 class DistillStage:
@@ -55,7 +55,7 @@ class DistillStage:
 
     kind = "distill"
 
-    def __init__(self, settings: DistillSettings, context: StageContext, teacher: Answerer) -> None:
+    def __init__(self, settings: DistillSettings, context: StageContext, teacher: Backend) -> None:
         self.settings, self.stage_context, self.teacher = settings, context, teacher
         self.steps = settings.steps
         wanted = set(settings.tasks)
@@ -64,9 +64,9 @@ class DistillStage:
         self.paid = self.folder / f"{settings.name}.answers.jsonl"
         self.known = read_paid(self.paid)
         self.scores: dict[tuple[str, int], Score] = {}
-        self.supply = Supply(lambda task: seed_of(context.seed, settings.name, task), context.avoid)
+        self.supply = ProblemStream(lambda task: seed_of(context.seed, settings.name, task), context.avoid)
 
-    def asks(self, number: int) -> list[Ask]:
+    def asks(self, number: int) -> list[Query]:
         """The problems of a step, alike over the tasks, each as often as it is to be answered; none comes in two steps
         as far as the tasks are large enough."""
         found = []
@@ -74,7 +74,7 @@ class DistillStage:
             start, count = sum(self.count(place, earlier) for earlier in range(number)), self.count(place, number)
             for problem in self.supply.take(task, start, count) if count else ():
                 for sample in range(self.settings.samples):
-                    found.append(Ask(task, problem, sample, seed_of(self.stage_context.seed, problem.id, sample)))
+                    found.append(Query(task, problem, sample, seed_of(self.stage_context.seed, problem.id, sample)))
         return found
 
     def count(self, place: int, number: int) -> int:
@@ -90,7 +90,7 @@ class DistillStage:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self.paid.open("ab") as out:
 
-                def took(ask: Ask, answered: Answered) -> None:
+                def took(ask: Query, answered: Completion) -> None:
                     line = {"problem": ask.problem.id, "sample": ask.sample, **asdict(answered)}
                     out.write(json.dumps(line, ensure_ascii=False, sort_keys=True).encode() + b"\n")
                     out.flush()
@@ -114,7 +114,7 @@ class DistillStage:
         samples = [{"kind": "kept", **asdict(trace)} for trace in kept[:SAMPLES]]
         return StepReport(numbers, samples, list(faults_of(self.scored(asks)).values()), {"rollout": seconds})
 
-    def scored(self, asks: Sequence[Ask]) -> list[Scored]:
+    def scored(self, asks: Sequence[Query]) -> list[Scored]:
         """What the verifiers said of what came to its end."""
         found = []
         for ask in asks:
@@ -140,14 +140,14 @@ class DistillStage:
             system=settings.system or None,
         )
 
-    def score(self, ask: Ask) -> Score:
+    def score(self, ask: Query) -> Score:
         """What the verifier says of what was answered; it is asked once."""
         key = ask.problem.id, ask.sample
         if key not in self.scores:
             self.scores[key] = ask.task.check(ask.problem, self.known[key].answer)
         return self.scores[key]
 
-    def trace(self, ask: Ask) -> Trace | None:
+    def trace(self, ask: Query) -> Trace | None:
         """What the teacher wrote, where it ended by itself, thought and was right."""
         answered = self.known[ask.problem.id, ask.sample]
         if answered.finish != "stop" or not answered.thinking.strip() or not answered.answer.strip():
@@ -156,18 +156,20 @@ class DistillStage:
         if score.accuracy < 1.0 or (score.second is not None and score.second < 1.0):
             return None
         thinking, answer = answered.thinking.strip(), answered.answer.strip()
-        ends = ends_of(self.stage_context.chat)
+        ends = end_markers(self.stage_context.chat)
         if tag_in(thinking, ends) or tag_in(answer, ends):
             return None  # a tag of the teacher's would be learned as text
         return Trace(ask.problem.prompt, thinking, answer, ask.task.name, ask.problem.id, self.settings.model)
 
-    def kept(self, asks: Sequence[Ask]) -> list[Trace]:
+    def kept(self, asks: Sequence[Query]) -> list[Trace]:
         """The right ones of these, at most `keep` a problem."""
         by_problem: dict[str, list[Trace]] = {}
         for ask in asks:
             if (trace := self.trace(ask)) is not None:
                 by_problem.setdefault(trace.problem, []).append(trace)
-        return [one for good in by_problem.values() for one in choose(good, self.settings.keep, self.settings.pick)]
+        return [
+            one for good in by_problem.values() for one in pick_traces(good, self.settings.keep, self.settings.pick)
+        ]
 
     def finish(self) -> None:
         """Everything that was kept, in the order of the steps, whatever order it came in."""
@@ -188,9 +190,9 @@ class DistillStage:
             raise UserError(f"The checkpoint of the stage {self.settings.name} is of another kind of stage.")
 
 
-def read_paid(file: Any) -> dict[tuple[str, int], Answered]:
+def read_paid(file: Any) -> dict[tuple[str, int], Completion]:
     """Answers that are there already; a last line that was cut short is not one, and is taken away."""
-    found: dict[tuple[str, int], Answered] = {}
+    found: dict[tuple[str, int], Completion] = {}
     if not file.exists():
         return found
     content = file.read_bytes()
@@ -201,7 +203,7 @@ def read_paid(file: Any) -> dict[tuple[str, int], Answered]:
         try:
             told = json.loads(line)
             key = str(told.pop("problem")), int(told.pop("sample"))
-            found[key] = Answered(**told)
+            found[key] = Completion(**told)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise UserError(f"{file}, line {number}, is no answer; take that line out to ask again.") from None
     return found

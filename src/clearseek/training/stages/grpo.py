@@ -23,17 +23,17 @@ from clearseek.seeds import seed_of
 from clearseek.tasks.task import Problem, Task
 from clearseek.training.data.groups import Group
 from clearseek.training.data.problems import draw_up_to
-from clearseek.training.data.prompt_lengths import fitting
+from clearseek.training.data.prompt_lengths import that_fit
 from clearseek.training.recipe.grpo_settings import GrpoSettings
 from clearseek.training.recipe.schedule import learning_rate
 from clearseek.training.rollout.rollout import rollout
 from clearseek.training.rollout.slots import Sample, Sampling, kv_bytes
-from clearseek.training.score.advantages import group_advantages, spread, token_weights
+from clearseek.training.score.advantages import group_advantages, per_token, token_weights
 from clearseek.training.score.rewards import RewardRule, ScoredGroup, score_samples
 from clearseek.training.stages.base import StageContext, StageState, StepReport, check_asked
 from clearseek.training.stages.curriculum import spread_draws, weigh
 from clearseek.training.stages.grpo_metrics import History, group_metrics, sample_rows, update_metrics
-from clearseek.training.update.flops import forward_only_flops, rollout_flops, sizes_of, update_flops
+from clearseek.training.update.flops import forward_only_flops, model_sizes, rollout_flops, update_flops
 from clearseek.training.update.learner import UpdateReport
 from clearseek.training.update.losses import GrpoRule, GrpoTokens, grpo_loss
 
@@ -89,7 +89,7 @@ class GrpoStage:
             settings.length_margin,
             settings.reward == "random",
         )
-        self.sizes = sizes_of(context.learner.model)
+        self.sizes = model_sizes(context.learner.model)
         self.history = History()
         self.reference: dict[str, Tensor] = {}
         """The weights before the first step, where there is a KL term."""
@@ -133,7 +133,7 @@ class GrpoStage:
     def draw(self, seeds: Sequence[int | str]) -> tuple[list[Drawn], list[str]]:
         """The problems of one round; and what is said of those that are too long."""
         context, positions = self.context, self.context.learner.model.config.max_positions
-        return fitting(self.problems(seeds), context.chat.prompt, self.settings.max_new, positions)
+        return that_fit(self.problems(seeds), context.chat.prompt, self.settings.max_new, positions)
 
     def problems(self, seeds: Sequence[int | str]) -> list[tuple[Task, Problem]]:
         """In an order without meaning."""
@@ -230,7 +230,7 @@ class GrpoStage:
             return None if tensor is None else tensor.to(device)
 
         return groups, GrpoTokens(
-            spread(advantages_R, lengths).to(device),
+            per_token(advantages_R, lengths).to(device),
             weights_A.to(device),
             sampled_A.to(device),
             there(old_A),

@@ -55,7 +55,7 @@ def warnings_of(
     return found
 
 
-def blown_up(losses: Sequence[float], vocabulary: int) -> str | None:
+def diverged(losses: Sequence[float], vocabulary: int) -> str | None:
     """Whether a supervised stage has come to be far worse than its first step, several steps in a row: half of what a
     guess costs that knows nothing, which is the logarithm of the vocabulary. Weights that a learning rate has thrown
     about do that, and examples of other kinds hardly ever."""

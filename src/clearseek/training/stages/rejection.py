@@ -22,17 +22,17 @@ from clearseek.seeds import seed_of
 from clearseek.tasks.lines import tag_in
 from clearseek.tasks.task import Problem, Task
 from clearseek.tasks.verifier_faults import Scored, faults_of
-from clearseek.training.data.everyday_chat import DIRECT, everyday_answer, goes_round, read_prompts
-from clearseek.training.data.examples import ends_of
+from clearseek.training.data.everyday_chat import DIRECT, everyday_answer, is_repetitive, read_prompts
+from clearseek.training.data.examples import end_markers
 from clearseek.training.data.groups import Group
-from clearseek.training.data.problem_stream import Supply
-from clearseek.training.data.prompt_lengths import fitting
+from clearseek.training.data.problem_stream import ProblemStream
+from clearseek.training.data.prompt_lengths import that_fit
 from clearseek.training.data.traces import Trace
 from clearseek.training.recipe.rejection_settings import Pick, RejectSettings
 from clearseek.training.rollout.rollout import rollout
 from clearseek.training.rollout.slots import Sample, Sampling, kv_bytes
 from clearseek.training.stages.base import StageContext, StageState, StepReport, check_asked
-from clearseek.training.update.flops import rollout_flops, sizes_of
+from clearseek.training.update.flops import model_sizes, rollout_flops
 from clearseek.training.update.with_weights import with_weights
 
 SAMPLES = 2
@@ -62,7 +62,7 @@ class RejectStage:
         wanted = set(settings.tasks)
         self.tasks = [task for task in context.tasks if not wanted or task.name in wanted]
         self.file = context.folder / "data" / f"{settings.name}.jsonl"
-        self.supply = Supply(lambda task: seed_of(context.seed, settings.name, task), context.avoid)
+        self.supply = ProblemStream(lambda task: seed_of(context.seed, settings.name, task), context.avoid)
         self.places: list[dict[str, int]] = [{}]
         """For each step, how many problems of each task came before it; as far as was asked."""
         self.bytes = 0
@@ -70,7 +70,7 @@ class RejectStage:
         """Problem -> the thoughts that were kept of it; as the file has them."""
         self.counts: dict[str, list[int]] = {}
         """Task -> [samples right, samples drawn]."""
-        self.sizes = sizes_of(context.learner.model)
+        self.sizes = model_sizes(context.learner.model)
 
     def step(self, number: int) -> StepReport:
         settings = self.settings
@@ -83,7 +83,7 @@ class RejectStage:
         """Problems, answers, the verifier, and what is kept."""
         settings, context = self.settings, self.stage_context
         positions = context.learner.model.config.max_positions
-        fit, warnings = fitting(self.problems(number), context.chat.prompt, settings.max_new, positions)
+        fit, warnings = that_fit(self.problems(number), context.chat.prompt, settings.max_new, positions)
         problems, prompts = [(task, problem) for task, problem, _ in fit], [ids for _, _, ids in fit]
         began = time.perf_counter()
         model = context.learner.model
@@ -149,7 +149,7 @@ class RejectStage:
         keeps no more than `keep` in all, and nothing twice."""
         there = self.kept.setdefault(problem.id, set())
         fresh = [trace for trace in good if (trace.thinking or "") not in there]
-        chosen = choose(fresh, max(0, self.settings.keep - len(there)), self.settings.pick)
+        chosen = pick_traces(fresh, max(0, self.settings.keep - len(there)), self.settings.pick)
         there.update(trace.thinking or "" for trace in chosen)
         return chosen
 
@@ -163,7 +163,7 @@ class RejectStage:
         scored.append((task.name, score.fault, score.why))
         if score.accuracy < 1.0 or (score.second is not None and score.second < 1.0):
             return None
-        ends = ends_of(self.stage_context.chat)
+        ends = end_markers(self.stage_context.chat)
         if tag_in(written.thinking, ends) or tag_in(written.answer, ends):
             return None  # a tag as text would be learned as text
         source = f"reject:{self.settings.name}"
@@ -185,7 +185,7 @@ class RejectStage:
         for prompt, group in zip(prompts, groups, strict=True):
             answer, ended = everyday_answer(chat, group[0].ids)
             cut += not ended
-            if answer and not goes_round(answer) and not tag_in(answer, ends_of(chat)):
+            if answer and not is_repetitive(answer) and not tag_in(answer, end_markers(chat)):
                 kept.append(Trace(prompt, self.thought(prompt), answer, source="base", cut=not ended))
         self.write(kept)
         numbers = {
@@ -257,7 +257,7 @@ class RejectStage:
                 self.kept.setdefault(told["problem"], set()).add(told["thinking"] or "")
 
 
-def choose(good: Sequence[Trace], keep: int, pick: Pick) -> list[Trace]:
+def pick_traces(good: Sequence[Trace], keep: int, pick: Pick) -> list[Trace]:
     """At most `keep` different ones."""
     different = list({trace.thinking: trace for trace in good}.values())
     if pick == "first":
@@ -268,11 +268,11 @@ def choose(good: Sequence[Trace], keep: int, pick: Pick) -> list[Trace]:
     chosen = by_length[:1]
     while len(chosen) < min(keep, len(by_length)):
         rest = [trace for trace in by_length if trace not in chosen]
-        chosen.append(max(rest, key=lambda trace: min(apart(trace, one) for one in chosen)))
+        chosen.append(max(rest, key=lambda trace: min(jaccard_distance(trace, one) for one in chosen)))
     return chosen
 
 
-def apart(one: Trace, other: Trace) -> float:
+def jaccard_distance(one: Trace, other: Trace) -> float:
     """1 minus the share of words that two lines of thinking have in common (Jaccard)."""
     a, b = set((one.thinking or "").split()), set((other.thinking or "").split())
     return 1.0 - len(a & b) / max(1, len(a | b))

@@ -18,7 +18,7 @@ from clearseek.training.data.user_files import is_file
 from clearseek.training.recipe.schedule import learning_rate
 from clearseek.training.recipe.sft_settings import SftSettings
 from clearseek.training.stages.base import StageContext, StageState, StepReport
-from clearseek.training.update.flops import sizes_of, update_flops
+from clearseek.training.update.flops import model_sizes, update_flops
 from clearseek.training.update.losses import sft_loss
 
 SAMPLES = 2
@@ -111,7 +111,7 @@ class SftStage:
             self.shares = tuple(1.0 for _ in settings.sources)
         else:  # each file as often as it is long, so that epochs are epochs
             self.shares = tuple(float(len(traces[name])) for name in settings.sources)
-        self.sizes = sizes_of(context.learner.model)
+        self.sizes = model_sizes(context.learner.model)
 
     def step(self, number: int) -> StepReport:
         settings, context = self.settings, self.stage_context

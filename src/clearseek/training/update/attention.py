@@ -15,7 +15,7 @@ from clearseek.training.kernels.ops import Ops
 from clearseek.training.update.batch_layout import Block
 
 
-def attend(
+def attention_forward(
     ops: Ops, qkv_NJK: Tensor, kv_heads: int, blocks: tuple[Block, ...], *, keep: bool
 ) -> tuple[Tensor, list[Tensor]]:
     """softmax(q k^T / sqrt K) v for each block: (N, H, K), and the weights (G, B, M, S) where they are kept."""
@@ -33,7 +33,7 @@ def attend(
     return mixed_NHK, kept
 
 
-def attend_backward(
+def attention_backward(
     ops: Ops, grad_NHK: Tensor, qkv_NJK: Tensor, kv_heads: int, blocks: tuple[Block, ...], kept: list[Tensor]
 ) -> Tensor:
     """Gradients of q, k and v, (N, H + 2 G, K). Every token is in one block; blocks without a prefix come first, so

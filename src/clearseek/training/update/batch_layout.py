@@ -47,7 +47,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class MicroBatch:
     """A micro-batch as tensors. `source_M` are the tokens whose state predicts `targets_M`; `place_M` where those
     stand in the flat order of the whole batch (groups, their completions, their tokens)."""
 
@@ -84,7 +84,7 @@ def micro_batches(groups: Sequence[Group], max_tokens: int, *, shared: bool = Tr
     return _filled(_pieces(groups, max_tokens, shared), max_tokens)
 
 
-def lane_batches(groups: Sequence[Group], max_tokens: int, lanes: int) -> list[list[list[Piece]]]:
+def worker_batches(groups: Sequence[Group], max_tokens: int, lanes: int) -> list[list[list[Piece]]]:
     """Micro-batches for each of at most `lanes` lanes, which get about as many tokens each and hold at most
     `max_tokens` at once, all together."""
     most = max(1, max_tokens // lanes)
@@ -133,7 +133,7 @@ def _filled(pieces: list[Piece], max_tokens: int) -> list[list[Piece]]:
     return batches
 
 
-def pack(pieces: Sequence[Piece], device: torch.device) -> Packed:
+def pack(pieces: Sequence[Piece], device: torch.device) -> MicroBatch:
     """Lay a micro-batch out. A piece with one completion is one row; others are a prompt and rows that share it."""
     ids: list[int] = []
     positions: list[int] = []
@@ -170,7 +170,7 @@ def pack(pieces: Sequence[Piece], device: torch.device) -> Packed:
         return torch.tensor(values, dtype=torch.int64, device=device)
 
     places = flat([place for piece in pieces for place in piece.places])
-    return Packed(flat(ids), flat(positions), flat(source), flat(targets), places, tuple(blocks))
+    return MicroBatch(flat(ids), flat(positions), flat(source), flat(targets), places, tuple(blocks))
 
 
 def _alike(rows: list[list[int]]) -> Iterator[list[list[int]]]:

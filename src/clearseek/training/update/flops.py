@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class ModelSizes:
     """Of one model: weights of the body, of the head and of adapters, and FLOP for a token and a key."""
 
     body: float
@@ -32,7 +32,7 @@ class Sizes:
     head_learns: bool
 
 
-def sizes_of(model: Any) -> Sizes:
+def model_sizes(model: Any) -> ModelSizes:
     """Counted from the model's matrices."""
     config = model.config
     experts, used = getattr(config, "routed_experts", 0), getattr(config, "experts_per_token", 0)
@@ -52,10 +52,10 @@ def sizes_of(model: Any) -> Sizes:
         width = config.heads * (config.qk_head_dim + config.v_head_dim)
     else:
         width = 2 * config.heads * config.head_dim
-    return Sizes(body, head.numel(), adapters, 2.0 * config.layers * width, learns, bool(head.requires_grad))
+    return ModelSizes(body, head.numel(), adapters, 2.0 * config.layers * width, learns, bool(head.requires_grad))
 
 
-def update_flops(sizes: Sizes, groups: Sequence[Group], computed: int) -> Quantity:
+def update_flops(sizes: ModelSizes, groups: Sequence[Group], computed: int) -> Quantity:
     """One update: a forward pass (2 N a token), the gradient of the states (2 N), and that of the weights that learn
     (2 of theirs: N in full, the adapters' with LoRA, whose own passes cost 4 more). The output matrix is applied to
     completion tokens only: 2 forward, 2 back, and 4 more where it learns, because its logits are then computed again.
@@ -69,14 +69,14 @@ def update_flops(sizes: Sizes, groups: Sequence[Group], computed: int) -> Quanti
     )
 
 
-def forward_only_flops(sizes: Sizes, groups: Sequence[Group], computed: int) -> Quantity:
+def forward_only_flops(sizes: ModelSizes, groups: Sequence[Group], computed: int) -> Quantity:
     """One pass without a gradient over the same tokens."""
     scored = sum(group.scored for group in groups)
     flops = 2 * sizes.body * computed + 2 * sizes.head * scored + sizes.attention * _pairs(groups)
     return modelled(flops, "FLOP", "forward 2N a token; the head where scored")
 
 
-def rollout_flops(sizes: Sizes, groups: Sequence[Group]) -> Quantity:
+def rollout_flops(sizes: ModelSizes, groups: Sequence[Group]) -> Quantity:
     """Generating these groups: each prompt read once, each completion token through the model, adapters merged."""
     prompts = sum(len(group.prompt) for group in groups)
     scored = sum(group.scored for group in groups)

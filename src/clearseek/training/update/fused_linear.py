@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from clearseek.modeling.lora import LoraLinear
 
 Found = dict[int, Tensor]
-"""Gradients that are kept apart, by the `id` of their parameter or of the `Joint` they belong to."""
+"""Gradients that are kept apart, by the `id` of their parameter or of the `FusedLinear` they belong to."""
 
 
-class Joint:
+class FusedLinear:
     """`layers` of the same input width, each with its rows of the joint matrix."""
 
     def __init__(self, layers: Sequence[nn.Linear], dtype: torch.dtype) -> None:

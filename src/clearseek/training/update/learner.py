@@ -23,13 +23,13 @@ from clearseek.training.data.groups import Group
 from clearseek.training.kernels.processor import has_bf16_units
 from clearseek.training.recipe.learner_settings import ComputeType, LearnerSettings
 from clearseek.training.update.allocator import keep_memory
-from clearseek.training.update.batch_layout import Piece, check_groups, lane_batches, micro_batches, pack
+from clearseek.training.update.batch_layout import Piece, check_groups, micro_batches, pack, worker_batches
 from clearseek.training.update.fused_linear import Found
 from clearseek.training.update.log_prob_head import add_head_gradient, score_head
-from clearseek.training.update.losses import Loss, Scored
+from clearseek.training.update.losses import Loss, TokenLogProbs
 from clearseek.training.update.trainers import Trainer, open_trainer
 from clearseek.training.update.with_weights import with_weights
-from clearseek.training.update.worker_threads import lanes_here, side_by_side
+from clearseek.training.update.worker_threads import run_in_threads, worker_count
 
 
 class NotFinite(UserError):
@@ -165,7 +165,7 @@ class Learner:
         lanes = self._lanes(groups)
         count = sum(len(batches) for _, _, batches in lanes)
         try:
-            passes = side_by_side(
+            passes = run_in_threads(
                 [partial(self._pass, trainer, batches, loss, temperature, every) for trainer, _, batches in lanes]
             )
         except NotFinite:
@@ -191,10 +191,10 @@ class Learner:
 
     def _lanes(self, groups: Sequence[Group]) -> list[tuple[Trainer, Found, list[list[Piece]]]]:
         """Who computes what: trainers, where the gradients of all but the first are kept, and micro-batches."""
-        most, lanes = self.settings.micro_batch_tokens, self.trainer.lanes(lanes_here(self.device))
+        most, lanes = self.settings.micro_batch_tokens, self.trainer.lanes(worker_count(self.device))
         if len(lanes) == 1:
             return [(*lanes[0], micro_batches(groups, most, shared=self.trainer.shared))]
-        dealt = lane_batches(groups, most, len(lanes))
+        dealt = worker_batches(groups, most, len(lanes))
         return [(*lane, batches) for lane, batches in zip(lanes, dealt, strict=False)]
 
     def _pass(
@@ -211,7 +211,7 @@ class Learner:
             assert scores.pull_MD is not None
             leaf_M = scores.log_probs_M.requires_grad_()
             with torch.enable_grad():
-                found = loss(Scored(leaf_M, scores.entropy_M, packed.place_M))
+                found = loss(TokenLogProbs(leaf_M, scores.entropy_M, packed.place_M))
             value = float(found.loss.detach())
             if not math.isfinite(value) or not bool(torch.isfinite(scores.log_probs_M).all()):
                 where = f"micro-batch {number + 1} of {len(batches)} of update {self.updates + 1}"

@@ -20,7 +20,7 @@ MAX_LOG_RATIO = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class TokenLogProbs:
     """Some tokens under the weights as they are: `log_probs_M` with a gradient, `entropy_M` (nats) without, and
     `place_M`, where each stands among all A tokens of the batch."""
 
@@ -37,10 +37,10 @@ class LossSum:
     parts: Mapping[str, Tensor]
 
 
-Loss = Callable[[Scored], LossSum]
+Loss = Callable[[TokenLogProbs], LossSum]
 
 
-def sft_loss(scored: Scored, weights_A: Tensor) -> LossSum:
+def sft_loss(scored: TokenLogProbs, weights_A: Tensor) -> LossSum:
     """Cross-entropy: -sum(weight x log-probability). With weights 1 / A it is the mean over the batch's tokens.
 
     Parts: `nll` (the same sum) and `entropy` (mean over all tokens of the batch).
@@ -95,7 +95,7 @@ class GrpoTokens:
     reference_A: Tensor | None = None
 
 
-def grpo_loss(scored: Scored, tokens: GrpoTokens, rule: GrpoRule) -> LossSum:
+def grpo_loss(scored: TokenLogProbs, tokens: GrpoTokens, rule: GrpoRule) -> LossSum:
     """-sum over tokens of weight x importance x min(ratio A, clip(ratio, 1 - low, 1 + high) A), plus kl x k3
     (arXiv 2402.03300, equation 3, with the normalisation left to the weights and the clip of arXiv 2503.14476).
 

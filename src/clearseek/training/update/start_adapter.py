@@ -10,10 +10,10 @@ from torch import nn
 from clearseek.errors import UserError
 from clearseek.modeling.gguf_weights import gguf_name, heads_of, pairs_apart
 from clearseek.modeling.lora import lora_layers
-from clearseek.training.recipe.start import Start
+from clearseek.training.recipe.start import StartAdapter
 
 
-def begin_as(model: Any, start: Start, base_sha256: str | None) -> None:
+def load_start_adapter(model: Any, start: StartAdapter, base_sha256: str | None) -> None:
     """Give the model's LoRA the adapter's values, in place.
 
     Only products of A and B are known of an adapter that was written; A's rows get the size that LoRA's begin with

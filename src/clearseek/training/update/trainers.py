@@ -20,10 +20,10 @@ from torch import Tensor
 from clearseek.modeling.llama import Llama, RMSNorm
 from clearseek.modeling.moe import BALANCE_WEIGHT, Routing, balance_loss, loads_of, update_bias
 from clearseek.training.kernels.ops import Ops, TorchOps
-from clearseek.training.kernels.train_ops import learn_ops
-from clearseek.training.update.attention import attend, attend_backward
-from clearseek.training.update.batch_layout import Packed
-from clearseek.training.update.fused_linear import Found, Joint, Vector, add_gradient
+from clearseek.training.kernels.train_ops import train_ops
+from clearseek.training.update.attention import attention_backward, attention_forward
+from clearseek.training.update.batch_layout import MicroBatch
+from clearseek.training.update.fused_linear import Found, FusedLinear, Vector, add_gradient
 
 FULL_LANES = 2
 """Lanes at most where every weight learns."""
@@ -47,7 +47,7 @@ class Trainer(Protocol):
     def head(self) -> Tensor:
         """The output matrix (V, D), in the type that is computed in."""
 
-    def forward(self, packed: Packed, *, keep: bool) -> Tensor:
+    def forward(self, packed: MicroBatch, *, keep: bool) -> Tensor:
         """States after the last norm that predict the targets (M, D); with `keep`, `backward` may follow."""
 
     def backward(self, grad_MD: Tensor, share: float) -> None:
@@ -70,15 +70,15 @@ class Trainer(Protocol):
 @dataclass(slots=True)
 class _Layer:
     first: Vector
-    qkv: Joint
+    qkv: FusedLinear
     q_norm: Vector | None
     k_norm: Vector | None
-    o: Joint
+    o: FusedLinear
     second: Vector
-    gate_up: Joint
-    down: Joint
+    gate_up: FusedLinear
+    down: FusedLinear
 
-    def parts(self) -> list[Joint | Vector]:
+    def parts(self) -> list[FusedLinear | Vector]:
         every = (self.first, self.qkv, self.q_norm, self.k_norm, self.o, self.second, self.gate_up, self.down)
         return [part for part in every if part is not None]
 
@@ -107,17 +107,17 @@ class PackedTrainer:
 
     def __init__(self, model: Llama, dtype: torch.dtype, *, compiled: bool = True) -> None:
         self.model, self.dtype, self.config = model, dtype, model.config
-        self.ops = learn_ops(dtype, model.model.norm.weight.device, compiled=compiled)
+        self.ops = train_ops(dtype, model.model.norm.weight.device, compiled=compiled)
         self.layers = [_layer(layer, dtype) for layer in model.model.layers]
         self.norm = Vector(model.model.norm.weight, dtype)
         self.embed_VD = model.model.embed_tokens.weight
         self.head_VD = model.lm_head.weight
         self.cast: dict[int, Tensor] = {}
-        joints = [part for layer in self.layers for part in layer.parts() if isinstance(part, Joint)]
+        joints = [part for layer in self.layers for part in layer.parts() if isinstance(part, FusedLinear)]
         self._held = frozenset(id(layer.weight) for joint in joints if joint.full for layer in joint.layers)
         self._gradient_bytes = sum(4 * joint.grad_OI.numel() for joint in joints if joint.grad_OI is not None)
         self.found: Found | None = None
-        self._run: tuple[Packed, Tensor, Tensor, list[_Kept], tuple[Tensor, Tensor], Tensor] | None = None
+        self._run: tuple[MicroBatch, Tensor, Tensor, list[_Kept], tuple[Tensor, Tensor], Tensor] | None = None
 
     def refresh(self) -> None:
         for layer in self.layers:
@@ -132,7 +132,7 @@ class PackedTrainer:
         return self.cast[id(self.head_VD)]
 
     @torch.no_grad()
-    def forward(self, packed: Packed, *, keep: bool) -> Tensor:
+    def forward(self, packed: MicroBatch, *, keep: bool) -> Tensor:
         x_ND = self.cast[id(self.embed_VD)][packed.ids_N]
         cos_1NK, sin_1NK = self.model.rope.half_split(packed.positions_N[None], torch.float32)
         turns = (cos_1NK[0].contiguous(), sin_1NK[0].contiguous())
@@ -183,14 +183,14 @@ class PackedTrainer:
     def gather(self, found: Found) -> None:
         for layer in self.layers:
             for part in layer.parts():
-                if isinstance(part, Joint):
+                if isinstance(part, FusedLinear):
                     part.gather(found)
         for parameter in self.model.parameters():
             if id(parameter) in found:
                 add_gradient(parameter, found[id(parameter)])
 
     def _forward(
-        self, layer: _Layer, x_ND: Tensor, turns: tuple[Tensor, Tensor], packed: Packed, kept: list[_Kept] | None
+        self, layer: _Layer, x_ND: Tensor, turns: tuple[Tensor, Tensor], packed: MicroBatch, kept: list[_Kept] | None
     ) -> Tensor:
         n, config, ops = len(x_ND), self.config, self.ops
         H, G, K, eps = config.heads, config.kv_heads, config.head_dim, config.rms_norm_eps
@@ -201,7 +201,7 @@ class PackedTrainer:
             qk_NJK = qkv_NJK[:, : H + G].clone()
             qkv_NJK[:, : H + G], qk_rms = HEAD_NORMS.norm(qk_NJK, self._qk_weight(layer), eps)
         ops.rotate_(qkv_NJK, turns, H + G)
-        mixed_NHK, weights = attend(ops, qkv_NJK, G, packed.blocks, keep=kept is not None)
+        mixed_NHK, weights = attention_forward(ops, qkv_NJK, G, packed.blocks, keep=kept is not None)
         mixed_NI = mixed_NHK.view(n, H * K)
         middle_ND = layer.o(mixed_NI).add_(x_ND)
         second_ND, second_rms_N1 = ops.norm(middle_ND, layer.second.weight_D, eps)
@@ -214,7 +214,7 @@ class PackedTrainer:
         return y_ND
 
     def _backward(
-        self, layer: _Layer, dy_ND: Tensor, kept: _Kept, turns: tuple[Tensor, Tensor], packed: Packed
+        self, layer: _Layer, dy_ND: Tensor, kept: _Kept, turns: tuple[Tensor, Tensor], packed: MicroBatch
     ) -> Tensor:
         n, config, ops = len(dy_ND), self.config, self.ops
         H, G, K = config.heads, config.kv_heads, config.head_dim
@@ -227,7 +227,7 @@ class PackedTrainer:
         )
         dmixed_NHK = layer.o.pull(dmiddle_ND).view(n, H, K)
         layer.o.learn(dmiddle_ND, kept.mixed_NI, self.found)
-        dqkv_NJK = attend_backward(ops, dmixed_NHK, kept.qkv_NJK, G, packed.blocks, kept.weights)
+        dqkv_NJK = attention_backward(ops, dmixed_NHK, kept.qkv_NJK, G, packed.blocks, kept.weights)
         ops.rotate_(dqkv_NJK, turns, H + G, back=True)
         if kept.qk_rms is not None:
             dqkv_NJK[:, : H + G] = self._qk_norm_backward(layer, dqkv_NJK[:, : H + G], kept)
@@ -285,13 +285,13 @@ def _layer(layer: Any, dtype: torch.dtype) -> _Layer:
     ]
     return _Layer(
         first=Vector(layer.input_layernorm.weight, dtype),
-        qkv=Joint([attention.q_proj, attention.k_proj, attention.v_proj], dtype),
+        qkv=FusedLinear([attention.q_proj, attention.k_proj, attention.v_proj], dtype),
         q_norm=norms[0],
         k_norm=norms[1],
-        o=Joint([attention.o_proj], dtype),
+        o=FusedLinear([attention.o_proj], dtype),
         second=Vector(layer.post_attention_layernorm.weight, dtype),
-        gate_up=Joint([mlp.gate_proj, mlp.up_proj], dtype),
-        down=Joint([mlp.down_proj], dtype),
+        gate_up=FusedLinear([mlp.gate_proj, mlp.up_proj], dtype),
+        down=FusedLinear([mlp.down_proj], dtype),
     )
 
 
@@ -303,7 +303,7 @@ class PlainTrainer:
 
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         self.model, self.dtype = model, dtype
-        self.ops: Ops = learn_ops(dtype, model.lm_head.weight.device)
+        self.ops: Ops = train_ops(dtype, model.lm_head.weight.device)
         self.routed = bool(getattr(model.config, "routed_experts", 0))
         self.loads: dict[int, Tensor] = {}
         self._run: tuple[Tensor, Tensor] | None = None
@@ -314,7 +314,7 @@ class PlainTrainer:
     def head(self) -> Tensor:
         return self.model.lm_head.weight.detach().to(self.dtype)  # type: ignore[no-any-return]
 
-    def forward(self, packed: Packed, *, keep: bool) -> Tensor:
+    def forward(self, packed: MicroBatch, *, keep: bool) -> Tensor:
         blocks = packed.blocks
         outs, routes, reals = [], [], []
         with torch.set_grad_enabled(keep), torch.autocast(packed.ids_N.device.type, self.dtype, enabled=self.casts):

@@ -21,12 +21,12 @@ MOST = 8
 Result = TypeVar("Result")
 
 
-def lanes_here(device: torch.device) -> int:
+def worker_count(device: torch.device) -> int:
     """How many lanes to split work into: one for each of torch's threads, and one alone elsewhere than on a CPU."""
     return min(MOST, torch.get_num_threads()) if device.type == "cpu" else 1
 
 
-def side_by_side(jobs: Sequence[Callable[[], Result]], stop: threading.Event | None = None) -> list[Result]:
+def run_in_threads(jobs: Sequence[Callable[[], Result]], stop: threading.Event | None = None) -> list[Result]:
     """What each job returns, in their order; the first runs in the calling thread. Where jobs raise, the first of them
     in their order is raised, after all have ended: jobs that look at `stop` now and then end sooner."""
     if len(jobs) == 1:
