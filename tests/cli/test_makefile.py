@@ -131,6 +131,23 @@ def test_tools_of_developers_come_with_torch_where_it_can_be_had(
     assert all(line.endswith(end) for line, end in zip(ran, expected, strict=True)), ran
 
 
+def test_lock_leaves_out_what_only_cuda_asks_for(empty_clone: Path) -> None:
+    found = "# torch left out\\ncuda-toolkit==1\\nnumpy==2\\nnvidia-cublas==1\\nnvidia-ml-py==13\\ntriton==3\\n"
+    python = empty_clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        f'#!/bin/sh\ncase "$*" in *"-m uv pip compile"*) cat >asked; printf "{found}" >constraints.txt;; esac\n'
+    )
+    python.chmod(0o755)
+    done = make(empty_clone, "lock")
+    assert done.returncode == 0, done.stderr
+    assert (empty_clone / "asked").read_text() == "torch==2.13.0\n"
+    header, *pins = (empty_clone / "constraints.txt").read_text().splitlines()
+    assert header.startswith("# ")
+    assert "make lock" in header
+    assert pins == ["numpy==2", "nvidia-ml-py==13"]
+
+
 def test_torch_that_brings_cuda_along_is_left_out_and_said(tmp_path: Path) -> None:
     """The script against a pip that answers as pip does on a machine whose only torch is the CUDA build."""
     package = tmp_path / "pip"
