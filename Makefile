@@ -7,10 +7,12 @@ PY := $(VENV)/bin/python
 PYTHON ?=
 # The torch that tests run with; empty leaves it out. Set by you, it is installed as it comes, CUDA and all.
 TORCH_INSTALL ?= torch==2.13.0
+# The versions of everything else; empty takes what is newest, for a torch that gets on with nothing else.
+CONSTRAINTS ?= constraints.txt
 PAGE := src/clearseek/server/static/index.html
 PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
-.PHONY: help chat test test-fast lint bench clean page-tools FORCE
+.PHONY: help chat test test-fast lint bench lock clean page-tools FORCE
 
 help:
 	@echo "make chat       install what is needed, then open the chat page"
@@ -19,6 +21,7 @@ help:
 	@echo "make lint       ruff, mypy and tsc"
 	@echo "make bench      the serving benchmark against its peers (minutes; on a quiet machine)"
 	@echo "                (the tests install torch for the CPU first; TORCH_INSTALL=... names another, empty leaves it out)"
+	@echo "make lock       write constraints.txt again, the versions that all of these install"
 	@echo "make clean      remove what was built; models and chats are elsewhere and stay"
 
 chat: $(VENV)/.base
@@ -42,6 +45,17 @@ lint: page-tools
 
 bench: $(VENV)/.base
 	$(VENV)/bin/clearseek bench serve --against all
+
+# What is in the file stays while pyproject.toml allows it; delete the file first, and every version is today's newest.
+# One file for every system and Python that ClearSeek runs on. torch has its own line above, and what only its CUDA
+# build asks for is left out, so that another build brings its own.
+lock: $(VENV)/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check uv
+	echo "$(TORCH_INSTALL)" | $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras \
+	    --no-header --no-annotate --no-emit-package torch --output-file constraints.txt pyproject.toml - >/dev/null
+	{ echo "# What make installs: written by make lock, from pyproject.toml and the versions that were here before."; \
+	  grep -vE '^(#|triton==|cuda-|nvidia-([^m]|m[^l]))' constraints.txt; } >constraints.new
+	mv constraints.new constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist web/node_modules src/clearseek/server/static .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -67,25 +81,31 @@ ifeq ($(wildcard $(PAGE)),)
 $(VENV)/.base $(VENV)/.dev: FORCE
 endif
 
-$(VENV)/.base: $(VENV)/bin/python pyproject.toml $(wildcard hatch_build.py) $(PAGE_SOURCES)
+$(VENV)/.base: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS) $(wildcard hatch_build.py) $(PAGE_SOURCES)
 	@$(call install,-e .)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python pyproject.toml $(wildcard hatch_build.py) $(PAGE_SOURCES)
+# It says which versions it was made with: tests/cli/test_pins.py holds it to them.
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS) $(wildcard hatch_build.py) $(PAGE_SOURCES)
 	@extras=dev; if $(call torch); then extras=dev,train,peers; fi; $(call install,-e ".[$$extras]")
-	@touch $(VENV)/.base $@
+	@touch $(VENV)/.base
+	@echo $(CONSTRAINTS) >$@
 
 FORCE:
 
 # Before the rest, because pip left to itself would fetch the CUDA build. Only for those who change ClearSeek.
 torch = [ -n "$(strip $(TORCH_INSTALL))" ] && $(PY) tools/install_torch.py $(TORCH_INSTALL) \
-    $(if $(filter file,$(origin TORCH_INSTALL)),,--as-it-comes)
+    $(if $(filter file,$(origin TORCH_INSTALL)),$(PINS),--as-it-comes)
 
-# pip, with one line that moves instead of a wall of text; everything it said is in the log, shown if it fails.
+PINS = $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+
+# pip, with one line that moves instead of a wall of text; everything it said is in the log, shown if it fails. The
+# variables pin what builds the package, too: the first for pip before 25.3, the second since.
 define install
 echo "Installing ClearSeek and what it needs into $(VENV) (once; a minute or two)"; \
 log=$(VENV)/install.log; tty=; if [ -t 1 ]; then tty=yes; fi; \
-{ PYTHONUNBUFFERED=1 $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off $(1) 2>&1 </dev/null; \
+{ PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) PYTHONUNBUFFERED=1 \
+  $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off $(PINS) $(1) 2>&1 </dev/null; \
   echo "pip-exit $$?"; } \
 | { code=1; \
     while IFS= read -r line; do \
@@ -98,7 +118,8 @@ log=$(VENV)/install.log; tty=; if [ -t 1 ]; then tty=yes; fi; \
     done 3>"$$log"; \
     if [ "$$tty" ]; then printf '\r\033[K'; fi; \
     if [ "$$code" != 0 ]; then tail -n 14 "$$log"; \
-        echo "pip could not install ClearSeek; the lines above say why, and all of it is in $$log"; fi; \
+        echo "pip could not install ClearSeek; the lines above say why, and all of it is in $$log"; \
+        echo "(make CONSTRAINTS= takes the newest version of everything instead of those in $(CONSTRAINTS))"; fi; \
     exit "$$code"; }
 endef
 

@@ -3,7 +3,7 @@
 A test that cannot fail holds nothing. This draws a sample of the small changes that cosmic-ray knows (a comparison
 turned round, a number one off, a loop that never runs) from some modules, makes each in a worktree of its own, and runs
 the fast tests of that module. A change that survives is one of three things: the same program, something nobody counts
-on, or a hole in the tests; which, is for people to say (docs/mutation.md has what was found).
+on, or a hole in the tests; which, is for people to say (docs/lab/mutation.md has what was found).
 
     python bench/mutation.py src/clearseek/tasks --sample 60 --into tasks.sqlite
     python bench/mutation.py src/clearseek/training/losses.py src/clearseek/training/learner.py --sample 20

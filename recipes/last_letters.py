@@ -1,7 +1,8 @@
 """Last letters: a task in a file of its own, written so that a small model learns how its tokens are spelled.
 
 A model reads words in pieces and never sees their letters. Most that the shipped model got wrong in spelling backward,
-counting letters and sorting words was a word's letters (docs/r1-135m.md). Here it spells five to ten words an answer.
+counting letters and sorting words was a word's letters (docs/lab/r1-135m.md). Here it spells five to ten words an
+answer.
 
 The words are those that reasoning-gym's tasks are made of, without the ones that the suite `r1` asks to be spelled
 backward in its dev and test problems: to learn their letters here would be to learn the answers.

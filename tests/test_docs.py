@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), ROOT / "bench" / "README.md"])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "bench" / "README.md"])
 ADDRESS = "127.0.0.1:8420"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
@@ -163,6 +163,36 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not link.startswith(("http://", "https://", "mailto:")):
             assert (page.parent / link).resolve().is_relative_to(ROOT), f"{name(page)}: {link}"
             assert (page.parent / link).exists(), f"{name(page)}: {link}"
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """What its headings are called in links."""
+    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text("utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_to_headings_lead_to_one(page: Path) -> None:
+    for link, heading in re.findall(r"\]\(([^)#\s:]*)#([^)]*)\)", BLOCK.sub("", page.read_text("utf-8"))):
+        assert heading in anchors(page.parent / link if link else page), f"{name(page)}: {link}#{heading}"
+
+
+@cache
+def every_file() -> tuple[str, ...]:
+    return tuple(
+        f"/{path.relative_to(ROOT).as_posix()}"
+        for folder in ("src", "web", "tests", "bench", "tools", "recipes")
+        for path in (ROOT / folder).rglob("*.*")
+        if "node_modules" not in path.parts
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_source_file_that_is_named_with_its_folder_exists(page: Path) -> None:
+    """Files move; the pages that send people to them must follow."""
+    for file in re.findall(r"`((?:[\w-]+/)+[\w-]+\.(?:py|tsx?|cpp))`", page.read_text("utf-8")):
+        assert any(path.endswith(f"/{file}") for path in every_file()), f"{name(page)}: {file}"
 
 
 def test_this_test_sees_the_examples() -> None:

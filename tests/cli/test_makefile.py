@@ -21,7 +21,7 @@ def make(place: Path, *args: str, path: str | None = None) -> subprocess.Complet
 @pytest.fixture
 def empty_clone(tmp_path: Path) -> Path:
     """A folder with the Makefile and what it depends on, and no virtual environment."""
-    for name in ("Makefile", "pyproject.toml", "hatch_build.py"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "hatch_build.py"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
 
@@ -87,7 +87,7 @@ def test_chat_installs_no_tools_of_developers_and_a_second_time_nothing(empty_cl
     ran = (empty_clone / "ran").read_text().splitlines()
     assert len(ran) == 3
     assert ran[0].startswith("-m pip install ")
-    assert ran[0].endswith("-e .")
+    assert ran[0].endswith("-c constraints.txt -e .")
     assert ran[1:] == ["clearseek serve --open"] * 2
 
     page.unlink()  # a page that is gone is built again
@@ -95,17 +95,25 @@ def test_chat_installs_no_tools_of_developers_and_a_second_time_nothing(empty_cl
     assert len((empty_clone / "ran").read_text().splitlines()) == 5
 
 
+DEFAULT_TORCH = "tools/install_torch.py torch==2.13.0 -c constraints.txt"
+
+
 @pytest.mark.parametrize(
     ("torch", "arguments", "expected"),
     [
-        ("exit 0", (), ["tools/install_torch.py torch==2.13.0", "-e .[dev,train,peers]"]),
-        ("exit 3", (), ["tools/install_torch.py torch==2.13.0", "-e .[dev]"]),
+        ("exit 0", (), [DEFAULT_TORCH, "-c constraints.txt -e .[dev,train,peers]"]),
+        ("exit 3", (), [DEFAULT_TORCH, "-c constraints.txt -e .[dev]"]),
         (
             "exit 0",
             ("TORCH_INSTALL=torch x",),
-            ["tools/install_torch.py torch x --as-it-comes", "-e .[dev,train,peers]"],
+            ["tools/install_torch.py torch x --as-it-comes", "-c constraints.txt -e .[dev,train,peers]"],
         ),
-        ("exit 0", ("TORCH_INSTALL=",), ["-e .[dev]"]),
+        (
+            "exit 0",
+            ("CONSTRAINTS=",),
+            ["tools/install_torch.py torch==2.13.0", "--progress-bar off -e .[dev,train,peers]"],
+        ),
+        ("exit 0", ("TORCH_INSTALL=",), ["-c constraints.txt -e .[dev]"]),
     ],
 )
 def test_tools_of_developers_come_with_torch_where_it_can_be_had(
@@ -121,6 +129,23 @@ def test_tools_of_developers_come_with_torch_where_it_can_be_had(
     assert tests.startswith("-m pytest")
     assert len(ran) == len(expected)
     assert all(line.endswith(end) for line, end in zip(ran, expected, strict=True)), ran
+
+
+def test_lock_leaves_out_what_only_cuda_asks_for(empty_clone: Path) -> None:
+    found = "# torch left out\\ncuda-toolkit==1\\nnumpy==2\\nnvidia-cublas==1\\nnvidia-ml-py==13\\ntriton==3\\n"
+    python = empty_clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        f'#!/bin/sh\ncase "$*" in *"-m uv pip compile"*) cat >asked; printf "{found}" >constraints.txt;; esac\n'
+    )
+    python.chmod(0o755)
+    done = make(empty_clone, "lock")
+    assert done.returncode == 0, done.stderr
+    assert (empty_clone / "asked").read_text() == "torch==2.13.0\n"
+    header, *pins = (empty_clone / "constraints.txt").read_text().splitlines()
+    assert header.startswith("# ")
+    assert "make lock" in header
+    assert pins == ["numpy==2", "nvidia-ml-py==13"]
 
 
 def test_torch_that_brings_cuda_along_is_left_out_and_said(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def lineage(path: Path) -> Lineage:
 
 
 def test_all_runs_of_the_shipped_model() -> None:
-    """The figures of docs/r1-135m.md from three receipts: 187.7 minutes, 1,036 TFLOP, money unknown in one."""
+    """The figures of docs/lab/r1-135m.md from three receipts: 187.7 minutes, 1,036 TFLOP, money unknown in one."""
     found = lineage(SHIPPED)
     totals = found.totals()
     assert [name for name, _ in found.runs] == ["r1-everyday", "r1-practice", "r1-cold-start"]

@@ -26,7 +26,7 @@ START_SECONDS = 300
 SPINS = "1000"
 """How often a thread of the engine looks whether the others are ready before it sleeps (libgomp's default is 300,000).
 At a barrier, of which one token has hundreds, the default burns a whole time slice whenever another program, such as
-the browser that shows the answer, has taken the other's core: see docs/log.md."""
+the browser that shows the answer, has taken the other's core: see docs/lab/log.md."""
 
 
 HUNG_SECONDS = 120.0

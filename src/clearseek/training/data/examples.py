@@ -32,7 +32,7 @@ ATTEMPTS = 100
 kind of problem still does."""
 
 AT_A_GLANCE = ("It is {}.", "At a glance: {}")
-"""A thought that only names the answer: what reinforcement learning is to find the worse way (docs/two-ways.md)."""
+"""A thought that only names the answer: what reinforcement learning is to find the worse way (docs/lab/two-ways.md)."""
 
 
 @dataclass(frozen=True, slots=True)

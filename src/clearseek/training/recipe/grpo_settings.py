@@ -35,7 +35,7 @@ class GrpoSettings:
     """Steps in which the rate rises."""
     decay: Decay = "linear"
     """How it falls after that: `linear`, `cosine`, or `constant`, which gained nothing where `linear` gained 7 points
-    (docs/r1-135m.md)."""
+    (docs/lab/r1-135m.md)."""
     floor: float = 0.1
     """Share of the peak it falls to."""
     divide_by_std: bool = True
