@@ -273,7 +273,7 @@ def from_json(json: Any, where: str) -> Evaluation:
         conditions = Conditions(**json["conditions"])
         tasks = []
         for task in json["tasks"]:
-            values = {one.name: task[one.name] for one in fields(TaskResult)}
+            values = {field_.name: task[field_.name] for field_ in fields(TaskResult)}
             values["accuracy"] = Interval.from_json(task["accuracy"])
             values["pass_at"] = {int(k): float(share) for k, share in task["pass_at"].items()}
             if task["membership"] not in MEMBERSHIPS or task["scores"].keys() != task["digests"].keys():

@@ -160,11 +160,11 @@ def _arms(evaluations: Sequence[Evaluation]) -> Html:
     columns = ["asked", *(kind for kind in MEMBERSHIPS if kind in evaluations[0].means), "thinking, mean tokens"]
     rows = [
         [
-            one.conditions.arm,
-            *(ends(one.means[kind]) for kind in MEMBERSHIPS if kind in one.means),
-            f"{sum(task.thinking_tokens for task in one.tasks) / len(one.tasks):.0f}",
+            evaluation.conditions.arm,
+            *(ends(evaluation.means[kind]) for kind in MEMBERSHIPS if kind in evaluation.means),
+            f"{sum(task.thinking_tokens for task in evaluation.tasks) / len(evaluation.tasks):.0f}",
         ]
-        for one in evaluations
+        for evaluation in evaluations
     ]
     caption = "Mean accuracy with its 95% interval; the same problems every time."
     return section(

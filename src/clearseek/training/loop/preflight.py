@@ -72,7 +72,7 @@ def preflight(recipe: Recipe, context: RunContext, limits: Limits, rates: Rates,
     }
     devs = sum(stage.steps // recipe.evaluate.every + 1 if recipe.evaluate.every else 1 for stage in forecasts)
     total = tests["dev"] * devs + tests["test"] * (len(forecasts) - 1) + 2 * tests["test+"]
-    place = next(one for one in (folder, *folder.resolve().parents) if one.exists())
+    place = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
     return RunForecast(
         generate_rate=generate_rate,
         train_rate=train_rate,

@@ -45,7 +45,7 @@ def _apart(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _of_list(what: str, was: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:
-    old, new = ({_name(one): one for one in tables} for tables in (was, now))
+    old, new = ({_name(table): table for table in tables} for tables in (was, now))
     found = [f"the {what} {name} is gone" for name in old if name not in new]
     found += [f"the {what} {name} is new" for name in new if name not in old]
     for name in old:

@@ -82,12 +82,12 @@ class Replay:
     @property
     def refuted(self) -> list[SegmentResult]:
         """Segments that cannot have been, because the same arithmetic gives other bits."""
-        return [one for one in self.results if self.same_arithmetic and not (one.same_bits and one.data)]
+        return [result for result in self.results if self.same_arithmetic and not (result.same_bits and result.data)]
 
     @property
     def open_ones(self) -> list[SegmentResult]:
         """Segments of which this says nothing: on other arithmetic they came out further apart than TOLERANCE."""
-        apart = [one for one in self.results if not one.same_bits and not one.apart <= TOLERANCE]
+        apart = [result for result in self.results if not result.same_bits and not result.apart <= TOLERANCE]
         return [] if self.same_arithmetic else apart
 
     def words(self) -> str:
@@ -142,7 +142,7 @@ def _listed(keys: Sequence[str]) -> str:
 
 def noted(folder: Path, segments: Sequence[Segment]) -> list[Mapping[str, Any]]:
     """The arithmetic that was noted at every end of these segments: a run may go on elsewhere than it began."""
-    numbers = sorted({number for one in segments for number in (one.start, one.end)})
+    numbers = sorted({number for segment in segments for number in (segment.start, segment.end)})
     files = [folder / "checkpoints" / f"step-{number:06d}" / "position.json" for number in numbers]
     return [json.loads(file.read_bytes()).get("noted", {}).get("arithmetic", {}) for file in files]
 

@@ -187,7 +187,7 @@ def _stages(given: Any, source: Source, scale: float, folder: Path) -> tuple[Sta
                 said = f"there is no kind `{kind}`; {nearest(str(kind), list(KINDS))}"
             raise UsageError(f"{source.where('stage', index, 'kind' if kind else None)}: {said}")
         settings_class = KINDS[kind]
-        own = [one.name for one in dataclasses.fields(settings_class) if one.init and one.name != "name"]
+        own = [field_.name for field_ in dataclasses.fields(settings_class) if field_.init and field_.name != "name"]
         source.check_keys(rest, ["name", "start", *own], "stage", index)
         name = rest.pop("name", None) or (kind if kind not in {one.name for one in found} else f"{kind}-{index + 1}")
         start = rest.pop("start", "here")

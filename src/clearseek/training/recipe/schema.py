@@ -148,7 +148,7 @@ class Recipe:
 def weight_deciding(recipe: Recipe) -> dict[str, Any]:
     """What decides the weights, as tables: everything but the budget, the name, and what is kept or published. Files
     stand there by the digest of what is in them; of a Python file, comments and layout are not."""
-    stages = (dataclasses.replace(one, settings=rename_files(one.settings, content_of)) for one in recipe.stages)
+    stages = (dataclasses.replace(stage, settings=rename_files(stage.settings, content_of)) for stage in recipe.stages)
     told = as_tables(dataclasses.replace(recipe, stages=tuple(stages)))
     for key in ("name", "budget", "checkpoints", "publish"):
         told.pop(key, None)

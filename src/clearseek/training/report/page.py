@@ -42,7 +42,7 @@ def report_page(view: View, samples: Sequence[Mapping[str, Any]] = (), *, ended:
         _dev(view),
         _tests(view),
         _transcripts(samples),
-        section("Course", *(_plot(view, *one) for one in PLOTS)),
+        section("Course", *(_plot(view, *plot) for plot in PLOTS)),
         _speed(view),
         _warnings(view),
         paragraph(element("small", f"Written by ClearSeek {__version__} from metrics.jsonl of this run.")),
@@ -129,10 +129,10 @@ def _interval(told: Any) -> str:
 
 def _transcripts(samples: Sequence[Mapping[str, Any]]) -> Html | None:
     """What the model wrote last, some of it right and some wrong where there are both."""
-    written = [one for one in samples if one.get("kind") == "sample"]
+    written = [sample for sample in samples if sample.get("kind") == "sample"]
     right = [one for one in written if one.get("accuracy", 0.0) >= 1.0][-TRANSCRIPTS:]
     wrong = [one for one in written if one.get("accuracy", 0.0) < 1.0][-TRANSCRIPTS:]
-    other = [one for one in samples if one.get("kind") != "sample"][-TRANSCRIPTS:]
+    other = [sample for sample in samples if sample.get("kind") != "sample"][-TRANSCRIPTS:]
     chosen = [*right, *wrong] or other
     if not chosen:
         return None

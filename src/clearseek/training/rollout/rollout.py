@@ -153,12 +153,12 @@ def score(model: Any, prompt: Sequence[int], samples: Sequence[Sample], sampling
 
 def _together(states: Sequence[Progress]) -> Progress:
     return Progress(
-        done=sum(one.done for one in states),
-        samples=sum(one.samples for one in states),
-        tokens=sum(one.tokens for one in states),
-        rows=sum(one.rows for one in states),
-        busy=sum(one.busy for one in states),
-        seconds=max(one.seconds for one in states),
+        done=sum(state.done for state in states),
+        samples=sum(state.samples for state in states),
+        tokens=sum(state.tokens for state in states),
+        rows=sum(state.rows for state in states),
+        busy=sum(state.busy for state in states),
+        seconds=max(state.seconds for state in states),
     )
 
 

@@ -74,7 +74,7 @@ class TorchBackend:
         close = self.chat.tokenizer.encode(CLOSING, control=True) if closing else []
         for one in answers:
             one.too_long = len(one.prompt) + how.max_new + len(close) > self.model.config.max_positions
-        fitting = [one for one in answers if not one.too_long]
+        fitting = [answer for answer in answers if not answer.too_long]
         self._more(fitting, how.budget if closing and how.budget is not None else how.max_new, how)
         if not closing:
             return answers

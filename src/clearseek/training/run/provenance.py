@@ -103,7 +103,7 @@ def stage_notes(recipe: Recipe, model: Any) -> dict[str, dict[str, Any]]:
     sizes = model_sizes(model)
     found: dict[str, dict[str, Any]] = {}
     evaluation = [("evaluation", None, None)]
-    for name, kind, settings in [*((one.name, one.kind, one.settings) for one in recipe.stages), *evaluation]:
+    for name, kind, settings in [*((stage.name, stage.kind, stage.settings) for stage in recipe.stages), *evaluation]:
         found[name] = {} if kind is None else {"kind": kind}
         most = getattr(settings, "max_tokens", None) or model.config.max_positions
         bounds = token_bounds(sizes, kind or name, model.config.max_positions, most)

@@ -67,7 +67,7 @@ class Status:
     def begun(self) -> Status:
         """With one more sitting; those before it, unless they ended the run, were resumed."""
         earlier = tuple(
-            replace(one, state="resumed") if one.state == "stopped" else one for one in self.attempts
+            replace(attempt, state="resumed") if attempt.state == "stopped" else attempt for attempt in self.attempts
         )  # a failed one stays that, with why
         return replace(self, finished=False, attempts=(*earlier, Attempt(str(len(earlier) + 1), now())))
 
@@ -131,7 +131,9 @@ def with_ledger_seconds(status: Status, book: Book) -> Status:
         if "parent" not in entry.labels and wall is not None and wall.value is not None:
             name = entry.labels.get("attempt", "")
             booked[name] = booked.get(name, 0.0) + wall.value
-    attempts = tuple(replace(one, seconds=max(one.seconds, booked.get(one.attempt, 0.0))) for one in status.attempts)
+    attempts = tuple(
+        replace(attempt, seconds=max(attempt.seconds, booked.get(attempt.attempt, 0.0))) for attempt in status.attempts
+    )
     return replace(status, attempts=attempts)
 
 

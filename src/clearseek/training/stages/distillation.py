@@ -168,7 +168,7 @@ class DistillStage:
             if (trace := self.trace(ask)) is not None:
                 by_problem.setdefault(trace.problem, []).append(trace)
         return [
-            one for good in by_problem.values() for one in pick_traces(good, self.settings.keep, self.settings.pick)
+            trace for good in by_problem.values() for trace in pick_traces(good, self.settings.keep, self.settings.pick)
         ]
 
     def finish(self) -> None:

@@ -187,7 +187,7 @@ def promise(folder: Path, sha256: str, size: int) -> None:
 
 
 def mean_error(layers: Mapping[str, LowRank]) -> float:
-    return sum(one.error for one in layers.values()) / max(1, len(layers))
+    return sum(layer.error for layer in layers.values()) / max(1, len(layers))
 
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> None:

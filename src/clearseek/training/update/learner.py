@@ -173,8 +173,8 @@ class Learner:
             raise
         for _, found, _ in lanes[1:]:  # in their order, so that the sum is the same every time
             self.trainer.gather(found)
-        total = sum(one.loss for one in passes)
-        tokens = sum(one.tokens for one in passes)
+        total = sum(pass_.loss for pass_ in passes)
+        tokens = sum(pass_.tokens for pass_ in passes)
         parts: dict[str, float] = {}
         for one in passes:
             for name, part in one.parts.items():
