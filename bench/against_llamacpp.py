@@ -27,7 +27,7 @@ from llama_child import llama_cpp  # noqa: E402
 
 from clearseek.modeling import load_model  # noqa: E402
 from clearseek.modeling.export_gguf import export_gguf  # noqa: E402
-from clearseek.modeling.tokenizer import load_tokenizer  # noqa: E402
+from clearseek.modeling.tokenizer_files import load_tokenizer  # noqa: E402
 
 TOP = 20
 

@@ -18,7 +18,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 
 from clearseek.modeling import load_model
-from clearseek.modeling.tokenizer import Tokenizer, load_tokenizer
+from clearseek.modeling.tokenizer import Tokenizer
+from clearseek.modeling.tokenizer_files import load_tokenizer
 
 Ask = Callable[[random.Random], tuple[str, int]]
 SHOTS = 8

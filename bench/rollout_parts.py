@@ -24,7 +24,7 @@ from clock import Clock
 
 from clearseek.benchmarks.rollout_speed import matmul_flops, question
 from clearseek.modeling import load_model
-from clearseek.modeling.tokenizer import load_tokenizer
+from clearseek.modeling.tokenizer_files import load_tokenizer
 from clearseek.training.kernels.decode_ops import CompiledDecodeOps
 from clearseek.training.kernels.packed_product import PackedProduct
 from clearseek.training.rollout import llama_decoder

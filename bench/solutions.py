@@ -12,8 +12,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from clearseek.tasks.load import load_suite
 from clearseek.tasks.splits import draw
-from clearseek.tasks.suites import load_suite
 from clearseek.tasks.task import Problem, Solution, Task
 from clearseek.training.data.chat_format import ChatFormat, chat_format_of
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 import time
 
+from clearseek.tasks.load import load_suite
 from clearseek.tasks.near import scan
 from clearseek.tasks.splits import OutOfProblems, draw
-from clearseek.tasks.suites import load_suite
 from clearseek.tasks.verifiers import verifier
 
 HONEST = (

@@ -33,8 +33,8 @@ from clearseek.evaluation.runner import draw_queries, evaluate
 from clearseek.hub.files import write_aside
 from clearseek.ledger.meter import Meter
 from clearseek.modeling import load_model
-from clearseek.modeling.tokenizer import load_tokenizer
-from clearseek.tasks.suites import load_suite
+from clearseek.modeling.tokenizer_files import load_tokenizer
+from clearseek.tasks.load import load_suite
 from clearseek.tasks.task import Problem, Task
 from clearseek.training.data.chat_format import chat_format
 from clearseek.training.recipe.learner_settings import LearnerSettings

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from clearseek.hub.store import Model, Store
+from clearseek.hub.model import Model
+from clearseek.hub.store import Store
 from clearseek.settings import default_model
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's threads sleep while they wait, and leave others the cores

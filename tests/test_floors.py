@@ -1,4 +1,4 @@
-"""The import rule: a room imports only from floors below it, and torch stays in its rooms."""
+"""The import rule: a room imports only from floors below it, nothing in a circle, and torch stays in its rooms."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SRC = Path(__file__).parent.parent / "src" / "clearseek"
 
 FLOORS = {
     "errors": 0,
     "settings": 0,
     "seeds": 0,
+    "toml_tables": 0,
     "ledger": 1,
     "hub": 1,
     "report": 1,
@@ -28,6 +31,10 @@ FLOORS = {
     "benchmarks": 5,
     "cli": 6,
 }
+TRAINING = (
+    "data", "recipe", "kernels", "update", "rollout", "score", "stages", "run", "report", "publish", "loop", "train",
+)  # fmt: skip
+"""Rooms inside training: each imports only from those before it."""
 TORCH_ROOMS = {"modeling", "tasks", "training", "benchmarks"}
 
 
@@ -82,6 +89,87 @@ def test_the_rule_catches_a_breach() -> None:
         SRC / "inference" / "y.py": [(3, "clearseek.hub.store")],
     }
     assert len(violations(breach)) == 2
+
+
+def out_of_order(files: dict[Path, list[tuple[int, str]]]) -> list[str]:
+    wrong = []
+    for path, imports in files.items():
+        parts = path.relative_to(SRC).with_suffix("").parts
+        if parts[0] != "training" or parts[1] == "__init__":
+            continue
+        for line, name in imports:
+            to = name.split(".")[2:3] if name.startswith("clearseek.training.") else []
+            if to and to[0] != parts[1] and (to[0] not in TRAINING or TRAINING.index(to[0]) > TRAINING.index(parts[1])):
+                wrong.append(f"{path}:{line}: training/{parts[1]} imports training/{to[0]}, which comes after it")
+    return wrong
+
+
+def test_the_rooms_inside_training_stand_in_order() -> None:
+    files = {path: imports_of(path) for path in SRC.rglob("*.py")}
+    assert {path.name.removesuffix(".py") for path in (SRC / "training").iterdir()} - {"__pycache__"} == {
+        "__init__", *TRAINING,
+    }  # fmt: skip
+    assert out_of_order(files) == []
+    assert out_of_order({SRC / "training" / "data" / "x.py": [(1, "clearseek.training.update.learner")]})
+
+
+def graph_of(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Module -> the modules of the package that it imports: at its top, inside functions and for types alike."""
+    graph: dict[str, set[str]] = {name: set() for name in sources}
+    for name, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                wanted = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                wanted = [
+                    whole if (whole := f"{node.module}.{alias.name}") in sources else node.module
+                    for alias in node.names
+                ]
+            else:
+                continue
+            graph[name] |= {module for module in wanted if module in sources and module != name}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The sets of modules that import each other, directly or by way of others."""
+
+    def reachable(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for module in graph[waiting.pop()] - seen:
+                seen.add(module)
+                waiting.append(module)
+        return seen
+
+    reach = {module: reachable(module) for module in graph}
+    found = {frozenset({other for other in reach[m] if m in reach[other]}) for m in graph if m in reach[m]}
+    return sorted(sorted(circle) for circle in found)
+
+
+def test_nothing_imports_in_a_circle() -> None:
+    sources = {}
+    for path in SRC.rglob("*.py"):
+        parts = path.relative_to(SRC.parent).with_suffix("").parts
+        sources[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text("utf-8")
+    assert len(sources) > 100
+    assert circles(graph_of(sources)) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "import p.a",
+        "from p import a",
+        "def f():\n    from p.a import x",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.a import X",
+    ],
+)
+def test_a_circle_is_seen_however_it_is_closed(back: str) -> None:
+    straight = {"p": "", "p.a": "from p import b", "p.b": "from p.c import y", "p.c": "y = 1"}
+    assert circles(graph_of(straight)) == []
+    assert circles(graph_of(straight | {"p.c": back})) == [["p.a", "p.b", "p.c"]]
 
 
 def test_importing_clearseek_and_the_server_leaves_torch_alone() -> None:

@@ -18,7 +18,7 @@ from clearseek.hub.adapter import RECORD, WEIGHTS, Adapter, read_adapter
 from clearseek.hub.assemble import assemble
 from clearseek.hub.catalogue import every_entry
 from clearseek.hub.files import remove_tree
-from clearseek.hub.papers import lay_papers, papers_of
+from clearseek.hub.receipt_files import lay_papers, papers_of
 from clearseek.hub.store import Store
 from clearseek.receipts.verify import verify
 from clearseek.settings import home, model_data

@@ -9,7 +9,8 @@ import pytest
 
 from clearseek.cli.pulling import pull
 from clearseek.hub.errors import PullFailed, UnknownModel
-from clearseek.hub.store import Model, Store
+from clearseek.hub.model import Model
+from clearseek.hub.store import Store
 from clearseek.ledger.book import Book, home_book
 from clearseek.settings import Settings
 

@@ -13,7 +13,7 @@ from test_pypi import MEMBER, write_wheel
 from tiny_gguf import write_tiny
 
 from clearseek.hub import catalogue as catalogue_module
-from clearseek.hub import own
+from clearseek.hub import shipped_adapters
 from clearseek.hub.adapter import read_adapter
 from clearseek.hub.assemble import assemble
 from clearseek.hub.catalogue import Entry, parse_catalogue
@@ -30,7 +30,7 @@ NAME = "clearseek-r1-135m"
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in the place of the package's own."""
     folder = tmp_path / "package"
-    for module in ("clearseek.settings", "clearseek.hub.catalogue", "clearseek.hub.own"):
+    for module in ("clearseek.settings", "clearseek.hub.catalogue", "clearseek.hub.shipped_adapters"):
         monkeypatch.setattr(f"{module}.model_data", lambda: folder)
     return folder
 
@@ -188,7 +188,7 @@ def test_with_one_it_is_the_default(package: Path, tmp_path: Path) -> None:
     settings = load_settings()
     assert settings.model == NAME
     assert f"clearseek models pull {NAME}" in str(next(iter(_models(settings, False))))
-    assert own.adapter_of(entries[1]) is None
+    assert shipped_adapters.adapter_of(entries[1]) is None
 
 
 def test_the_first_model_is_made_from_the_base_that_is_here(
@@ -214,7 +214,7 @@ def test_an_older_one_is_told_and_a_pull_replaces_it(
     store, settings = Store(tmp_path / "models", entries), Settings(metering=False)
     older = store.pull(NAME)
     ensure_model(settings, store)
-    assert not own.newer_ships(older, entries)
+    assert not shipped_adapters.newer_ships(older, entries)
     assert "newer" not in capsys.readouterr().err
     original = hashlib.sha256((tmp_path / "original.gguf").read_bytes()).hexdigest()
     make_adapter(package / NAME, tmp_path / "base.gguf", name=NAME, original_sha256=original, quant="q8_0", seed=2)
@@ -226,8 +226,8 @@ def test_an_older_one_is_told_and_a_pull_replaces_it(
     assert store.find(NAME) == older  # nothing is replaced unasked
     newer = store.pull(NAME)
     assert newer.sha256 == digest
-    assert not own.newer_ships(newer, entries)
-    assert not own.newer_ships(store.pull("tiny"), entries)
+    assert not shipped_adapters.newer_ships(newer, entries)
+    assert not shipped_adapters.newer_ships(store.pull("tiny"), entries)
 
 
 def test_a_run_s_model_is_registered_with_its_papers(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clearseek.hub.papers import lay_papers, papers_of
+from clearseek.hub.receipt_files import lay_papers, papers_of
 
 NAMES = ("receipt.json", "recipe.toml", "evaluations/test-after.json", "data/cards/eggs.json", "tasks/eggs.py")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from clearseek.hub.gguf_file import TensorInfo, read_header
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 from clearseek.inference.flops import PerToken, per_token
 
 

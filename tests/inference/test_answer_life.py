@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 from clearseek.inference import llamacpp
 from clearseek.inference.completion import Completion, Stopped
 from clearseek.inference.engine import (

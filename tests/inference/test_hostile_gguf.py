@@ -11,7 +11,7 @@ import pytest
 
 from clearseek.errors import UserError
 from clearseek.hub.files import hash_file
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 from clearseek.inference.engine import Finished, Request, Thinking
 from clearseek.inference.llamacpp import LlamaCppEngine
 from tests.inference.tiny_llama import write_tiny

@@ -22,7 +22,7 @@ from hub.tiny_gguf import write_tiny
 
 from clearseek.hub.chat_template import ChatTemplate
 from clearseek.hub.files import hash_file
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 from clearseek.inference.completion import Completion
 from clearseek.inference.engine import Delta, Event, Finished, Progress, Request, Sampling, Thinking, ToolCall
 from clearseek.inference.errors import BadRequest, ContextOverflow, EngineCrashed, EngineUnavailable

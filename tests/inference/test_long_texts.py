@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 from clearseek.inference import completion as completion_module
 from clearseek.inference.completion import PIECE, Completion
 from clearseek.inference.engine import Finished, Request, Thinking

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from random_schemas import schema_at
 
 from clearseek.hub.files import hash_file
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 from clearseek.inference.engine import Delta, Event, Finished, Request, Sampling, Thinking, ToolCall
 from clearseek.inference.errors import BadRequest
 from clearseek.inference.llamacpp import LlamaCppEngine

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from clearseek.hub.store import Model, Store
+from clearseek.hub.model import Model
+from clearseek.hub.store import Store
 from clearseek.inference import vouched
 from clearseek.inference.booking import Books
 from clearseek.inference.budget import Caps

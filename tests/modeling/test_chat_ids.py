@@ -10,10 +10,11 @@ pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
 from clearseek.hub.chat_template import ChatTemplate
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 from clearseek.modeling.chat_ids import ChatIds, chat_ids, prompt_ids
 from clearseek.modeling.errors import ModelingError
-from clearseek.modeling.tokenizer import Tokenizer, load_tokenizer
+from clearseek.modeling.tokenizer import Tokenizer
+from clearseek.modeling.tokenizer_files import load_tokenizer
 
 FORGETFUL = (
     "{% for m in messages %}"

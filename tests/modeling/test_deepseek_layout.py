@@ -8,8 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from clearseek.modeling.config import config_from_hf  # noqa: E402
 from clearseek.modeling.deepseek_v3 import DeepseekV3  # noqa: E402
+from clearseek.modeling.hf_config import config_from_hf  # noqa: E402
 
 PUBLISHED: dict[str, Any] = {
     # config.json of deepseek-ai/DeepSeek-V3, what concerns the architecture

@@ -17,10 +17,11 @@ from families import in_type  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from clearseek.modeling.config import RopeConfig, config_from_hf  # noqa: E402
+from clearseek.modeling.config import RopeConfig  # noqa: E402
 from clearseek.modeling.deepseek_config import DeepseekV3Config  # noqa: E402
 from clearseek.modeling.deepseek_v3 import DeepseekV3  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
+from clearseek.modeling.hf_config import config_from_hf  # noqa: E402
 from clearseek.modeling.moe import Routing  # noqa: E402
 
 SMALL = DeepseekV3Config(

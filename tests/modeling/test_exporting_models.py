@@ -18,15 +18,16 @@ from safetensors.torch import load_file  # noqa: E402
 from trained_words import train_tokenizer  # noqa: E402
 
 from clearseek.hub.gguf_file import read_header  # noqa: E402
+from clearseek.hub.model import Model  # noqa: E402
 from clearseek.hub.requantize import requantize  # noqa: E402
-from clearseek.hub.store import Model  # noqa: E402
 from clearseek.modeling import load_model  # noqa: E402
-from clearseek.modeling.config import config_from_hf  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.export_gguf import export_gguf  # noqa: E402
 from clearseek.modeling.export_hf import export_hf  # noqa: E402
+from clearseek.modeling.hf_config import config_from_hf  # noqa: E402
 from clearseek.modeling.load import build_model  # noqa: E402
-from clearseek.modeling.tokenizer import Tokenizer, load_tokenizer  # noqa: E402
+from clearseek.modeling.tokenizer import Tokenizer  # noqa: E402
+from clearseek.modeling.tokenizer_files import load_tokenizer  # noqa: E402
 
 
 def greedy(model: torch.nn.Module, ids: list[int], tokens: int, ends: tuple[int, ...]) -> list[int]:

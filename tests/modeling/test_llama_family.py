@@ -12,13 +12,13 @@ pytest.importorskip("transformers")
 from families import FAMILIES, hf_config, in_type, reference  # noqa: E402
 from llama_child import llama_cpp  # noqa: E402
 
-from clearseek.hub.store import Model  # noqa: E402
+from clearseek.hub.model import Model  # noqa: E402
 from clearseek.modeling import load_model  # noqa: E402
-from clearseek.modeling.config import config_from_hf  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.export_gguf import export_gguf  # noqa: E402
+from clearseek.modeling.hf_config import config_from_hf  # noqa: E402
 from clearseek.modeling.llama import LONG, Llama  # noqa: E402
-from clearseek.modeling.tokenizer import load_tokenizer  # noqa: E402
+from clearseek.modeling.tokenizer_files import load_tokenizer  # noqa: E402
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -19,10 +19,10 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from clearseek.hub.errors import BadModelFile  # noqa: E402
 from clearseek.modeling import load as load_module  # noqa: E402
 from clearseek.modeling import load_model  # noqa: E402
-from clearseek.modeling.config import config_from_hf  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.export_gguf import export_gguf  # noqa: E402
 from clearseek.modeling.export_hf import export_hf  # noqa: E402
+from clearseek.modeling.hf_config import config_from_hf  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.modeling.load import build_model  # noqa: E402
 from clearseek.modeling.tokenizer import Tokenizer  # noqa: E402

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from clearseek.hub.store import Model  # noqa: E402
+from clearseek.hub.model import Model  # noqa: E402
 from clearseek.modeling.config import LlamaConfig  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.export_lora import load_peft, save_lora_gguf, save_peft  # noqa: E402
@@ -244,7 +244,7 @@ def test_llama_cpp_applies_our_lora_gguf(tmp_path: Path, real_model: Model) -> N
     import xllamacpp
 
     from clearseek.modeling import load_model
-    from clearseek.modeling.tokenizer import load_tokenizer
+    from clearseek.modeling.tokenizer_files import load_tokenizer
 
     tokenizer = load_tokenizer(real_model.path)
     prompt = "The keeper of the books said:"

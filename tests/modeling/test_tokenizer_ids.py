@@ -15,15 +15,16 @@ from llama_child import llama_cpp  # noqa: E402
 from trained_words import train_tokenizer  # noqa: E402
 
 from clearseek.hub.chat_template import Piece  # noqa: E402
-from clearseek.hub.store import Model  # noqa: E402
-from clearseek.modeling.config import config_from_hf  # noqa: E402
+from clearseek.hub.model import Model  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.export_gguf import export_gguf  # noqa: E402
 from clearseek.modeling.gguf_metadata import PROBE  # noqa: E402
 from clearseek.modeling.gguf_pairs import encode_pairs, read_arrays  # noqa: E402
 from clearseek.modeling.gguf_tokenizer import CUTS  # noqa: E402
+from clearseek.modeling.hf_config import config_from_hf  # noqa: E402
 from clearseek.modeling.load import build_model  # noqa: E402
-from clearseek.modeling.tokenizer import Tokenizer, load_tokenizer  # noqa: E402
+from clearseek.modeling.tokenizer import Tokenizer  # noqa: E402
+from clearseek.modeling.tokenizer_files import load_tokenizer  # noqa: E402
 
 TEXTS = [
     PROBE,

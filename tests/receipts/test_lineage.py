@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clearseek.cli.main import run as clearseek
-from clearseek.hub.papers import lay_papers, papers_of
+from clearseek.hub.receipt_files import lay_papers, papers_of
 from clearseek.ledger.quantity import declared
 from clearseek.receipts import verify
 from clearseek.receipts.gather import sha256_of

@@ -11,7 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from clearseek.cli.main import run as clearseek
-from clearseek.hub.store import Model, Store
+from clearseek.hub.model import Model
+from clearseek.hub.store import Store
 from clearseek.ledger.canonical import canonical
 from clearseek.receipts.envelope import read_envelope
 from clearseek.receipts.gather import sha256_of

@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("reasoning_gym")
 
+from clearseek.tasks.load import load_suite
 from clearseek.tasks.solutions import GENERATORS, solver_of, steps
 from clearseek.tasks.splits import draw
-from clearseek.tasks.suites import load_suite
 from clearseek.tasks.task import Problem, Solution, Task
 
 PROBLEMS = 300

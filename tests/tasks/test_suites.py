@@ -12,9 +12,10 @@ pytest.importorskip("reasoning_gym")
 
 from clearseek.errors import UserError
 from clearseek.tasks import TaskSpec, load_task
+from clearseek.tasks.load import Suite, load_suite
 from clearseek.tasks.references import check_references
 from clearseek.tasks.splits import draw
-from clearseek.tasks.suites import Suite, load_suite, shipped_suites
+from clearseek.tasks.suites import shipped_suites
 from clearseek.tasks.task import SPLITS, Task
 
 SPACES = {

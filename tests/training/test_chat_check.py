@@ -18,7 +18,7 @@ from small_context import tiny  # noqa: E402
 from trained_words import train_tokenizer  # noqa: E402
 
 from clearseek.errors import UserError  # noqa: E402
-from clearseek.hub.store import Model  # noqa: E402
+from clearseek.hub.model import Model  # noqa: E402
 from clearseek.modeling.tokenizer import Tokenizer  # noqa: E402
 from clearseek.training.data.chat_format import chat_format  # noqa: E402
 from clearseek.training.publish import chat_check  # noqa: E402

@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
 from clearseek.hub.chat_template import ChatTemplate
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 from clearseek.inference.engine import Request, Thinking
 from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.style import NATIVE, SMALL_NATIVE

@@ -26,7 +26,7 @@ from clearseek.evaluation.engine_backend import (
 )
 from clearseek.evaluation.runner import evaluate
 from clearseek.evaluation.transcripts import Transcripts
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 from clearseek.inference.errors import BadRequest
 from clearseek.ledger.entry import Draft
 

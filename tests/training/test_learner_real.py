@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from clearseek.hub.store import Model  # noqa: E402
+from clearseek.hub.model import Model  # noqa: E402
 from clearseek.modeling import load_model  # noqa: E402
 from clearseek.training.data.chat_format import chat_format_of  # noqa: E402
 from clearseek.training.data.groups import Group  # noqa: E402

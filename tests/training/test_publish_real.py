@@ -75,7 +75,7 @@ def test_smollm2_and_an_adapter_are_the_model_that_was_trained(
     # shipped in the package: a pull assembles the very same file, and fetches nothing
     package = tmp_path / "package"
     assert ship_tool().ship(run, package) == package / OWN_MODEL
-    for module in ("clearseek.settings", "clearseek.hub.catalogue", "clearseek.hub.own"):
+    for module in ("clearseek.settings", "clearseek.hub.catalogue", "clearseek.hub.shipped_adapters"):
         monkeypatch.setattr(f"{module}.model_data", lambda: package)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     record = json.loads((run / "adapter" / "adapter.json").read_text())

@@ -14,8 +14,8 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from clearseek.errors import UsageError, UserError  # noqa: E402
+from clearseek.toml_tables import Source, write_toml  # noqa: E402
 from clearseek.training.recipe.parsing import parse_recipe, read_recipe, with_budget, write_recipe  # noqa: E402
-from clearseek.training.tables import Source, write_toml  # noqa: E402
 
 RECIPES = Path(__file__).parent.parent.parent / "recipes"
 GOOD = """

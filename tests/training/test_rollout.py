@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from clearseek.hub.store import Model  # noqa: E402
+from clearseek.hub.model import Model  # noqa: E402
 from clearseek.modeling import load_model  # noqa: E402
 from clearseek.modeling.config import LlamaConfig  # noqa: E402
 from clearseek.modeling.deepseek_config import DeepseekV3Config  # noqa: E402
@@ -16,7 +16,7 @@ from clearseek.modeling.deepseek_v3 import DeepseekV3  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
 from clearseek.modeling.lora import add_lora, lora_parameters, merged_lora  # noqa: E402
-from clearseek.modeling.tokenizer import load_tokenizer  # noqa: E402
+from clearseek.modeling.tokenizer_files import load_tokenizer  # noqa: E402
 from clearseek.training.rollout.rollout import kv_bytes_per_token, rollout, score  # noqa: E402
 from clearseek.training.rollout.slots import Progress, Sampling, Slots, sample_seed  # noqa: E402
 

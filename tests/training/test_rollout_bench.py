@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

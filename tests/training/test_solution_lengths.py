@@ -10,9 +10,9 @@ pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 pytest.importorskip("reasoning_gym")
 
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
+from clearseek.tasks.load import load_suite
 from clearseek.tasks.splits import draw
-from clearseek.tasks.suites import load_suite
 from clearseek.training.data.chat_format import ChatFormat, chat_format_of
 
 MOST, USUAL = 160, 115

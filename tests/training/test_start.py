@@ -16,7 +16,7 @@ from tiny_run import CONFIG, SFT, recipe_text, tiny_tokenizer  # noqa: E402
 from tiny_run import OWN_TASK as TASK  # noqa: E402
 
 from clearseek.errors import UsageError, UserError  # noqa: E402
-from clearseek.hub.papers import papers_of  # noqa: E402
+from clearseek.hub.receipt_files import papers_of  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
 from clearseek.modeling import load_model  # noqa: E402
 from clearseek.modeling.export_gguf import export_gguf  # noqa: E402

@@ -12,7 +12,6 @@ import tomllib
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from clearseek.errors import UsageError
@@ -147,22 +146,3 @@ def shipped(name: str) -> Architecture:
         )
     text = resources.files("clearseek").joinpath("data", "architectures", f"{name}.toml").read_text("utf-8")
     return architecture({"name": name, **tomllib.loads(text)}, f"{name}.toml")
-
-
-def from_file(path: Path) -> Architecture:
-    """A description in TOML, or a Hugging Face `config.json`. Raises UsageError."""
-    from clearseek.audit import hf_config
-
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise UsageError(f"The model's description {path} cannot be read: {error.strerror or error}.") from None
-    if len(content) > MAX_FILE:
-        raise UsageError(f"{path} is larger than 1 MB: a model's description or config.json is not.")
-    if path.suffix == ".json":
-        return hf_config.read(content, str(path.name))
-    try:
-        return architecture({"name": path.stem, **tomllib.loads(content.decode("utf-8"))}, path.name)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path.name} is not TOML: {error}.") from None

@@ -20,6 +20,7 @@ from typing import Any
 from clearseek.audit import architecture, chips, library, numbers
 from clearseek.audit.architecture import Architecture
 from clearseek.audit.chips import Chip
+from clearseek.audit.hf_config import from_file
 from clearseek.audit.numbers import Reported, clean, suggestion
 from clearseek.audit.variables import BY_PATH, VARIABLES
 from clearseek.errors import UsageError
@@ -274,10 +275,10 @@ def _architecture(table: Mapping[str, Any], folder: Path | None) -> Architecture
     if "architecture" in table:
         name = clean(table["architecture"], "model.architecture")
         if name.endswith(".toml"):
-            return architecture.from_file(_beside(folder, name))
+            return from_file(_beside(folder, name))
         return architecture.shipped(name)
     if "config" in table:
-        return architecture.from_file(_beside(folder, clean(table["config"], "model.config")))
+        return from_file(_beside(folder, clean(table["config"], "model.config")))
     return None
 
 

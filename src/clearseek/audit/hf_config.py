@@ -7,9 +7,11 @@ because a guess would be off by a factor nobody sees.
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
 from typing import Any
 
-from clearseek.audit.architecture import Architecture, architecture
+from clearseek.audit.architecture import MAX_FILE, Architecture, architecture
 from clearseek.errors import UsageError
 
 _DENSE = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo2", "olmo3", "smollm3", "phi3"}
@@ -150,3 +152,20 @@ def _latent(config: dict[str, Any], where: str) -> dict[str, Any]:
             "node_limit": number("topk_group", default=0) if groups > 1 else 0,
         }
     return values
+
+
+def from_file(path: Path) -> Architecture:
+    """A description in TOML, or a Hugging Face `config.json`. Raises UsageError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"The model's description {path} cannot be read: {error.strerror or error}.") from None
+    if len(content) > MAX_FILE:
+        raise UsageError(f"{path} is larger than 1 MB: a model's description or config.json is not.")
+    if path.suffix == ".json":
+        return read(content, str(path.name))
+    try:
+        return architecture({"name": path.stem, **tomllib.loads(content.decode("utf-8"))}, path.name)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path.name} is not TOML: {error}.") from None

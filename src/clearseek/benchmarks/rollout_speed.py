@@ -18,7 +18,7 @@ import torch
 
 from clearseek.errors import UserError
 from clearseek.modeling import load_model
-from clearseek.modeling.tokenizer import load_tokenizer
+from clearseek.modeling.tokenizer_files import load_tokenizer
 from clearseek.training.kernels.packed_product import PackedProduct, can_pack
 from clearseek.training.kernels.processor import has_bf16_units
 from clearseek.training.rollout.rollout import rollout

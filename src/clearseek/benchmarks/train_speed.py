@@ -20,7 +20,8 @@ import torch
 from clearseek.benchmarks.peers import Shape, TrlStep, peer_of, reward_of, run_trl, their_sft
 from clearseek.benchmarks.rollout_speed import DTYPES, best_dtype, matmul_flops, question
 from clearseek.modeling import load_model
-from clearseek.modeling.tokenizer import Tokenizer, load_tokenizer
+from clearseek.modeling.tokenizer import Tokenizer
+from clearseek.modeling.tokenizer_files import load_tokenizer
 from clearseek.seeds import seed_of
 from clearseek.training.data.groups import Group
 from clearseek.training.recipe.learner_settings import LearnerSettings

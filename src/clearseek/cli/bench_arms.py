@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 from clearseek.errors import UserError
 
 if TYPE_CHECKING:
-    from clearseek.hub.store import Model
+    from clearseek.hub.model import Model
     from clearseek.inference.machine import Plan
 
 START_SECONDS = 180

@@ -19,7 +19,8 @@ from clearseek.errors import UserError
 from clearseek.settings import Settings, home, load_settings
 
 if TYPE_CHECKING:
-    from clearseek.hub.store import Model, Store
+    from clearseek.hub.model import Model
+    from clearseek.hub.store import Store
 
 SIMD = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),

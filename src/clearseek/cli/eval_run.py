@@ -24,8 +24,8 @@ from clearseek.hub.files import disk_errors_told, write_aside
 from clearseek.settings import home, load_settings
 
 if TYPE_CHECKING:
-    from clearseek.tasks.load import TaskSpec
     from clearseek.tasks.task import Task
+    from clearseek.tasks.task_spec import TaskSpec
 
 THINKING_TOKENS = 512
 """After which thinking is closed where nobody said otherwise: a small model that has not found its answer by then goes
@@ -117,8 +117,7 @@ class _Lazily:
 
 def tasks_of(suite: str, only: tuple[str, ...]) -> list[tuple[Task, Membership]]:
     """The suite's tasks, or those named: of the suite, of another, or a file of one's own. Raises UserError."""
-    from clearseek.tasks.load import load_task
-    from clearseek.tasks.suites import load_suite
+    from clearseek.tasks.load import load_suite, load_task
 
     if only and all(Path(name).suffix in OWN for name in only):
         return [(load_task(_spec_of(name)), "other") for name in dict.fromkeys(only)]
@@ -132,7 +131,7 @@ def tasks_of(suite: str, only: tuple[str, ...]) -> list[tuple[Task, Membership]]
 
 def _spec_of(name: str) -> TaskSpec | str:
     """A shipped task by its name, or a file of your own with its verifier."""
-    from clearseek.tasks.load import TaskSpec
+    from clearseek.tasks.task_spec import TaskSpec
 
     path = Path(name)
     if path.suffix == ".py":

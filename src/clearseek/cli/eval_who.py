@@ -16,7 +16,7 @@ from clearseek.evaluation.runner import Backend
 from clearseek.settings import Settings, home, load_settings
 
 if TYPE_CHECKING:
-    from clearseek.hub.store import Model
+    from clearseek.hub.model import Model
 
 NEEDS = (
     "Evaluating a folder of weights needs torch: `pip install torch` (the CPU build will do), then "

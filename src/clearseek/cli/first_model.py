@@ -18,7 +18,7 @@ def ensure_model(settings: Settings, store: Store) -> None:
     Any other model is many times larger, and is only fetched by `clearseek models pull`: raises UnknownModel, which
     says so. With a remote engine nothing is needed here.
     """
-    from clearseek.hub.own import newer_ships
+    from clearseek.hub.shipped_adapters import newer_ships
     from clearseek.settings import default_model
 
     try:

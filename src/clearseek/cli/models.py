@@ -14,7 +14,8 @@ import typer
 if TYPE_CHECKING:
     from clearseek.hub.files import Progress
     from clearseek.hub.gguf_file import Header
-    from clearseek.hub.store import Model, Store
+    from clearseek.hub.model import Model
+    from clearseek.hub.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="The models on this machine: list, pull, show, import, export, rm.")
 
@@ -33,7 +34,7 @@ _STAGES = {
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
     """What is installed, and what can be pulled."""
-    from clearseek.hub.own import newer_ships
+    from clearseek.hub.shipped_adapters import newer_ships
 
     store = _store()
     installed = store.list()

@@ -9,7 +9,8 @@ from clearseek.hub.errors import HubError, UnknownModel
 
 if TYPE_CHECKING:
     from clearseek.hub.files import Progress
-    from clearseek.hub.store import Model, Store
+    from clearseek.hub.model import Model
+    from clearseek.hub.store import Store
     from clearseek.ledger.entry import Draft
     from clearseek.settings import Settings
 

@@ -20,7 +20,7 @@ from clearseek.evaluation.results import Conditions, Finish
 from clearseek.evaluation.runner import Completion, Query
 from clearseek.hub.files import hash_file
 from clearseek.hub.gguf_file import read_header
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 from clearseek.inference.engine import Delta, Engine, Finished, Recast, Request, Sampling, Thinking
 from clearseek.inference.errors import Busy, ContextOverflow, EngineCrashed, EngineUnavailable, UpstreamTimeout
 from clearseek.inference.flops import PerToken, per_token

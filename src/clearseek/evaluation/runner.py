@@ -124,8 +124,9 @@ def contamination_notes(asked: QuerySet, split: str, kept: frozenset[str]) -> li
 def held_out_by(folder: Path) -> frozenset[str]:
     """Digests of the problems that the run in this folder was evaluated on and never trained on; empty where the folder
     is no run's, or its tasks cannot be read any more."""
-    from clearseek.tasks.load import load_task, spec_of
+    from clearseek.tasks.load import load_task
     from clearseek.tasks.splits import draw
+    from clearseek.tasks.task_spec import spec_of
 
     found: set[str] = set()
     try:

@@ -19,9 +19,8 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -42,34 +41,13 @@ from clearseek.hub.files import (
 )
 from clearseek.hub.gguf_file import Header, read_header
 from clearseek.hub.importable import check_importable
-from clearseek.hub.own import adapter_of, assembled, form_of
-from clearseek.hub.papers import lay_papers, papers_of
+from clearseek.hub.model import Model
+from clearseek.hub.receipt_files import lay_papers, papers_of
+from clearseek.hub.shipped_adapters import adapter_of, assembled, form_of
 from clearseek.hub.weights import check_installed, digest_of, known_digest, note_digest
 
 RECORD = "model.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}\Z")
-
-
-@dataclass(frozen=True)
-class Model:
-    """An installed model. `sha256` and `bytes` are of the file at `path`; `original_sha256` is of the file as its
-    source held it, before requantising. `parameters` is a count, `context` is in tokens."""
-
-    name: str
-    path: Path
-    sha256: str
-    bytes: int
-    quant: str
-    architecture: str
-    parameters: int | None
-    context: int
-    licence: str | None
-    thinking: Literal["native", "prompted"]
-    description: str
-    source: str
-    original_sha256: str
-    requantised_by: str | None = None
-    """With what the file was requantised here; None where it was not, or by a version that did not note it."""
 
 
 class Store:

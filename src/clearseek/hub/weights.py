@@ -15,14 +15,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clearseek.hub.errors import HubError, WrongHash
 from clearseek.hub.files import Progress, no_progress
+from clearseek.hub.model import Model
 from clearseek.settings import home
-
-if TYPE_CHECKING:
-    from clearseek.hub.store import Model
 
 REMEMBERED = 256
 """Files whose digests are kept, the latest."""

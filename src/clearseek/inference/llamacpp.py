@@ -17,7 +17,7 @@ from typing import Any
 from clearseek.hub.chat_template import ChatTemplate, Piece
 from clearseek.hub.errors import BadTemplate
 from clearseek.hub.gguf_file import Header, kv_bytes_per_token, read_header
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 from clearseek.hub.weights import known_digest
 from clearseek.inference.completion import Completion, Stopped
 from clearseek.inference.engine import (

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from clearseek.hub.errors import HubError
 from clearseek.hub.errors import UnknownModel as NotInstalled
-from clearseek.hub.store import Model, Store
+from clearseek.hub.model import Model
+from clearseek.hub.store import Store
 from clearseek.hub.weights import known_digest
 from clearseek.inference.answer import Answer
 from clearseek.inference.booking import Books

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Awaitable
 
 from clearseek.hub.errors import HubError
-from clearseek.hub.store import Model
+from clearseek.hub.model import Model
 from clearseek.hub.weights import Seen, check_installed, digest_of
 from clearseek.inference.errors import EngineUnavailable
 from clearseek.inference.llamacpp_process import LlamaProcess

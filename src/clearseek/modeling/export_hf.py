@@ -15,7 +15,8 @@ from clearseek.hub.files import disk_errors_told, need_room, sync_folder, write_
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.hf_folder import INDEX
 from clearseek.modeling.load import build_model, config_of, load_model
-from clearseek.modeling.tokenizer import Tokenizer, load_tokenizer
+from clearseek.modeling.tokenizer import Tokenizer
+from clearseek.modeling.tokenizer_files import load_tokenizer
 from clearseek.modeling.weights import listed
 
 SHARD_BYTES = 4 << 30

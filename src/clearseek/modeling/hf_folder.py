@@ -14,8 +14,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from clearseek.modeling.config import LlamaConfig, config_from_hf
+from clearseek.modeling.config import LlamaConfig
 from clearseek.modeling.errors import ModelingError
+from clearseek.modeling.hf_config import config_from_hf
 from clearseek.modeling.tokenizer import read_json
 from clearseek.modeling.weights import Weights, listed
 

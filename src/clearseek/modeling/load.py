@@ -14,9 +14,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from clearseek.modeling.config import AnyConfig, LlamaConfig
+from clearseek.modeling.config import LlamaConfig
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.gguf_weights import open_gguf
+from clearseek.modeling.hf_config import AnyConfig
 from clearseek.modeling.hf_folder import open_folder
 from clearseek.modeling.llama import Llama
 from clearseek.modeling.weights import Weights, available_memory, listed

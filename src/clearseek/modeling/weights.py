@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 from torch import Tensor
 
-from clearseek.modeling.config import AnyConfig
+from clearseek.modeling.hf_config import AnyConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from clearseek.receipts import gather
 from clearseek.receipts.outcome import Found
-from clearseek.receipts.statement import plain
+from clearseek.receipts.recipe_json import plain
 from clearseek.settings import home
 
 MOST_FILES = 10_000

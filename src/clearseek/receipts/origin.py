@@ -19,7 +19,7 @@ from clearseek.receipts.verify import glance
 
 if TYPE_CHECKING:
     from clearseek.hub.catalogue import Entry
-    from clearseek.hub.store import Model
+    from clearseek.hub.model import Model
 
 _QUANT = re.compile(r"(?i)(?<![A-Z0-9])(I?Q\d(?:_[A-Z0-9]+)*|B?F16|F32)(?![A-Z0-9])")
 

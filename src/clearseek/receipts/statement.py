@@ -27,6 +27,7 @@ from clearseek.ledger.check import check
 from clearseek.ledger.entry import iso as ledger_time
 from clearseek.receipts import arithmetic, gather
 from clearseek.receipts.envelope import write_envelope
+from clearseek.receipts.recipe_json import plain
 from clearseek.receipts.signing import SigningKey, signing_key
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -251,15 +252,6 @@ def _recipe(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}.") from None
     return {"path": path.name, "digest": {"sha256": gather.sha256_of(path)}, "resolved": plain(resolved)}
-
-
-def plain(value: Any) -> Any:
-    """TOML as JSON: dates become text."""
-    if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [plain(part) for part in value]
-    return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 def _notes(path: Path) -> dict[str, Any]:

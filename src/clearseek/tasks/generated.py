@@ -8,10 +8,10 @@ from typing import Any
 from clearseek.errors import UserError
 from clearseek.tasks import generators
 from clearseek.tasks.children import Child, ChildDied, ChildTooSlow
-from clearseek.tasks.load import TaskSpec
 from clearseek.tasks.seconds import SECONDS, second_says
 from clearseek.tasks.solutions import solver_of
 from clearseek.tasks.task import SPLITS, Problem, Score, Split, Task
+from clearseek.tasks.task_spec import TaskSpec
 from clearseek.tasks.verifiers import score, verdict, verifier
 from clearseek.tasks.verifiers.outside import scorer
 from clearseek.tasks.verifiers.plain import exact

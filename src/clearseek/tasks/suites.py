@@ -9,17 +9,7 @@ from functools import cache
 from importlib import resources
 
 from clearseek.errors import UserError
-from clearseek.tasks.load import TaskSpec, load_task, spec_of
-from clearseek.tasks.task import Task
-
-
-@dataclass(frozen=True)
-class Suite:
-    """`trained` are the tasks that ClearSeek's own recipes train on (with other seeds), `unseen` never were."""
-
-    name: str
-    trained: tuple[Task, ...]
-    unseen: tuple[Task, ...]
+from clearseek.tasks.task_spec import TaskSpec, spec_of
 
 
 @dataclass(frozen=True)
@@ -42,17 +32,6 @@ def shipped_suites() -> dict[str, SuiteSpec]:
         )
         for name, table in tomllib.loads(text).items()
     }
-
-
-def load_suite(name: str) -> Suite:
-    """Raises UserError for a suite that is not there."""
-    suites = shipped_suites()
-    if name not in suites:
-        near = difflib.get_close_matches(name, suites, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(suites)}."
-        raise UserError(f"There is no suite {name!r}; {hint}")
-    suite = suites[name]
-    return Suite(name, tuple(map(load_task, suite.trained)), tuple(map(load_task, suite.unseen)))
 
 
 def shipped_spec(name: str) -> TaskSpec:

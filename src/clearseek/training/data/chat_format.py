@@ -21,7 +21,8 @@ from clearseek.hub.chat_template import THINK_CLOSE, THINK_OPEN, ChatTemplate, P
 from clearseek.hub.errors import BadTemplate
 from clearseek.modeling.chat_ids import Message
 from clearseek.modeling.errors import ModelingError
-from clearseek.modeling.tokenizer import Tokenizer, load_tokenizer
+from clearseek.modeling.tokenizer import Tokenizer
+from clearseek.modeling.tokenizer_files import load_tokenizer
 
 OPENING = f"{THINK_OPEN}\n"
 CLOSING = f"\n{THINK_CLOSE}\n\n"

@@ -14,11 +14,11 @@ from typing import Any
 
 from clearseek.errors import UserError
 from clearseek.hub.files import write_aside
+from clearseek.toml_tables import write_toml
 from clearseek.training.data.user_files import files_of, rename_files
 from clearseek.training.recipe.schema import Recipe, StagePlan, as_tables, weight_deciding
 from clearseek.training.run import checkpoint
 from clearseek.training.run.run_folder import RECIPE
-from clearseek.training.tables import write_toml
 
 SHOWN = 4
 

@@ -27,7 +27,8 @@ from clearseek.hub.files import disk_errors_told, write_aside
 from clearseek.ledger.meter import Meter
 from clearseek.modeling import load_model
 from clearseek.modeling.chat_ids import prompt_ids
-from clearseek.modeling.tokenizer import Tokenizer, load_tokenizer
+from clearseek.modeling.tokenizer import Tokenizer
+from clearseek.modeling.tokenizer_files import load_tokenizer
 from clearseek.report.page import Html, element, heading, join, page, paragraph
 from clearseek.seeds import seed_of
 from clearseek.training.data.chat_format import ChatFormat, chat_format

@@ -28,7 +28,8 @@ from clearseek.hub.assemble import assemble, merged
 from clearseek.hub.errors import HubError
 from clearseek.hub.files import hash_file, remove_tree, write_aside
 from clearseek.hub.gguf_file import read_header
-from clearseek.hub.store import Model, Store
+from clearseek.hub.model import Model
+from clearseek.hub.store import Store
 from clearseek.modeling.config import LlamaConfig
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.export_gguf import export_gguf

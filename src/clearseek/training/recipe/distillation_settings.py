@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clearseek.toml_tables import BadKey, at_least, between
 from clearseek.training.recipe.rejection_settings import Pick
-from clearseek.training.tables import BadKey, at_least, between
 
 
 @dataclass(frozen=True, slots=True)

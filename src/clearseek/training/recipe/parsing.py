@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from clearseek.errors import UsageError, UserError
-from clearseek.tasks.load import TaskSpec
+from clearseek.tasks.task_spec import TaskSpec
+from clearseek.toml_tables import BadKey, Source, fill, nearest, write_toml
 from clearseek.training.data.sources import FROM_TASKS, IDENTITY
 from clearseek.training.data.user_files import is_file, rename_files
 from clearseek.training.recipe.distillation_settings import DistillSettings
@@ -39,7 +40,6 @@ from clearseek.training.recipe.schema import (
     as_tables,
 )
 from clearseek.training.recipe.sft_settings import SftSettings
-from clearseek.training.tables import BadKey, Source, fill, nearest, write_toml
 
 KINDS = {"sft": SftSettings, "grpo": GrpoSettings, "reject": RejectSettings, "distill": DistillSettings}
 """What a stage's `kind` may be, and what its table may say."""

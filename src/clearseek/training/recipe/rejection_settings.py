@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from clearseek.training.tables import BadKey, above_zero, at_least, between
+from clearseek.toml_tables import BadKey, above_zero, at_least, between
 
 Pick = Literal["shortest", "diverse", "first"]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clearseek.errors import UserError
-from clearseek.tasks.load import TaskSpec
+from clearseek.tasks.task_spec import TaskSpec
+from clearseek.toml_tables import BadKey, plain, table_of
 from clearseek.training.data.user_files import content_of, rename_files
 from clearseek.training.recipe.learner_settings import LearnerSettings
 from clearseek.training.recipe.start import find_start
-from clearseek.training.tables import BadKey, plain, table_of
 
 WRITERS = ("reject", "distill")
 """Stages that write examples for supervised ones after them."""

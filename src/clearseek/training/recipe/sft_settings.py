@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clearseek.toml_tables import BadKey, above_zero, at_least, between
 from clearseek.training.data.sources import SOLUTIONS
 from clearseek.training.recipe.schedule import Decay
-from clearseek.training.tables import BadKey, above_zero, at_least, between
 
 
 @dataclass(frozen=True, slots=True)

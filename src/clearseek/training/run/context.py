@@ -18,15 +18,15 @@ from clearseek.hub.files import hash_file, write_aside
 from clearseek.hub.store import Store
 from clearseek.ledger.meter import Meter
 from clearseek.modeling import load_model
-from clearseek.modeling.config import config_from_hf
+from clearseek.modeling.hf_config import config_from_hf
 from clearseek.modeling.load import build_model
 from clearseek.seeds import seed_of
 from clearseek.settings import home
-from clearseek.tasks.load import load_task
+from clearseek.tasks.load import load_suite, load_task
 from clearseek.tasks.references import check_references
 from clearseek.tasks.splits import draw
-from clearseek.tasks.suites import load_suite
 from clearseek.tasks.task import Task
+from clearseek.toml_tables import nearest
 from clearseek.training.data.chat_format import chat_format_of
 from clearseek.training.data.user_files import copy_into_run, rename_files
 from clearseek.training.recipe.parsing import write_recipe
@@ -35,7 +35,6 @@ from clearseek.training.recipe.start import StartAdapter, copy_start, find_start
 from clearseek.training.run import checkpoint
 from clearseek.training.run.run_folder import RECIPE
 from clearseek.training.stages.base import StageContext
-from clearseek.training.tables import nearest
 from clearseek.training.update.learner import open_learner
 from clearseek.training.update.start_adapter import load_start_adapter
 

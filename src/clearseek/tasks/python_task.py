@@ -14,8 +14,8 @@ from clearseek.errors import UserError
 from clearseek.hub.files import hash_file
 from clearseek.tasks.children import Child, ChildDied, ChildTooSlow, Patience
 from clearseek.tasks.lines import check_untagged, check_whole
-from clearseek.tasks.load import TaskSpec
 from clearseek.tasks.task import SPLITS, Problem, Score, Solution, Split, Task
+from clearseek.tasks.task_spec import TaskSpec
 from clearseek.tasks.verifiers import score, verdict, verifier
 from clearseek.tasks.verifiers.bounds import Refusal, tidy
 
@@ -25,7 +25,7 @@ MAX_ANSWER = 20_000
 def own_task(spec: TaskSpec, file: Path) -> Task:
     """Raises UserError where the file cannot be read, or has no `make`, or neither `score` nor a `verifier`."""
     name = spec.name or file.stem
-    child = Child(["-m", "clearseek.tasks.own_child", str(file.resolve())])
+    child = Child(["-m", "clearseek.tasks.python_task_child", str(file.resolve())])
     what = _ask(child, {"do": "what"}, spec.seconds, f"{file.name}")
     has = set(what["has"])
     if "make" not in has:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from clearseek.hub.adapter import RESULT_QUANT, Adapter, read_adapter
 from clearseek.hub.assemble import assemble
@@ -13,10 +13,18 @@ from clearseek.hub.catalogue import Entry, Quant
 from clearseek.hub.errors import HubError, UnknownModel
 from clearseek.hub.fetching import fetch_entry
 from clearseek.hub.files import Progress, hash_file
+from clearseek.hub.model import Model
 from clearseek.settings import model_data
 
-if TYPE_CHECKING:
-    from clearseek.hub.store import Model, Store
+
+class Models(Protocol):
+    """What is asked of a store here: see `store.Store`."""
+
+    def entry(self, name: str) -> Entry | None: ...
+
+    def find(self, name: str) -> Model: ...
+
+    def pull(self, name: str, *, quant: str | None = None, progress: Progress | None = None) -> Model: ...
 
 
 def adapter_of(entry: Entry) -> Adapter | None:
@@ -44,7 +52,9 @@ def form_of(adapter: Adapter, quant: Quant) -> Quant:
     return "keep"
 
 
-def assembled(store: Store, entry: Entry, adapter: Adapter, staging: Path, progress: Progress) -> tuple[Path, str, str]:
+def assembled(
+    store: Models, entry: Entry, adapter: Adapter, staging: Path, progress: Progress
+) -> tuple[Path, str, str]:
     """The assembled file in `staging`, its SHA-256, and what it was made of."""
     base = _base_file(store, adapter, staging, progress)
     target = staging / "assembled.gguf"
@@ -52,7 +62,7 @@ def assembled(store: Store, entry: Entry, adapter: Adapter, staging: Path, progr
     return target, digest, f"{entry.source}/{entry.file}+adapter:{adapter.name}@{adapter.sha256[:16]}"
 
 
-def _base_file(store: Store, adapter: Adapter, staging: Path, progress: Progress) -> Path:
+def _base_file(store: Models, adapter: Adapter, staging: Path, progress: Progress) -> Path:
     """The base as the adapter wants it: the installed one where that is it, or what can be made of it; else it is
     pulled, and stays, because the receipt of the new model names it. One that is installed in another form stays as
     it is, and the file wanted is fetched beside it."""

@@ -1,4 +1,4 @@
-"""The child that a person's own task file runs in: `python -m clearseek.tasks.own_child FILE`, JSON lines both ways."""
+"""The child that runs a person's own task file: `python -m clearseek.tasks.python_task_child FILE`, JSON lines both ways."""
 
 from __future__ import annotations
 

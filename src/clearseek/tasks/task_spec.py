@@ -1,0 +1,105 @@
+"""What a recipe says of a task."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from clearseek.errors import UserError
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a recipe's `[[tasks]]` table may say. One of `generator`, `jsonl` and `python`; or `name` alone, for a task
+    of a shipped suite."""
+
+    name: str = ""
+    """What it is called in reports; the generator's or the file's name where nothing is said."""
+    generator: str = ""
+    """A generator of reasoning-gym, by name."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The generator's configuration."""
+    jsonl: str = ""
+    """A file of problems, one JSON object a line: `prompt`, `answer`, and if you like `verifier`, `split`, `task`,
+    `thinking`, `choices`, `tests`."""
+    python: str = ""
+    """A Python file with `make(rng, index)` and `score(problem, answer)`, and if you like `solve(problem, rng)`."""
+    cut: str = ""
+    """The generator's prompt ends where this text begins."""
+    prompt: str = ""
+    """A template in place of the generator's prompt: `{field}` is a field of the problem's metadata."""
+    answer: str = ""
+    """A template in place of the generator's reference answer."""
+    suffix: str = ""
+    """A line added to every prompt: what form the bare answer has."""
+    verifier: str = ""
+    """exact, integer, numeric, choice, list, countdown, math, code, or generator (the generator's own scorer)."""
+    second: str = ""
+    """A hidden second verifier, never trained on."""
+    tolerance: float = 0.0
+    """How far off a number may be (verifier `numeric`)."""
+    expression: bool = False
+    """Whether an answer that leaves arithmetic to do (`35*27` for 945) is one (verifiers `math`, `numeric`)."""
+    ignore_case: bool = False
+    """Whether `Yes` is `yes` (verifier `exact`)."""
+    choices: tuple[str, ...] = ()
+    """What there is to choose from (verifier `choice`)."""
+    seconds: float = 5.0
+    """How long one call of your Python file, or one test of a program, may take."""
+    seed: int = 0
+    """Other problems of the same kind; splits stay disjoint."""
+    dev: float = 0.1
+    """The share of a JSONL file's problems that is kept for watching the run (a line's own `split` wins)."""
+    test: float = 0.1
+    """The share that is kept for the end."""
+    license: str = ""
+    """The licence of your own problems, for the data card."""
+
+    def __post_init__(self) -> None:
+        sources = [key for key in ("generator", "jsonl", "python") if getattr(self, key)]
+        if len(sources) > 1:
+            raise ValueError(f"a task has one of `generator`, `jsonl` and `python`, not {' and '.join(sources)}")
+        if not sources and not self.name:
+            raise ValueError("a task needs a `generator`, a `jsonl`, a `python` file, or the `name` of a shipped task")
+        if not 0 < self.seconds <= 600:
+            raise ValueError("`seconds` must be between 0 and 600")
+        if not 0 <= self.dev < 1 or not 0 <= self.test < 1 or self.dev + self.test >= 1:
+            raise ValueError("`dev` and `test` are shares, and something must be left to train on")
+        if self.tolerance < 0:
+            raise ValueError("`tolerance` must not be below 0")
+        if not 0 <= self.seed < 1 << 20:
+            raise ValueError("`seed` must be between 0 and 1048575")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the verifier is told besides the problem's data."""
+        found: dict[str, Any] = {"seconds": self.seconds}
+        if self.tolerance:
+            found["absolute"] = self.tolerance
+        if self.expression:
+            found["expression"] = True
+        if self.ignore_case:
+            found["ignore_case"] = True
+        if self.choices:
+            found["choices"] = list(self.choices)
+        return found
+
+
+def spec_of(table: Mapping[str, Any]) -> TaskSpec:
+    """A TaskSpec from a table of TOML. Raises UserError; an unknown key is answered with the nearest."""
+    known = [one.name for one in dataclasses.fields(TaskSpec)]
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            raise UserError(
+                f"A task has no key `{key}`; "
+                + (f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}.")
+            )
+    try:
+        values = {**table, "choices": tuple(table["choices"])} if "choices" in table else dict(table)
+        return TaskSpec(**values)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"The task {table.get('name', '')!r} does not work: {error}.") from None
