@@ -20,7 +20,6 @@ torch = pytest.importorskip("torch")
 from tiny_run import GRPO, REJECT, SFT, steps_of, tiny_base, write_recipe_file  # noqa: E402
 
 from clearseek.errors import UserError  # noqa: E402
-from clearseek.hub.template_dialect import Run  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
 from clearseek.training.publish.replay import same_bits  # noqa: E402
 from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
@@ -62,15 +61,15 @@ def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def after_step(patch: pytest.MonkeyPatch, done: int, act: Callable[[Path], None]) -> Iterator[None]:
     """Something happens to the run's folder as the step after `done` begins."""
-    one: Callable[..., None] = Run.one
+    step: Callable[..., None] = training_loop.train_step
 
-    def stepping(self: Any, *args: Any) -> None:
-        if self.place.done == done:
-            act(self.folder)
-        one(self, *args)
+    def stepping(session: Any, *args: Any) -> None:
+        if session.place.done == done:
+            act(session.folder)
+        step(session, *args)
 
     with patch.context() as own:
-        own.setattr(Run, "one", stepping)
+        own.setattr(training_loop, "train_step", stepping)
         yield
 
 

@@ -62,17 +62,16 @@ def recipe_of(folder: Path, base: Path, stages: str, **more: str) -> Path:
 
 def crash_in(folder: Path, recipe: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is killed in the step after `step`."""
-    from clearseek.hub.template_dialect import Run
 
-    write_down: Callable[..., None] = Run.write_down
+    write_step: Callable[..., None] = Session.write_step
 
     def writing(self: Any, *args: Any) -> None:
         if self.place.done > step:
             raise Crash
-        write_down(self, *args)
+        write_step(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "write_down", writing)
+        patch.setattr(Session, "write_step", writing)
         with pytest.raises(Crash):
             train(read_recipe(recipe), folder, Screen(quiet=True))
 

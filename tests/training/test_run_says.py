@@ -157,7 +157,6 @@ def test_a_stage_has_patience_with_looks_that_gain_nothing() -> None:
 def test_a_stage_that_gains_nothing_ends_early_and_so_does_it_after_a_kill(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash_at: int | None
 ) -> None:
-    from clearseek.hub.template_dialect import Run
 
     stages = SFT.replace("steps = 5", "steps = 40\npatience = 2") + GRPO.replace("steps = 4", "steps = 2")
     recipe = write_recipe_file(tmp_path, base, stages, evaluate=LOOKED_AT)
@@ -171,7 +170,7 @@ def test_a_stage_that_gains_nothing_ends_early_and_so_does_it_after_a_kill(
     assert replay(tmp_path / "whole", 99, 0, lambda line: None).ok
     if crash_at is None:
         return
-    write_down = Run.write_down
+    write_step = Session.write_step
 
     class Crash(BaseException):
         pass
@@ -179,10 +178,10 @@ def test_a_stage_that_gains_nothing_ends_early_and_so_does_it_after_a_kill(
     def crashing(self: Any, *args: Any) -> None:
         if self.place.done > crash_at:
             raise Crash
-        write_down(self, *args)
+        write_step(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "write_down", crashing)
+        patch.setattr(Session, "write_step", crashing)
         with pytest.raises(Crash):
             going(recipe, tmp_path / "run")
     again, _ = going(recipe, tmp_path / "run", resume=True)

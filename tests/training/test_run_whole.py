@@ -312,7 +312,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(
     shutil.copytree(whole, run)
     status = run_folder.read_status(run)
     assert status is not None
-    run_folder.write_status(run, run_folder.Status(status.name, status.fingerprint, sittings=status.attempts))
+    run_folder.write_status(run, run_folder.Status(status.name, status.fingerprint, attempts=status.attempts))
     for path in sorted((run / "checkpoints").iterdir())[-2:]:
         with (path / "learner.safetensors").open("r+b") as file:
             file.seek(-1, os.SEEK_END)
@@ -385,7 +385,7 @@ def test_looking_ahead_writes_nothing(recipe_file: Path, tmp_path: Path) -> None
     assert any("Forecast" in line for line in seen.words())
 
 
-@pytest.mark.parametrize("cut", [False, True], ids=["at once", "in two sittings"])
+@pytest.mark.parametrize("cut", [False, True], ids=["at once", "in two sessions"])
 def test_files_of_ones_own_are_carried_into_the_run(base: Path, tmp_path: Path, cut: bool) -> None:
     """One is changed while a sitting is under way, both are gone afterwards, and the run replays all the same."""
     lines = [{"prompt": f"{n}+1=", "thinking": "so", "answer": "1"} for n in range(8)]

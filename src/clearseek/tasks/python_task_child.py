@@ -1,4 +1,4 @@
-"""The child that runs a person's own task file: `python -m clearseek.tasks.python_task_child FILE`, JSON lines both ways."""
+"""What runs a person's own task file: `python -m clearseek.tasks.python_task_child FILE`, JSON lines both ways."""
 
 from __future__ import annotations
 
