@@ -21,6 +21,7 @@ from tiny_run import GRPO, REJECT, SFT, steps_of, tiny_base, write_recipe_file  
 
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
+from clearseek.training.loop import training_loop  # noqa: E402
 from clearseek.training.publish.replay import same_bits  # noqa: E402
 from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
 from clearseek.training.report.console import Screen  # noqa: E402

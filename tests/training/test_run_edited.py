@@ -15,6 +15,7 @@ from tiny_run import GRPO, REJECT, SFT, steps_of, tiny_base, write_recipe_file  
 
 from clearseek.errors import UserError  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
+from clearseek.training.loop.session import Session  # noqa: E402
 from clearseek.training.publish.replay import replay, same_bits  # noqa: E402
 from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
 from clearseek.training.report.console import Screen  # noqa: E402
@@ -62,7 +63,6 @@ def recipe_of(folder: Path, base: Path, stages: str, **more: str) -> Path:
 
 def crash_in(folder: Path, recipe: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is killed in the step after `step`."""
-
     write_step: Callable[..., None] = Session.write_step
 
     def writing(self: Any, *args: Any) -> None:

@@ -20,6 +20,7 @@ from clearseek.hub.store import Store  # noqa: E402
 from clearseek.receipts import verify  # noqa: E402
 from clearseek.settings import home  # noqa: E402
 from clearseek.training.loop.early_stopping import IDLE, regression_warning, stop_reason  # noqa: E402
+from clearseek.training.loop.session import Session  # noqa: E402
 from clearseek.training.publish import publish  # noqa: E402
 from clearseek.training.publish.replay import replay, same_bits  # noqa: E402
 from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
@@ -157,7 +158,6 @@ def test_a_stage_has_patience_with_looks_that_gain_nothing() -> None:
 def test_a_stage_that_gains_nothing_ends_early_and_so_does_it_after_a_kill(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash_at: int | None
 ) -> None:
-
     stages = SFT.replace("steps = 5", "steps = 40\npatience = 2") + GRPO.replace("steps = 4", "steps = 2")
     recipe = write_recipe_file(tmp_path, base, stages, evaluate=LOOKED_AT)
     done, said = going(recipe, tmp_path / "whole")
