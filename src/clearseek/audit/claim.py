@@ -247,7 +247,7 @@ def _stated(tables: Mapping[str, dict[str, Any]]) -> dict[str, tuple[Reported, .
             if not 0 < len(statements) <= 8:
                 raise UsageError(f"{table}.{key}: between one and eight statements of one number, please.")
             stated[variable.name] = tuple(
-                numbers.read(variable, one, source=source, provenance=provenance) for one in statements
+                numbers.read(variable, statement, source=source, provenance=provenance) for statement in statements
             )
     return stated
 

@@ -90,7 +90,7 @@ def _ancestors(predicate: dict[str, Any], path: Path) -> tuple[list[dict[str, An
 
 def _as_claim(own: dict[str, Any], others: list[dict[str, Any]], missing: list[str]) -> dict[str, Any]:
     runs = [own, *others]
-    names = [clean(str(one["run"]["name"]), "run.name") for one in runs]
+    names = [clean(str(run["run"]["name"]), "run.name") for run in runs]
     predicate = own if missing or not others else _together(runs)
     claim = _one_claim(predicate)
     if missing:

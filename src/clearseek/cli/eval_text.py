@@ -68,8 +68,10 @@ def _tasks(one: Evaluation) -> Table:
 def _arms(evaluations: Sequence[Evaluation]) -> Table:
     kinds = [kind for kind in MEMBERSHIPS if kind in evaluations[0].means]
     table = _table("asked", *(MEANS[kind] for kind in kinds), "tokens/s")
-    for one in evaluations:
-        table.add_row(one.conditions.arm, *(ends(one.means[kind]) for kind in kinds), f"{one.rate:.0f}")
+    for evaluation in evaluations:
+        table.add_row(
+            evaluation.conditions.arm, *(ends(evaluation.means[kind]) for kind in kinds), f"{evaluation.rate:.0f}"
+        )
     return table
 
 

@@ -152,7 +152,7 @@ def replay(
     if as_json:
         _print_json(done.as_json())
     else:
-        exact = all(one.same_bits for one in done.results)
+        exact = all(result.same_bits for result in done.results)
         how = "the same bits" if exact else f"compared within {TOLERANCE:.0%} of the weights' change"
         typer.echo(f"{len(done.results)} of {done.possible} segments of {done.run} were done again: {how}.")
         if said := done.words():

@@ -34,7 +34,7 @@ def lay_papers(papers: Mapping[str, Path], target: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
         for other in place.iterdir():
             name = f"{folder}/{other.name}"
-            if name not in papers and not any(one.startswith(f"{name}/") for one in papers):
+            if name not in papers and not any(paper.startswith(f"{name}/") for paper in papers):
                 remove_tree(other)
     for name, path in papers.items():
         aside = target / f"{name}.new"

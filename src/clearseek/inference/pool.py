@@ -231,10 +231,10 @@ class Pool:
         schedulers = [desk.scheduler for desk in self._desks.values()]
         restarts = sum(desk.engine.restarts for desk in self._desks.values() if isinstance(desk.engine, LlamaCppEngine))
         return PoolStats(
-            running=sum(len(one.running) for one in schedulers),
-            waiting=sum(one.waiting for one in schedulers),
+            running=sum(len(scheduler.running) for scheduler in schedulers),
+            waiting=sum(scheduler.waiting for scheduler in schedulers),
             capacity=self._settings.queue,
-            refused_total=sum(one.refused for one in schedulers),
+            refused_total=sum(scheduler.refused for scheduler in schedulers),
             abandoned_total=self._abandoned,
             engine_restarts_total=self._restarts_of_closed + restarts,
             tokens=dict(self._tokens),

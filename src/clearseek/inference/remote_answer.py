@@ -293,8 +293,8 @@ def _logprobs(said: Any) -> tuple[TokenLogprob, ...]:
         return ()
     entries = [one for name in ("reasoning_content", "content") for one in _objects(said.get(name))]
     return tuple(
-        TokenLogprob(*_token(one), top=tuple(_token(other) for other in _objects(one.get("top_logprobs"))))
-        for one in entries
+        TokenLogprob(*_token(entry), top=tuple(_token(other) for other in _objects(entry.get("top_logprobs"))))
+        for entry in entries
     )
 
 

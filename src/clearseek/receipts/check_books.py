@@ -152,7 +152,7 @@ def _within(where: str, quantities: dict[str, Quantity], bounds: dict[str, Quant
     if flops is None or flops.value is None:
         return False
     tokens = {name: quantities[name] for name in bounds if name in quantities}
-    if not tokens or any(not one.known for one in (*tokens.values(), *bounds.values())):
+    if not tokens or any(not token.known for token in (*tokens.values(), *bounds.values())):
         found.failed("FLOPs", field, f"`{where}` tells FLOPs per token, so it needs the tokens they were spent on.")
         return False
     low, high = (math.fsum((tokens[name].value or 0.0) * bounds[name].bounds[end] for name in tokens) for end in (0, 1))

@@ -60,13 +60,17 @@ class Lineage:
 
     @property
     def missing(self) -> list[str]:
-        return [one.name for one in self.ancestors if one.statement is None]
+        return [ancestor.name for ancestor in self.ancestors if ancestor.statement is None]
 
     @property
     def runs(self) -> list[tuple[str, dict[str, Any]]]:
         """Names and predicates of the runs within reach, this one first."""
         predicate = self.statement["predicate"]
-        rest = [(one.run, one.statement["predicate"]) for one in self.ancestors if one.statement is not None]
+        rest = [
+            (ancestor.run, ancestor.statement["predicate"])
+            for ancestor in self.ancestors
+            if ancestor.statement is not None
+        ]
         return [(str(predicate["run"]["name"]), predicate), *rest]
 
     def totals(self) -> dict[str, Quantity]:
@@ -95,9 +99,9 @@ class Lineage:
         found: dict[str, list[str]] = {}
         if self.signer is not None:
             found[self.signer.keyid] = [self.runs[0][0]]
-        for one in self.ancestors:
-            if one.signer is not None:
-                found.setdefault(one.signer.keyid, []).append(one.run)
+        for ancestor in self.ancestors:
+            if ancestor.signer is not None:
+                found.setdefault(ancestor.signer.keyid, []).append(ancestor.run)
         return found
 
     def as_json(self) -> dict[str, Any]:
@@ -105,9 +109,13 @@ class Lineage:
         predicate = self.statement["predicate"]
         first = {"name": predicate["run"]["name"], "receipt_sha256": None, **_told(predicate, self.signer)}
         rest = [
-            {"name": one.run, "receipt_sha256": one.digest, **_told(one.statement["predicate"], one.signer)}
-            for one in self.ancestors
-            if one.statement is not None
+            {
+                "name": ancestor.run,
+                "receipt_sha256": ancestor.digest,
+                **_told(ancestor.statement["predicate"], ancestor.signer),
+            }
+            for ancestor in self.ancestors
+            if ancestor.statement is not None
         ]
         return {
             "runs": [first, *rest],

@@ -120,7 +120,7 @@ def _all_runs(lineage: Lineage) -> Html | None:
     rows = []
     for name, predicate in reversed(lineage.runs):
         totals = from_json(predicate["totals"])
-        rows.append([name, *(number(totals[one]) if one in totals else "unknown" for one in columns)])
+        rows.append([name, *(number(totals[column]) if column in totals else "unknown" for column in columns)])
     rows += [[name, *("unknown" for _ in columns)] for name in lineage.missing]
     return section(
         "What all runs took together",
@@ -164,7 +164,7 @@ def _bar(part: float | None) -> Html:
 
 def _attempts(predicate: dict[str, Any]) -> Html | None:
     attempts = predicate["attempts"]
-    if len(attempts) < 2 and all(one["state"] == "completed" for one in attempts):
+    if len(attempts) < 2 and all(attempt["state"] == "completed" for attempt in attempts):
         return None
     rows = []
     for one in attempts:

@@ -198,15 +198,15 @@ def _sums(books: arithmetic.Books, notes: dict[str, Any]) -> dict[str, Any]:
     attempts = {str(one.get("attempt", "")): one for one in notes.get("attempts", [])}
     tried = [
         {
-            "attempt": one.name,
-            "state": attempts.get(one.name, {}).get("state", "completed"),
-            "why": attempts.get(one.name, {}).get("why", ""),
-            "entries": one.entries,
-            "first_entry_at": one.first_at,
-            "last_entry_at": one.last_at,
-            "quantities": arithmetic.as_json(one.quantities()),
+            "attempt": attempt.name,
+            "state": attempts.get(attempt.name, {}).get("state", "completed"),
+            "why": attempts.get(attempt.name, {}).get("why", ""),
+            "entries": attempt.entries,
+            "first_entry_at": attempt.first_at,
+            "last_entry_at": attempt.last_at,
+            "quantities": arithmetic.as_json(attempt.quantities()),
         }
-        for one in books.attempts
+        for attempt in books.attempts
     ]
     return {"stages": stages, "totals": arithmetic.as_json(arithmetic.totals(sums)), "attempts": tried}
 

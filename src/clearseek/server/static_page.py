@@ -90,7 +90,7 @@ def _header(request: Request, name: str) -> str:
 
 def _tag_matches(asked: str, tag: str) -> bool:
     """Whether an If-None-Match header names `tag`; weakly, as it is compared."""
-    return any(one.strip().removeprefix("W/") in ("*", tag) for one in asked.split(","))
+    return any(part.strip().removeprefix("W/") in ("*", tag) for part in asked.split(","))
 
 
 def _read(file: Path, accepted: str) -> tuple[bytes, str | None, bool]:

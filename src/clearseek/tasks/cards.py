@@ -54,7 +54,7 @@ _CONTEXT: dict[str, Any] = {
 
 def digest_of(problems: Iterable[Problem]) -> str:
     """SHA-256 over the sorted digests of the questions and their answers: the same set is the same digest."""
-    lines = sorted(f"{one.digest} {hashlib.sha256(one.answer.encode()).hexdigest()}" for one in problems)
+    lines = sorted(f"{problem.digest} {hashlib.sha256(problem.answer.encode()).hexdigest()}" for problem in problems)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

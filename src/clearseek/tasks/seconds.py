@@ -118,7 +118,7 @@ def countdown(prompt: str, answer: str) -> float:
         value, rest = _sum(tokens, 0, used)
     except (ValueError, ZeroDivisionError, RecursionError):
         return 0.0
-    given = sorted(int(one) for one in numbers[1].split(", "))
+    given = sorted(int(part) for part in numbers[1].split(", "))
     return float(rest == len(tokens) and sorted(used) == given and value == int(target[1]))
 
 
@@ -154,7 +154,7 @@ def _atom(tokens: list[str], at: int, used: list[int]) -> tuple[Fraction, int]:
 
 def _in_order(given: list[str], answer: str, direction: str, words: bool) -> float:
     """The same things, each next one not before the last."""
-    found = [one.strip() for one in answer.strip().split(",")]
+    found = [part.strip() for part in answer.strip().split(",")]
     if len(found) != len(given) or sorted(found) != sorted(given):
         return 0.0
     for one, after in itertools.pairwise(found):

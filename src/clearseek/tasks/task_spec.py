@@ -90,7 +90,7 @@ class TaskSpec:
 
 def spec_of(table: Mapping[str, Any]) -> TaskSpec:
     """A TaskSpec from a table of TOML. Raises UserError; an unknown key is answered with the nearest."""
-    known = [one.name for one in dataclasses.fields(TaskSpec)]
+    known = [field_.name for field_ in dataclasses.fields(TaskSpec)]
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)

@@ -20,11 +20,11 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
     lines = [rng.choice(OPENINGS).format(great, small)]
     while small > 1:
         times, rest = great // small, great
-        for one in (times // 10 * 10, times % 10):  # a factor of two figures is taken in two steps
-            if one:
-                product = f"{_times(small, one)} " if one > 1 else ""
-                lines.append(product + _minus(rest, small * one))
-                rest -= small * one
+        for part in (times // 10 * 10, times % 10):  # a factor of two figures is taken in two steps
+            if part:
+                product = f"{_times(small, part)} " if part > 1 else ""
+                lines.append(product + _minus(rest, small * part))
+                rest -= small * part
         great, small = small, rest
     if small:
         lines.append(rng.choice(("1 is left", "down to 1")))

@@ -97,7 +97,7 @@ def _call(name: str, parts: Sequence[Any]) -> Any:
                 raise NotUnderstood("a factorial too large to look at")
             return sympy.factorial(inner)
         case "binom":
-            if any(one.is_number and not (one.is_Integer and 0 <= one <= 500) for one in parts):
+            if any(part.is_number and not (part.is_Integer and 0 <= part <= 500) for part in parts):
                 raise NotUnderstood("a binomial coefficient too large to look at")
             return sympy.binomial(*parts)
         case "root":
@@ -265,7 +265,7 @@ def _equal(ours: Node, theirs: Node, room: Fraction) -> bool:
 
 def _items(ours: Node, theirs: Node, room: Fraction) -> bool:
     """In any order, as solutions are; a sequence with dots term by term as it is written."""
-    if any(one.kind == "dots" for one in (*ours.parts, *theirs.parts)):
+    if any(part.kind == "dots" for part in (*ours.parts, *theirs.parts)):
         return _in_order(ours.parts, theirs.parts, room)
     return _matched(ours.parts, theirs.parts, room)
 
@@ -276,8 +276,8 @@ def _in_order(ours: Sequence[Node], theirs: Sequence[Node], room: Fraction) -> b
 
 def _matched(ours: Sequence[Node], theirs: Sequence[Node], room: Fraction) -> bool:
     left = list(theirs)
-    for one in ours:
-        place = next((at for at, other in enumerate(left) if _equal(one, other, room)), None)
+    for value in ours:
+        place = next((at for at, other in enumerate(left) if _equal(value, other, room)), None)
         if place is None:
             return False
         del left[place]
@@ -307,13 +307,13 @@ def _relations(ours: Node, theirs: Node, room: Fraction) -> bool:
         return False
     if _in_order(sides, their_sides, room):
         return True
-    if signs not in (["="], ["\\ne"]) or not all(one.kind in SCALARS for one in (*sides, *their_sides)):
+    if signs not in (["="], ["\\ne"]) or not all(side.kind in SCALARS for side in (*sides, *their_sides)):
         return False
     if _in_order(sides, their_sides[::-1], room):
         return True
     if any(map(_named, sides)) or numeral(sides[0]) is not None:
         return False  # a solution is one: what it follows from is not
-    gap, their_gap = (value_of(one[0]) - value_of(one[1]) for one in (sides, their_sides))
+    gap, their_gap = (value_of(side[0]) - value_of(side[1]) for side in (sides, their_sides))
     return same(gap, their_gap) or same(gap, -their_gap)
 
 

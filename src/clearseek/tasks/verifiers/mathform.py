@@ -53,7 +53,11 @@ def fraction_of(node: Node) -> tuple[int, int] | None:
     if above.kind == "neg":
         above = above.parts[0]
     values = [one.value for one in (above, below) if one.kind == "number"]
-    if len(values) == 2 and all(isinstance(one, Fraction) and one.denominator == 1 for one in values) and values[1]:
+    if (
+        len(values) == 2
+        and all(isinstance(value, Fraction) and value.denominator == 1 for value in values)
+        and values[1]
+    ):
         return int(values[0]), int(values[1])
     return None
 

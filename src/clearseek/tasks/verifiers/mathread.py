@@ -248,8 +248,8 @@ class _Reader:
             if top == "\\frac":
                 mark = self.at
                 fraction = self.command()
-                if all(one.kind == "number" and one.value.denominator == 1 for one in fraction.parts):  # type: ignore[union-attr]
-                    above, below = (one.value for one in fraction.parts)
+                if all(part.kind == "number" and part.value.denominator == 1 for part in fraction.parts):  # type: ignore[union-attr]
+                    above, below = (part.value for part in fraction.parts)
                     return self.mixed(value, above, below)  # type: ignore[arg-type]
                 self.at = mark
         if self.peek()[:1].isdigit():
