@@ -11,7 +11,7 @@ import sys
 import time
 
 from clearseek.tasks.load import load_suite
-from clearseek.tasks.near import scan
+from clearseek.tasks.near_duplicates import scan
 from clearseek.tasks.splits import OutOfProblems, draw
 from clearseek.tasks.verifiers import verifier
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cli.helpers import clearseek
 
-from clearseek.cli import checkup
+from clearseek.cli import diagnostics
 from clearseek.settings import default_model
 
 pytestmark = pytest.mark.slow  # each starts programs, or needs the real model
@@ -89,16 +89,16 @@ def test_an_engine_that_cannot_be_imported_is_told(
 ) -> None:
     (tmp_path / "xllamacpp.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    finding = checkup._engine()
+    finding = diagnostics._engine()
     assert finding.mark == "bad"
     assert says in finding.what
     assert finding.way
 
 
 def test_what_x86_calls_sme_is_no_unit_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from clearseek.cli import checkup
+    from clearseek.cli import diagnostics
 
     for line, units in (("flags", ["avx2"]), ("Features", ["asimd", "sme"])):
         told = f"model name : one\n{line} : {'sse avx2 sme smep' if line == 'flags' else 'asimd sme'}\n"
         monkeypatch.setattr(Path, "read_text", lambda path, *more, told=told: told)
-        assert checkup._cpu_name_and_features() == ("one", units)
+        assert diagnostics._cpu_name_and_features() == ("one", units)

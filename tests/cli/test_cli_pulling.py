@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from clearseek.cli.pulling import pull
+from clearseek.cli.pull_model import pull
 from clearseek.hub.errors import PullFailed, UnknownModel
 from clearseek.hub.model import Model
 from clearseek.hub.store import Store

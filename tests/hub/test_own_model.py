@@ -177,7 +177,7 @@ def test_without_an_adapter_in_the_package_the_default_is_the_small_model(packag
 
 
 def test_with_one_it_is_the_default(package: Path, tmp_path: Path) -> None:
-    from clearseek.cli.checkup import _models
+    from clearseek.cli.diagnostics import _models
     from clearseek.settings import load_settings
 
     make_adapter(package / NAME, write_tiny(tmp_path / "b.gguf"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clearseek.hub.receipt_files import lay_papers, papers_of
+from clearseek.hub.receipt_files import copy_receipt_files, receipt_files_of
 
 NAMES = ("receipt.json", "recipe.toml", "evaluations/test-after.json", "data/cards/eggs.json", "tasks/eggs.py")
 
@@ -14,10 +14,10 @@ def test_a_task_of_ones_own_goes_with_the_receipt_and_an_old_one_goes_away(tmp_p
     for name in (*NAMES, "model.gguf", "tasks/problems.jsonl"):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text(name)
-    papers = papers_of(run)
+    papers = receipt_files_of(run)
     assert sorted(papers) == sorted(NAMES)  # problems may be many, and private; their digest is on the card
     (target / "tasks").mkdir(parents=True)
     (target / "tasks" / "older.py").write_text("")
-    lay_papers(papers, target)
+    copy_receipt_files(papers, target)
     assert sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()) == sorted(NAMES)
     assert (target / "tasks" / "eggs.py").read_text() == "tasks/eggs.py"

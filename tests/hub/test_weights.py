@@ -14,7 +14,7 @@ import pytest
 from clearseek.hub import weights
 from clearseek.hub.errors import HubError, WrongHash
 from clearseek.hub.store import Store, weights_are_whole
-from clearseek.hub.weights import GivenUp, digest_of, known_digest, note_digest
+from clearseek.hub.weights import Cancelled, digest_of, known_digest, remember_digest
 from clearseek.settings import home
 from tests.hub.tiny_gguf import write_tiny
 
@@ -47,7 +47,7 @@ def test_a_file_is_hashed_once_and_anew_when_it_changed(file: Path, monkeypatch:
 
 
 def test_afresh_reads_every_byte_whatever_is_remembered(file: Path) -> None:
-    note_digest(file, "f" * 64)  # whoever may write to the home can do this
+    remember_digest(file, "f" * 64)  # whoever may write to the home can do this
     assert digest_of(file)[0] == "f" * 64
     assert digest_of(file, afresh=True)[0] == sha(file.read_bytes()) == known_digest(file)
 
@@ -73,7 +73,7 @@ def test_what_changes_while_it_is_read_is_told(file: Path) -> None:
 
 
 def test_nobody_waits_any_more(file: Path) -> None:
-    with pytest.raises(GivenUp):
+    with pytest.raises(Cancelled):
         digest_of(file, stop=lambda: True)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clearseek.cli.main import run as clearseek
-from clearseek.hub.receipt_files import lay_papers, papers_of
+from clearseek.hub.receipt_files import copy_receipt_files, receipt_files_of
 from clearseek.ledger.quantity import declared
 from clearseek.receipts import verify
 from clearseek.receipts.gather import sha256_of
@@ -141,7 +141,7 @@ def test_the_shipped_parents_have_their_books(tmp_path: Path) -> None:
     copy.mkdir()
     (copy / "parents" / "gone").mkdir(parents=True)
     (copy / "parents" / "gone" / "ledger.jsonl").write_text("")
-    lay_papers(papers_of(SHIPPED), copy)  # what a store does
+    copy_receipt_files(receipt_files_of(SHIPPED), copy)  # what a store does
     assert verify(copy).missing(["parents", "ledger"]) == []
     assert not (copy / "parents" / "gone").exists()
     kept = tmp_path / "kept"  # installed by an earlier version: the books are in the package

@@ -13,7 +13,7 @@ pytest.importorskip("reasoning_gym")
 
 from clearseek.errors import UserError
 from clearseek.tasks import TaskSpec, load_task
-from clearseek.tasks.generated import INDICES, SPAN, seed_range
+from clearseek.tasks.generator_task import INDICES, SPAN, seed_range
 from clearseek.tasks.generators import OPENED_ONCE, checked_config, generator_names, plain_item, rendered
 from clearseek.tasks.references import check_references
 from clearseek.tasks.splits import draw

@@ -10,9 +10,9 @@ from fractions import Fraction
 import pytest
 
 from clearseek.tasks.verifiers import Verifier, verdict, verifier
+from clearseek.tasks.verifiers.math_parser import Node, read
+from clearseek.tasks.verifiers.math_tokens import NotUnderstood
 from clearseek.tasks.verifiers.mathematics import math_verifier
-from clearseek.tasks.verifiers.mathread import Node, read
-from clearseek.tasks.verifiers.mathtokens import NotUnderstood
 
 sympy = pytest.importorskip("sympy")
 

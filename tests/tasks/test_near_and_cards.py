@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from clearseek.tasks.cards import croissant, data_card, data_report, digest_of
-from clearseek.tasks.near import scan
+from clearseek.tasks.data_cards import croissant, data_card, data_report, digest_of
+from clearseek.tasks.near_duplicates import scan
 from clearseek.tasks.task import Problem, Score, Task
 
 

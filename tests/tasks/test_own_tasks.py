@@ -14,8 +14,8 @@ import pytest
 
 from clearseek.errors import UserError
 from clearseek.tasks import Task, TaskSpec, load_task
-from clearseek.tasks.children import ChildTooSlow, Patience
-from clearseek.tasks.lines import tag_in
+from clearseek.tasks.child_process import ChildTooSlow, Patience
+from clearseek.tasks.json_lines import tag_in
 from clearseek.tasks.references import check_references
 from clearseek.tasks.splits import OutOfProblems, draw
 from clearseek.tasks.task import SPLITS, Score

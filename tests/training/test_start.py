@@ -16,7 +16,7 @@ from tiny_run import CONFIG, SFT, recipe_text, tiny_tokenizer  # noqa: E402
 from tiny_run import OWN_TASK as TASK  # noqa: E402
 
 from clearseek.errors import UsageError, UserError  # noqa: E402
-from clearseek.hub.receipt_files import papers_of  # noqa: E402
+from clearseek.hub.receipt_files import receipt_files_of  # noqa: E402
 from clearseek.ledger.meter import Meter  # noqa: E402
 from clearseek.modeling import load_model  # noqa: E402
 from clearseek.modeling.export_gguf import export_gguf  # noqa: E402
@@ -104,7 +104,7 @@ def test_it_begins_as_the_earlier_model_and_its_receipt_names_the_earlier_one(ea
     # with the books of all that went before: what a model store and the package have of it can be checked as well
     books = ("ledger.jsonl", "recipe.toml", "evaluations/test-after.json")
     carried = [f"parents/{name.removesuffix('.json')}/{book}" for name in names for book in books]
-    assert set(carried) <= set(papers_of(moved))
+    assert set(carried) <= set(receipt_files_of(moved))
     seen = {file for one in checked.checks if one.name == "parents" for file in one.files}
     assert len([file for file in seen if file.endswith("/ledger.jsonl")]) == 1  # both runs are called tiny
     assert checked.missing(["parents"]) == []

@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 600
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnswerTimes:
     """One request. Times in seconds since the job began."""
 
     started: float
@@ -31,7 +31,7 @@ class Answered:
     finish: str
 
 
-async def run_job(job: dict[str, Any]) -> list[Answered]:
+async def run_job(job: dict[str, Any]) -> list[AnswerTimes]:
     """`job`: url, key, users (a list with one list of request bodies per user, asked one after another)."""
     headers = {"content-type": "application/json"}
     if job["key"]:
@@ -42,13 +42,13 @@ async def run_job(job: dict[str, Any]) -> list[Answered]:
     async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector) as session:
         zero = time.perf_counter()
 
-        async def user(bodies: list[dict[str, Any]]) -> list[Answered]:
+        async def user(bodies: list[dict[str, Any]]) -> list[AnswerTimes]:
             return [await _ask(session, job["url"], orjson.dumps(body), zero) for body in bodies]
 
         return [answer for answers in await asyncio.gather(*map(user, job["users"])) for answer in answers]
 
 
-async def _ask(session: aiohttp.ClientSession, url: str, body: bytes, zero: float) -> Answered:
+async def _ask(session: aiohttp.ClientSession, url: str, body: bytes, zero: float) -> AnswerTimes:
     started = time.perf_counter() - zero
     first = 0.0
     head, tail, pieces = b"", b"", 0
@@ -66,7 +66,7 @@ async def _ask(session: aiohttp.ClientSession, url: str, body: bytes, zero: floa
     if not first:
         raise RuntimeError(f"{url} answered with no text: {head[:300]!r}")
     prompt, completion, finish = _counts(tail)
-    return Answered(started, first, ended, prompt, completion or pieces, finish)
+    return AnswerTimes(started, first, ended, prompt, completion or pieces, finish)
 
 
 def _has_text(stream: bytes) -> bool:

@@ -14,8 +14,8 @@ import sys
 import time
 from typing import Any
 
-from clearseek.cli import bench_arms
-from clearseek.cli.bench_arms import Arm, load
+from clearseek.cli import bench_servers
+from clearseek.cli.bench_servers import Server, load
 
 TOKENS = 64
 TURN_TOKENS = 24
@@ -69,12 +69,12 @@ def measure(peers: list[str], levels: list[int], rounds: int, model: str | None)
     # being ended must end the servers too: leave through the blocks below
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(bench_arms.ours(found.name, plan))
+        ours = stack.enter_context(bench_servers.clearseek_server(found.name, plan))
         arms = [ours]
         for peer in peers:
             try:
-                arms.append(stack.enter_context(bench_arms.PEERS[peer](found, plan)))
-            except bench_arms.NotHere as error:
+                arms.append(stack.enter_context(bench_servers.PEERS[peer](found, plan)))
+            except bench_servers.NotHere as error:
                 skipped[peer] = str(error)
                 print(f"{peer}: skipped, {error}", file=sys.stderr)
         for arm in arms:  # load the weights, warm the caches of the processor
@@ -105,7 +105,7 @@ def measure(peers: list[str], levels: list[int], rounds: int, model: str | None)
     return report
 
 
-def _cell(arm: Arm, round_: int, level: int, name: str) -> dict[str, float]:
+def _cell(arm: Server, round_: int, level: int, name: str) -> dict[str, float]:
     each = max(1, REQUESTS // level)
     before = arm.cpu_seconds()
     answers = load(arm, [[body(round_, level, user, turn, name) for turn in range(each)] for user in range(level)])
@@ -178,7 +178,7 @@ def _turns(url: str, name: str, thinking: str) -> list[dict[str, int]]:
     prompt_before, answer_before = 0, 0
     for turn in range(10):
         messages.append({"role": "user", "content": f"Question {turn + 1}: tell me one more thing about whales."})
-        answer, usage = bench_arms.ask_once(
+        answer, usage = bench_servers.ask_once(
             url,
             {
                 "model": name,

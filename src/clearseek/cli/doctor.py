@@ -19,7 +19,7 @@ def doctor(
 
     Exit code 3 if something that ClearSeek needs is missing.
     """
-    from clearseek.cli.checkup import checkup
+    from clearseek.cli.diagnostics import checkup
 
     findings = list(checkup(hash_models=not quick))
     broken = [finding for finding in findings if finding.mark == "bad"]

@@ -73,7 +73,7 @@ def evaluate(
         eval_run.chat(model, chat_against, seed=seed, out=out, json=json_)
         return
     eval_run.run(
-        eval_run.Wanted(
+        eval_run.EvalOptions(
             model=model,
             suite=suite,
             tasks=tuple(task or ()),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from clearseek.cli.eval_who import Who, needs_torch, open_books, resolve, weights_of
+from clearseek.cli.evaluated_model import EvaluatedModel, needs_torch, open_ledger_sink, resolve, weights_of
 from clearseek.errors import UsageError, UserError
 from clearseek.evaluation.comparison import Comparison, compare, comparison_json
 from clearseek.evaluation.results import Conditions, Evaluation, Membership, as_json, from_json
@@ -36,7 +36,7 @@ OWN = (".py", ".jsonl")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EvalOptions:
     """The command line."""
 
     model: str
@@ -59,7 +59,7 @@ class Wanted:
     json: bool = False
 
 
-def run(wanted: Wanted) -> None:
+def run(wanted: EvalOptions) -> None:
     """Evaluate, keep, tell."""
     other = None if wanted.compare is None else read_evaluation(wanted.compare)
     if wanted.model.endswith(".json") and Path(wanted.model).is_file():
@@ -95,7 +95,7 @@ def _runs(model: str) -> list[Path]:
     return [place for place in places if (place / "recipe.toml").is_file()]
 
 
-def _conclude(wanted: Wanted, found: list[Evaluation], comparison: Comparison | None, folder: Path | None) -> None:
+def _conclude(wanted: EvalOptions, found: list[Evaluation], comparison: Comparison | None, folder: Path | None) -> None:
     if folder is not None:
         with disk_errors_told("Keeping the evaluation", folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ def _spec_of(name: str) -> TaskSpec | str:
     return TaskSpec(name=path.stem, jsonl=name) if path.suffix == ".jsonl" else name
 
 
-def conditions_of(wanted: Wanted, who: Who) -> list[Conditions]:
+def conditions_of(wanted: EvalOptions, who: EvaluatedModel) -> list[Conditions]:
     """The arms: a budget each with thinking on, and one without. The first is the one that is meant."""
     budgets: list[int | None] = []
     if wanted.thinking != "off":
@@ -174,7 +174,7 @@ def conditions_of(wanted: Wanted, who: Who) -> list[Conditions]:
     return arms
 
 
-def _budget_of(who: Who) -> int | None:
+def _budget_of(who: EvaluatedModel) -> int | None:
     if who.by == "remote":
         return None  # the server closes thinking as it likes
     if who.style == "prompted":
@@ -184,7 +184,7 @@ def _budget_of(who: Who) -> int | None:
     return THINKING_TOKENS
 
 
-def _folder_name(who: Who, arms: list[Conditions], asked: QuerySet) -> str:
+def _folder_name(who: EvaluatedModel, arms: list[Conditions], asked: QuerySet) -> str:
     """Says who, and differs wherever anything differs that decides the answers."""
     said = [dataclasses.asdict(how) for how in arms]
     tasks = [task.name for task, _ in asked.tasks]
@@ -242,7 +242,7 @@ def _pretty(document: Any) -> bytes:
     return jsonlib.dumps(document, indent=1, ensure_ascii=False, sort_keys=False).encode() + b"\n"
 
 
-def _tell(wanted: Wanted, found: list[Evaluation], comparison: Comparison | None, folder: Path | None) -> None:
+def _tell(wanted: EvalOptions, found: list[Evaluation], comparison: Comparison | None, folder: Path | None) -> None:
     if wanted.json:
         document = {
             "evaluations": [as_json(one) for one in found],
@@ -264,7 +264,7 @@ def chat(model: str, base: str, *, seed: int, out: Path | None, json: bool) -> N
     new, old = (weights_of(one) for one in (model, base))
     names = Path(base).name, Path(model).name
     folder = out or home() / "evaluations" / f"chat-{names[1]}-against-{names[0]}-s{seed}"
-    books = open_books(load_settings())
+    books = open_ledger_sink(load_settings())
     report = checking.check_files(
         old,
         new,

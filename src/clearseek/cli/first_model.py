@@ -36,7 +36,7 @@ def ensure_model(settings: Settings, store: Store) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    from clearseek.cli.pulling import pull
+    from clearseek.cli.pull_model import pull
 
     here = entry.base is not None and any(model.name == entry.base for model in store.list())
     size = f", {entry.bytes / 1e6:.0f} MB" if entry.bytes and not here else ""

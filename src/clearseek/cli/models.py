@@ -82,7 +82,7 @@ def pull_(
     as_json: Json = False,
 ) -> None:
     """Fetch a model. Go on with `pull` again if it is cut short."""
-    from clearseek.cli.pulling import pull
+    from clearseek.cli.pull_model import pull
     from clearseek.settings import load_settings
 
     store, settings = _store(), load_settings()
@@ -181,7 +181,7 @@ def export(
 
 
 def _export_checkpoint(folder: Path, file: Path, hf: bool, as_json: bool) -> None:
-    from clearseek.cli.eval_who import needs_torch
+    from clearseek.cli.evaluated_model import needs_torch
 
     exporting = needs_torch("clearseek.training.publish.export_checkpoint")
     if not exporting.is_checkpoint(folder):

@@ -19,8 +19,8 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from clearseek.hub.errors import BadModelFile
-from clearseek.hub.file_kinds import what_it_is
 from clearseek.hub.gguf_types import FILE_TYPES, TENSOR_TYPES
+from clearseek.hub.other_file_types import describe_other_file
 
 Scalar = int | float | bool | str
 Value = Scalar | tuple[int | float | bool, ...]
@@ -269,7 +269,7 @@ class _Reader:
     def header(self) -> Header:
         start = self.raw(min(self.size, 64))
         if not start.startswith(b"GGUF"):
-            raise self.wrong(what_it_is(start))
+            raise self.wrong(describe_other_file(start))
         if self.size < 24:
             raise self.wrong(f"it ends after {self.size} bytes (a download cut short?)")
         self.at = 4

@@ -11,23 +11,23 @@ from pathlib import Path
 
 from clearseek.hub.files import copy_stream, no_progress, remove_tree, sync_folder
 
-PAPERS = (
+PATTERNS = (
     *("receipt.json", "card.md", "recipe.toml", "ledger.jsonl", "run.json", "adapter.json", "adapter.safetensors"),
     *("evaluations/*.json", "data/cards/*.json", "tasks/*.py"),
     *("parents/*.json", "parents/*/ledger.jsonl", "parents/*/recipe.toml", "parents/*/evaluations/*.json"),
 )
-MAX_PAPER_BYTES = 256 << 20
-MAX_PAPERS = 1000
+MAX_FILE_BYTES = 256 << 20
+MAX_FILES = 1000
 
 
-def papers_of(folder: Path) -> dict[str, Path]:
+def receipt_files_of(folder: Path) -> dict[str, Path]:
     """The papers in a folder, by their name relative to it."""
-    found = [path for pattern in PAPERS for path in sorted(folder.glob(pattern)) if path.is_file()]
-    fitting = [path for path in found if path.stat().st_size <= MAX_PAPER_BYTES]
-    return {path.relative_to(folder).as_posix(): path for path in fitting[:MAX_PAPERS]}
+    found = [path for pattern in PATTERNS for path in sorted(folder.glob(pattern)) if path.is_file()]
+    fitting = [path for path in found if path.stat().st_size <= MAX_FILE_BYTES]
+    return {path.relative_to(folder).as_posix(): path for path in fitting[:MAX_FILES]}
 
 
-def lay_papers(papers: Mapping[str, Path], target: Path) -> None:
+def copy_receipt_files(papers: Mapping[str, Path], target: Path) -> None:
     """Copy papers into a folder, each aside first; what lay there under their folders and is not among them goes."""
     for folder in sorted({name.rpartition("/")[0] for name in papers} - {""}):
         place = target / folder
@@ -39,7 +39,7 @@ def lay_papers(papers: Mapping[str, Path], target: Path) -> None:
     for name, path in papers.items():
         aside = target / f"{name}.new"
         with path.open("rb") as source:
-            copy_stream(source, aside, MAX_PAPER_BYTES, "copy", None, no_progress)
+            copy_stream(source, aside, MAX_FILE_BYTES, "copy", None, no_progress)
         aside.replace(target / name)
     for place in sorted({(target / name).parent for name in papers}):
         sync_folder(place)

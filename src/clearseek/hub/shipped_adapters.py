@@ -45,7 +45,7 @@ def newer_ships(model: Model, entries: Iterable[Entry]) -> bool:
     return adapter is not None and adapter.result_sha256 not in (None, model.original_sha256)
 
 
-def form_of(adapter: Adapter, quant: Quant) -> Quant:
+def quant_of(adapter: Adapter, quant: Quant) -> Quant:
     """The quantisation to ask for: an assembled model has one form, the one that its receipt is about."""
     if quant not in ("keep", RESULT_QUANT):
         raise HubError(f"{adapter.name} is there as {RESULT_QUANT} only: its receipt is about those weights.")

@@ -42,9 +42,9 @@ from clearseek.hub.files import (
 from clearseek.hub.gguf_file import Header, read_header
 from clearseek.hub.importable import check_importable
 from clearseek.hub.model import Model
-from clearseek.hub.receipt_files import lay_papers, papers_of
-from clearseek.hub.shipped_adapters import adapter_of, assembled, form_of
-from clearseek.hub.weights import check_installed, digest_of, known_digest, note_digest
+from clearseek.hub.receipt_files import copy_receipt_files, receipt_files_of
+from clearseek.hub.shipped_adapters import adapter_of, assembled, quant_of
+from clearseek.hub.weights import check_installed, digest_of, known_digest, remember_digest
 
 RECORD = "model.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}\Z")
@@ -104,7 +104,7 @@ class Store:
         wanted: Quant = entry.quant if quant is None else quant
         adapter = adapter_of(entry)
         if adapter is not None:
-            wanted = form_of(adapter, wanted)
+            wanted = quant_of(adapter, wanted)
         tell = progress or no_progress
         doing = f"Pulling {entry.name}"
         with disk_errors_told(doing, self.root), self._locked(entry.name):
@@ -135,7 +135,7 @@ class Store:
                     context=entry.context,
                     requantised_by=None if wanted == "keep" else _requantiser(),
                 )
-                self._publish(model, file, {} if adapter is None else papers_of(adapter.folder))
+                self._publish(model, file, {} if adapter is None else receipt_files_of(adapter.folder))
             except BaseException as error:
                 # keep what a later pull can use; a full disk gets its room back, a wrong file is not kept
                 if isinstance(error, OSError | WrongHash | BadModelFile):
@@ -157,7 +157,7 @@ class Store:
         """Take a GGUF file of one's own into the store, by hard link where the disk allows it, else by copy.
 
         Without a name the file's own is used. `source`: what the record says of where it came from. `papers`: the
-        folder of the run that made it, whose receipt and what that names (`papers_of`) are laid beside it. `replace`:
+        folder of the run that made it, whose receipt and what that names (`receipt_files_of`) are copied. `replace`:
         take the place of a model of that name and source. Raises BadModelFile for what is no GGUF or no model to chat
         with (see `check_importable`), HubError for a bad name or one that is taken.
         """
@@ -180,7 +180,7 @@ class Store:
                 file = _link_or_copy(path, staging / "model.gguf", tell)
                 digest = hash_file(file, tell)
                 model = self._model(chosen, file, header, digest, digest, told)
-                self._publish(model, file, {} if papers is None else papers_of(papers))
+                self._publish(model, file, {} if papers is None else receipt_files_of(papers))
             finally:
                 remove_tree(staging)
         return self.find(chosen)
@@ -263,8 +263,8 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{model.sha256[:16]}.gguf"
         os.replace(file, target)
-        note_digest(target, model.sha256)
-        lay_papers(papers, folder)
+        remember_digest(target, model.sha256)
+        copy_receipt_files(papers, folder)
         sync_folder(folder)
         record = {key: value for key, value in dataclasses.asdict(model).items() if key not in ("path", "name")}
         write_aside(folder / RECORD, json.dumps({"file": target.name, **record}, indent=1).encode())

@@ -28,7 +28,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FileIdentity:
     """A file as it was when it was looked at."""
 
     device: int
@@ -38,7 +38,7 @@ class Seen:
     ctime_ns: int
 
     @classmethod
-    def of(cls, stat: os.stat_result) -> Seen:
+    def of(cls, stat: os.stat_result) -> FileIdentity:
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     @property
@@ -46,51 +46,51 @@ class Seen:
         return f"{self.device}:{self.inode}:{self.size}:{self.mtime_ns}:{self.ctime_ns}"
 
 
-class GivenUp(Exception):
+class Cancelled(Exception):
     """`stop` said that nobody waits for the digest any more."""
 
 
 def known_digest(path: Path) -> str | None:
     """The SHA-256 of a file where it is remembered. Reads a small file, never the weights."""
     try:
-        return _read().get(Seen.of(path.stat()).key)
+        return _read().get(FileIdentity.of(path.stat()).key)
     except OSError:
         return None
 
 
 def digest_of(
     path: Path, *, afresh: bool = False, stop: Callable[[], bool] = lambda: False, progress: Progress = no_progress
-) -> tuple[str, Seen]:
+) -> tuple[str, FileIdentity]:
     """The SHA-256 of a file, hex, and the file as it was then. `afresh` reads it whatever is remembered.
 
     Takes as long as reading it does. Raises HubError where it is written to meanwhile, GivenUp, OSError.
     """
     for _ in range(TRIES):
-        seen = Seen.of(path.stat())
+        seen = FileIdentity.of(path.stat())
         known = None if afresh else _read().get(seen.key)
         if known is not None:
             return known, seen
         digest, done = hashlib.sha256(), 0
         with path.open("rb") as file:
-            before = Seen.of(os.fstat(file.fileno()))
+            before = FileIdentity.of(os.fstat(file.fileno()))
             while done <= before.size and (block := file.read(_BLOCK)):  # one that grows is not followed for ever
                 if stop():
-                    raise GivenUp
+                    raise Cancelled
                 digest.update(block)
                 done += len(block)
                 progress("verify", done, before.size)
-            after = Seen.of(os.fstat(file.fileno()))
-        if before == after == Seen.of(path.stat()):
+            after = FileIdentity.of(os.fstat(file.fileno()))
+        if before == after == FileIdentity.of(path.stat()):
             found = digest.hexdigest()
             _remember(after, found)
             return found, after
     raise HubError(f"{path.name} changes while it is read; try again when nothing writes to it.")
 
 
-def note_digest(path: Path, digest: str) -> None:
+def remember_digest(path: Path, digest: str) -> None:
     """Remember what somebody has just computed, and put in its place."""
     with contextlib.suppress(OSError):
-        _remember(Seen.of(path.stat()), digest)
+        _remember(FileIdentity.of(path.stat()), digest)
 
 
 def check_installed(model: Model, found: str) -> None:
@@ -121,7 +121,7 @@ def _read() -> dict[str, str]:
     return {key: digest for key, digest in said.items() if isinstance(digest, str) and len(digest) == 64}
 
 
-def _remember(seen: Seen, digest: str) -> None:
+def _remember(seen: FileIdentity, digest: str) -> None:
     known = _read()
     known.pop(seen.key, None)
     known[seen.key] = digest

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 
 from clearseek.hub.errors import HubError
 from clearseek.hub.model import Model
-from clearseek.hub.weights import Seen, check_installed, digest_of
+from clearseek.hub.weights import FileIdentity, check_installed, digest_of
 from clearseek.inference.errors import EngineUnavailable
 from clearseek.inference.llamacpp_process import LlamaProcess
 from clearseek.inference.machine import Plan
@@ -20,7 +20,7 @@ class Weights:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.digest: str | None = None
-        self._loaded: Seen | None = None
+        self._loaded: FileIdentity | None = None
 
     def there(self) -> None:
         """Raises EngineUnavailable where the file is gone."""
@@ -52,7 +52,7 @@ class Weights:
             given_up.set()
             await asyncio.gather(hashing, return_exceptions=True)
 
-    async def _vouch(self, hashing: Awaitable[tuple[str, Seen]]) -> None:
+    async def _vouch(self, hashing: Awaitable[tuple[str, FileIdentity]]) -> None:
         """Raises EngineUnavailable where the weights are not those of the record."""
         try:
             digest, seen = await hashing
@@ -75,9 +75,9 @@ class Weights:
         if seen != before:
             await self._vouch(asyncio.to_thread(digest_of, self.model.path))
 
-    def _now(self) -> Seen | None:
+    def _now(self) -> FileIdentity | None:
         """The file as it is; None where it is gone."""
         try:
-            return Seen.of(self.model.path.stat())
+            return FileIdentity.of(self.model.path.stat())
         except OSError:
             return None

@@ -150,7 +150,7 @@ def wall_in(read: list[str], write: list[str]) -> bool:
         os.close(ruleset)
 
 
-def watch(read: list[str], write: list[str], modules: bool = False) -> None:
+def install_audit_hook(read: list[str], write: list[str], modules: bool = False) -> None:
     """From here on Python itself refuses sockets, programs and files elsewhere. Not to be undone.
 
     Imports go on working for files under `read`; with `modules`, of those too that could start programs or open
@@ -235,7 +235,7 @@ def run_program(source_path: str, folder: str, seconds: int, memory: int) -> int
     for name in [name for name in sys.modules if name.partition(".")[0] in _MODULES]:
         del sys.modules[name]
     limit(memory, seconds, 1 << 20)
-    watch([library], [folder])
+    install_audit_hook([library], [folder])
     program = compile(source, "answer.py", "exec")
     exec(program, {"__name__": "__main__", "__builtins__": __builtins__})
     return 0
@@ -248,7 +248,7 @@ def cut_off_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
-def told(error: BaseException) -> str:
+def report_line(error: BaseException) -> str:
     """What went wrong with a program, in a line: the kind of error, what it says, and where in the program."""
     line = error.__traceback__
     number = None
@@ -268,6 +268,6 @@ if __name__ == "__main__":
     except SystemExit:
         raise
     except BaseException as error:
-        sys.stderr.write(told(error)[:400])
+        sys.stderr.write(report_line(error)[:400])
         ended = 1
     sys.exit(ended if ended >= 0 else 128 - ended)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clearseek.errors import UserError
-from clearseek.tasks.lines import check_untagged, read_object
+from clearseek.tasks.json_lines import check_untagged, read_object
 from clearseek.tasks.task import SPLITS, Problem, Score, Solution, Split, Task
 from clearseek.tasks.task_spec import TaskSpec
 from clearseek.tasks.verifiers import Verifier, check_name, score, verdict, verifier

@@ -30,16 +30,16 @@ def load_task(spec: TaskSpec | str) -> Task:
 
         check_name(spec.verifier)
     if spec.generator:
-        from clearseek.tasks.generated import generated_task
+        from clearseek.tasks.generator_task import generated_task
 
         return generated_task(spec)
     if spec.jsonl:
         from clearseek.tasks.jsonl import jsonl_task
 
         return jsonl_task(spec, _file(spec.jsonl))
-    from clearseek.tasks.python_task import own_task
+    from clearseek.tasks.python_task import python_task
 
-    return own_task(spec, _file(spec.python))
+    return python_task(spec, _file(spec.python))
 
 
 def _over(shipped: TaskSpec, given: TaskSpec) -> TaskSpec:

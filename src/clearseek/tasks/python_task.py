@@ -12,17 +12,17 @@ from typing import Any
 
 from clearseek.errors import UserError
 from clearseek.hub.files import hash_file
-from clearseek.tasks.children import Child, ChildDied, ChildTooSlow, Patience
-from clearseek.tasks.lines import check_untagged, check_whole
+from clearseek.tasks.child_process import Child, ChildDied, ChildTooSlow, Patience
+from clearseek.tasks.json_lines import check_untagged, check_whole
 from clearseek.tasks.task import SPLITS, Problem, Score, Solution, Split, Task
 from clearseek.tasks.task_spec import TaskSpec
 from clearseek.tasks.verifiers import score, verdict, verifier
-from clearseek.tasks.verifiers.bounds import Refusal, tidy
+from clearseek.tasks.verifiers.answer_bounds import Refusal, normalised
 
 MAX_ANSWER = 20_000
 
 
-def own_task(spec: TaskSpec, file: Path) -> Task:
+def python_task(spec: TaskSpec, file: Path) -> Task:
     """Raises UserError where the file cannot be read, or has no `make`, or neither `score` nor a `verifier`."""
     name = spec.name or file.stem
     child = Child(["-m", "clearseek.tasks.python_task_child", str(file.resolve())])
@@ -57,7 +57,7 @@ def own_task(spec: TaskSpec, file: Path) -> Task:
         if checks is not None:
             return score(verdict(checks, problem.answer, answer, {**problem.data, **options, "prompt": problem.prompt}))
         try:
-            text = tidy(answer, MAX_ANSWER)
+            text = normalised(answer, MAX_ANSWER)
         except Refusal as refusal:
             return Score(*refusal.verdict)
         question = {"do": "score", "problem": dict(problem.data), "answer": text}

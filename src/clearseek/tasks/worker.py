@@ -34,7 +34,7 @@ def main(kind: str) -> None:
     jail.cut_off()
     jail.wall_in(folders, [])
     jail.limit(MEMORY, None, 0)
-    jail.watch(folders, [], modules=True)
+    jail.install_audit_hook(folders, [], modules=True)
     print(json.dumps({"ready": True}), file=replies, flush=True)
     for line in sys.stdin:
         try:

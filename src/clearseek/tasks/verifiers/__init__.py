@@ -6,12 +6,12 @@ import difflib
 
 from clearseek.errors import UserError
 from clearseek.tasks.task import Score
-from clearseek.tasks.verifiers.bounds import Options, Verdict, Verifier
+from clearseek.tasks.verifiers.answer_bounds import Options, Verdict, Verifier
 from clearseek.tasks.verifiers.code import code, missing_wall
+from clearseek.tasks.verifiers.comparisons import choice, exact, integer, listed, numeric
 from clearseek.tasks.verifiers.countdown import countdown
+from clearseek.tasks.verifiers.generator_scorer import SILENT
 from clearseek.tasks.verifiers.mathematics import math_verifier
-from clearseek.tasks.verifiers.outside import SILENT
-from clearseek.tasks.verifiers.plain import choice, exact, integer, listed, numeric
 
 _PLAIN: dict[str, Verifier] = {
     "exact": exact,

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO
 
 from clearseek.tasks import jail
-from clearseek.tasks.verifiers.bounds import NOTHING, RIGHT, Options, Verdict, refused
-from clearseek.tasks.verifiers.outside import SILENT
+from clearseek.tasks.verifiers.answer_bounds import NOTHING, RIGHT, Options, Verdict, refused
+from clearseek.tasks.verifiers.generator_scorer import SILENT
 
 MAX_PROGRAM = 20_000
 MAX_OUTPUT = 1 << 20

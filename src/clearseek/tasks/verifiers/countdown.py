@@ -6,7 +6,7 @@ import ast
 import re
 from fractions import Fraction
 
-from clearseek.tasks.verifiers.bounds import RIGHT, Options, Refusal, Verdict, refused, tidy
+from clearseek.tasks.verifiers.answer_bounds import RIGHT, Options, Refusal, Verdict, normalised, refused
 
 MAX_LENGTH = 160
 _ALLOWED = re.compile(r"[0-9+\-*/() ]+", re.ASCII)
@@ -28,7 +28,7 @@ def countdown(reference: str, answer: str, options: Options) -> Verdict:
     except (KeyError, TypeError, ValueError):
         return 0.0, "the problem has no `numbers` and `target`"
     try:
-        text = tidy(answer, MAX_LENGTH)
+        text = normalised(answer, MAX_LENGTH)
     except Refusal as refusal:
         return refusal.verdict
     if not _ALLOWED.fullmatch(text):

@@ -5,22 +5,31 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from clearseek.tasks.children import Child, ChildDied, ChildTooSlow, Patience
-from clearseek.tasks.verifiers.bounds import RIGHT, WRONG, Options, Refusal, Verdict, Verifier, refused, tidy
-from clearseek.tasks.verifiers.mathform import (
+from clearseek.tasks.child_process import Child, ChildDied, ChildTooSlow, Patience
+from clearseek.tasks.verifiers.answer_bounds import (
+    RIGHT,
+    WRONG,
+    Options,
+    Refusal,
+    Verdict,
+    Verifier,
+    normalised,
+    refused,
+)
+from clearseek.tasks.verifiers.generator_scorer import SILENT, scorer_result
+from clearseek.tasks.verifiers.math_form import (
     MARKS,
     fraction_of,
     is_scalar,
     kinds_of,
     names_of,
     numeral,
-    unmarked,
     walk,
+    without_markers,
 )
-from clearseek.tasks.verifiers.mathread import MAX_MATH, Node, read
-from clearseek.tasks.verifiers.mathtokens import NotUnderstood, tokens_of
-from clearseek.tasks.verifiers.numerals import undressed, unworked_fraction
-from clearseek.tasks.verifiers.outside import SILENT, said
+from clearseek.tasks.verifiers.math_parser import MAX_MATH, Node, read
+from clearseek.tasks.verifiers.math_tokens import NotUnderstood, tokens_of
+from clearseek.tasks.verifiers.numerals import bare_numeral, unworked_fraction
 
 MATH_SECONDS = 3.0
 _WORK = frozenset({"add", "mul", "div", "pow", "call"})
@@ -34,7 +43,7 @@ def math_verifier(seconds: float = MATH_SECONDS) -> Verifier:
         """Equal as mathematics, to every digit given: `1/2`, `0.5` and `\\frac{1}{2}` are. One expression, worked out
         as far as the reference is; not a sentence, not two answers, not the question again."""
         try:
-            text = tidy(answer, MAX_MATH, allowed=reference)
+            text = normalised(answer, MAX_MATH, allowed=reference)
         except Refusal as refusal:
             return refusal.verdict
         if _written(text) == _written(reference):
@@ -49,12 +58,12 @@ def math_verifier(seconds: float = MATH_SECONDS) -> Verifier:
             return refused(f"not read as one answer: {error}")
         if unfit := _foreign(ours, theirs) or _asked(reference, text, theirs, options):
             return refused(unfit)
-        value = numeral(unmarked(ours)) if is_scalar(unmarked(ours)) else None
+        value = numeral(without_markers(ours)) if is_scalar(without_markers(ours)) else None
         given = _value(theirs)
         if value is not None and given is not None:
             return RIGHT if abs(value - given) <= Fraction(options.get("absolute", 0)) else WRONG
         if value is not None and not options.get("expression"):
-            return refused("not worked out: the answer is one number") if is_scalar(unmarked(theirs)) else WRONG
+            return refused("not worked out: the answer is one number") if is_scalar(without_markers(theirs)) else WRONG
         question = {
             "reference": reference,
             "answer": text,
@@ -62,7 +71,7 @@ def math_verifier(seconds: float = MATH_SECONDS) -> Verifier:
             "absolute": str(Fraction(options.get("absolute", 0))),
         }
         try:
-            return said(patience.ask(child, question))
+            return scorer_result(patience.ask(child, question))
         except ChildTooSlow:
             return 0.0, "too slow"
         except ChildDied as error:
@@ -72,14 +81,14 @@ def math_verifier(seconds: float = MATH_SECONDS) -> Verifier:
 
 
 def _written(text: str) -> list[str]:
-    return tokens_of(undressed(text), strict=False)
+    return tokens_of(bare_numeral(text), strict=False)
 
 
 def _value(node: Node) -> Fraction | None:
     """The number that an answer is, `x = 12` being 12."""
     if node.kind == "relation" and node.value == "=" and node.parts[0].kind == "symbol":
         node = node.parts[1]
-    node = unmarked(node)
+    node = without_markers(node)
     return numeral(node) if is_scalar(node) else None
 
 
@@ -101,9 +110,9 @@ def _asked(reference: str, text: str, theirs: Node, options: Options) -> str:
     """Whether the answer is the question again, or leaves its division to do."""
     if options.get("expression"):
         return ""
-    for one in walk(unmarked(theirs)):
+    for one in walk(without_markers(theirs)):
         if pair := fraction_of(one):
-            pairs = {fraction_of(part) for part in walk(unmarked(read(reference)))}
+            pairs = {fraction_of(part) for part in walk(without_markers(read(reference)))}
             if pair not in pairs and (why := unworked_fraction(*pair, reference, options)):
                 return why
     prompt = options.get("prompt")
@@ -117,7 +126,7 @@ def _asked(reference: str, text: str, theirs: Node, options: Options) -> str:
 
 def reply_of(question: dict[str, Any]) -> dict[str, Any]:
     """What the child says of one question."""
-    from clearseek.tasks.verifiers.mathequal import compare, value_of
+    from clearseek.tasks.verifiers.math_equality import compare, value_of
 
     value_of.cache_clear()
     ours = read(question["reference"])

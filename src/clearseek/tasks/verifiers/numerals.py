@@ -18,7 +18,7 @@ _FRACTION = re.compile(r"(-?)(?:([1-9][0-9]{0,19}) +)?(0|[1-9][0-9]{0,29}) ?/ ?(
 _WHOLE = re.compile(r"[0-9]+", re.ASCII)
 
 
-def undressed(text: str) -> str:
+def bare_numeral(text: str) -> str:
     """The answer without the marks around it that can hold no second one: emphasis, dollar signs, one box, a full stop,
     `Answer:` before it, and a typographer's minus as the plain one."""
     text = text.strip().replace("\u2212", "-")

@@ -16,7 +16,7 @@ import numpy as np
 
 from clearseek.errors import UserError
 from clearseek.seeds import seed_of
-from clearseek.tasks.lines import check_untagged
+from clearseek.tasks.json_lines import check_untagged
 from clearseek.tasks.task import Task
 from clearseek.training.data.chat_format import ChatFormat
 from clearseek.training.data.groups import Group

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clearseek.errors import UserError
-from clearseek.tasks.lines import check_untagged, read_object
+from clearseek.tasks.json_lines import check_untagged, read_object
 
 MAX_LINE = 1 << 20
 

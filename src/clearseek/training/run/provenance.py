@@ -11,7 +11,7 @@ from typing import Any
 
 from clearseek.hub.files import write_aside
 from clearseek.ledger.quantity import Quantity, modelled
-from clearseek.tasks.cards import data_report
+from clearseek.tasks.data_cards import data_report
 from clearseek.training.data.user_files import files_of, shipped_files_of
 from clearseek.training.recipe.schema import Recipe
 from clearseek.training.run.context import EVAL_SEED, RunContext

@@ -19,7 +19,7 @@ from clearseek.evaluation.engine_backend import EngineBackend, LedgerSink, Remot
 from clearseek.evaluation.results import Conditions
 from clearseek.evaluation.runner import Backend, Completion, Query
 from clearseek.seeds import seed_of
-from clearseek.tasks.lines import tag_in
+from clearseek.tasks.json_lines import tag_in
 from clearseek.tasks.task import Score
 from clearseek.tasks.verifier_faults import Scored, faults_of
 from clearseek.training.data.examples import end_markers

@@ -19,7 +19,7 @@ import torch
 
 from clearseek.errors import UserError
 from clearseek.seeds import seed_of
-from clearseek.tasks.lines import tag_in
+from clearseek.tasks.json_lines import tag_in
 from clearseek.tasks.task import Problem, Task
 from clearseek.tasks.verifier_faults import Scored, faults_of
 from clearseek.training.data.everyday_chat import DIRECT, everyday_answer, is_repetitive, read_prompts

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from clearseek.tasks.children import Child, ChildDied, ChildTooSlow, Patience
-from clearseek.tasks.verifiers.bounds import RIGHT, WRONG, Options, Refusal, Verdict, Verifier, tidy
+from clearseek.tasks.child_process import Child, ChildDied, ChildTooSlow, Patience
+from clearseek.tasks.verifiers.answer_bounds import RIGHT, WRONG, Options, Refusal, Verdict, Verifier, normalised
 
 SCORER_SECONDS = 5.0
 SILENT = "the verifier could not say:"
 
 
-def scorer(generator: str, config: dict[str, Any], seconds: float = SCORER_SECONDS) -> Verifier:
+def generator_scorer(generator: str, config: dict[str, Any], seconds: float = SCORER_SECONDS) -> Verifier:
     """The generator's own scorer, for problems that several answers solve; `options["seed"]` says which problem."""
     child, patience = Child(["-m", "clearseek.tasks.worker", "generator"]), Patience(seconds)
 
     def own(reference: str, answer: str, options: Options) -> Verdict:
         try:
-            text = tidy(answer, 4 * len(reference) + 1000)
+            text = normalised(answer, 4 * len(reference) + 1000)
         except Refusal as refusal:
             return refusal.verdict
         if reference and " ".join(text.split()) == " ".join(reference.split()):
@@ -29,12 +29,12 @@ def scorer(generator: str, config: dict[str, Any], seconds: float = SCORER_SECON
             return 0.0, "too slow"
         except ChildDied as error:
             return 0.0, f"{SILENT} {error}"
-        return said(reply)
+        return scorer_result(reply)
 
     return own
 
 
-def said(reply: dict[str, Any]) -> Verdict:
+def scorer_result(reply: dict[str, Any]) -> Verdict:
     """A verdict from a child's reply."""
     if "error" in reply:
         return 0.0, f"{SILENT} {reply['error']}"

@@ -35,12 +35,12 @@ class NotHere(UserError):
 
 
 @dataclass
-class Watch:
+class ProcessWatch:
     peak_rss: int = 0
 
 
 @dataclass(frozen=True)
-class Arm:
+class Server:
     """A server under test. `url` is of its API, without `/chat/completions`."""
 
     name: str
@@ -55,11 +55,11 @@ class Arm:
         return float(times.user + times.system)
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[Watch]:
+    def watched(self) -> Iterator[ProcessWatch]:
         """Follow the memory of the server process (bytes, its children apart) while the block runs."""
         import psutil
 
-        watch, done, process = Watch(), threading.Event(), psutil.Process(self.process.pid)
+        watch, done, process = ProcessWatch(), threading.Event(), psutil.Process(self.process.pid)
 
         def look() -> None:
             while not done.wait(SAMPLE_SECONDS):
@@ -75,7 +75,7 @@ class Arm:
             thread.join()
 
 
-def load(arm: Arm, users: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def load(arm: Server, users: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Ask, from another process: every user asks its bodies one after another, all users at once."""
     job = json.dumps({"url": f"{arm.url}/chat/completions", "key": "", "users": users})
     done = subprocess.run(
@@ -100,7 +100,7 @@ def ask_once(url: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def ours(model: str, plan: Plan, *, metering: bool = True) -> Iterator[Arm]:
+def clearseek_server(model: str, plan: Plan, *, metering: bool = True) -> Iterator[Server]:
     """Our server, with the plan spelt out, so that memory used by a peer cannot change it."""
     name = "clearseek" if metering else "unmetered"
     flags = ["--host", "127.0.0.1", "--port", "0", "--model", model, "--context", str(plan.context)]
@@ -108,16 +108,16 @@ def ours(model: str, plan: Plan, *, metering: bool = True) -> Iterator[Arm]:
     command = [sys.executable, "-m", "clearseek.cli.main", "serve", *flags]
     with _process(name, command, {"CLEARSEEK_METERING": "true" if metering else "false"}) as (process, log):
         url = _wait(process, log, lambda: _first_url(log))
-        yield Arm(name, f"{url}/v1", process)
+        yield Server(name, f"{url}/v1", process)
 
 
-def unmetered(model: Model, plan: Plan) -> AbstractContextManager[Arm]:
+def unmetered_server(model: Model, plan: Plan) -> AbstractContextManager[Server]:
     """Our server again, booking nothing: what keeping the books costs."""
-    return ours(model.name, plan, metering=False)
+    return clearseek_server(model.name, plan, metering=False)
 
 
 @contextlib.contextmanager
-def bare(model: Model, plan: Plan) -> Iterator[Arm]:
+def bare_server(model: Model, plan: Plan) -> Iterator[Server]:
     """llama.cpp's own server out of the same wheel."""
     settings = {
         "model": str(model.path),
@@ -131,11 +131,11 @@ def bare(model: Model, plan: Plan) -> Iterator[Arm]:
         process.stdin.write(json.dumps(settings) + "\n")
         process.stdin.flush()
         url = _wait(process, log, lambda: _first_url(log))
-        yield Arm("bare", f"{url}/v1", process)
+        yield Server("bare", f"{url}/v1", process)
 
 
 @contextlib.contextmanager
-def llama_cpp_python(model: Model, plan: Plan) -> Iterator[Arm]:
+def llama_cpp_python(model: Model, plan: Plan) -> Iterator[Server]:
     """llama-cpp-python's server, where it is installed. It answers one request at a time."""
     if importlib.util.find_spec("llama_cpp") is None:
         raise NotHere("llama-cpp-python is not installed (pip install 'clearseek[bench]' compiles it)")
@@ -148,13 +148,13 @@ def llama_cpp_python(model: Model, plan: Plan) -> Iterator[Arm]:
     with _process("llama-cpp-python", [sys.executable, "-m", "llama_cpp.server", *flags]) as (process, log):
         url = f"http://127.0.0.1:{port}"
         _wait(process, log, lambda: url if _answers(f"{url}/v1/models") else "")
-        yield Arm("llama-cpp-python", f"{url}/v1", process)
+        yield Server("llama-cpp-python", f"{url}/v1", process)
 
 
-PEERS: dict[str, Callable[[Model, Plan], AbstractContextManager[Arm]]] = {
-    "bare": bare,
+PEERS: dict[str, Callable[[Model, Plan], AbstractContextManager[Server]]] = {
+    "bare": bare_server,
     "llama-cpp-python": llama_cpp_python,
-    "unmetered": unmetered,
+    "unmetered": unmetered_server,
 }
 
 

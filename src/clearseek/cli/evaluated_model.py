@@ -25,7 +25,7 @@ NEEDS = (
 
 
 @dataclass(frozen=True)
-class Who:
+class EvaluatedModel:
     """Who answers. `open` makes the answerer, when it is known that something is to be asked."""
 
     name: str
@@ -35,10 +35,10 @@ class Who:
     open: Callable[[], Backend]
 
 
-def resolve(model: str, settings: Settings, *, url: str | None, at_once: int | None) -> Who:
+def resolve(model: str, settings: Settings, *, url: str | None, at_once: int | None) -> EvaluatedModel:
     """Who a model is; `url` is the engine named on the command line, where one was. Raises UserError, with the nearest
     name, where there is none."""
-    books = open_books(settings)
+    books = open_ledger_sink(settings)
     path = Path(model)
     if settings.engine_url is not None and (url is not None or not path.exists()):
         found = _remote(model, settings, books, url is not None, at_once)
@@ -61,14 +61,16 @@ def _plain(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
 
 
-def _served(model: Model, books: LedgerSink, at_once: int | None, settings: Settings) -> Who:
+def _served(model: Model, books: LedgerSink, at_once: int | None, settings: Settings) -> EvaluatedModel:
     def make() -> Backend:
         return EngineBackend(model, books, at_once=at_once or settings.slots, threads=settings.threads)
 
-    return Who(model.name, model.sha256, "llama.cpp", model.thinking, make)
+    return EvaluatedModel(model.name, model.sha256, "llama.cpp", model.thinking, make)
 
 
-def _remote(model: str, settings: Settings, books: LedgerSink, asked_for: bool, at_once: int | None) -> Who | None:
+def _remote(
+    model: str, settings: Settings, books: LedgerSink, asked_for: bool, at_once: int | None
+) -> EvaluatedModel | None:
     url = settings.engine_url
     assert url is not None
     key = settings.engine_key.get_secret_value() if settings.engine_key else None
@@ -81,7 +83,7 @@ def _remote(model: str, settings: Settings, books: LedgerSink, asked_for: bool, 
         near = difflib.get_close_matches(model, names, n=1)
         known = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(names[:8]) or 'none'}."
         raise UserError(f"The engine at {url} has no model `{model}`; {known}")
-    return Who(
+    return EvaluatedModel(
         model,
         None,
         "remote",
@@ -90,7 +92,7 @@ def _remote(model: str, settings: Settings, books: LedgerSink, asked_for: bool, 
     )
 
 
-def _folder(folder: Path, books: LedgerSink) -> Who:
+def _folder(folder: Path, books: LedgerSink) -> EvaluatedModel:
     weights = folder / "model" if (folder / "model" / "config.json").exists() else folder
     if not (weights / "config.json").exists():
         if (folder / "recipe.toml").exists():
@@ -112,7 +114,7 @@ def _folder(folder: Path, books: LedgerSink) -> Who:
         made: Backend = answering.open_folder(weights, chat, books.sink, books.rates)
         return made
 
-    return Who(folder.resolve().name, digest, "torch", "native", make)
+    return EvaluatedModel(folder.resolve().name, digest, "torch", "native", make)
 
 
 def needs_torch(name: str) -> Any:
@@ -126,7 +128,7 @@ def needs_torch(name: str) -> Any:
         raise UserError(f"{NEEDS} ({error})") from None
 
 
-def open_books(settings: Settings) -> LedgerSink:
+def open_ledger_sink(settings: Settings) -> LedgerSink:
     from clearseek.ledger.book import Book, home_book
     from clearseek.ledger.prices import rates_from
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from clearseek.tasks.near import scan
+from clearseek.tasks.near_duplicates import scan
 from clearseek.tasks.splits import OutOfProblems, draw
 from clearseek.tasks.task import Problem, Task
 

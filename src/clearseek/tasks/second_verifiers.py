@@ -250,7 +250,7 @@ SECONDS: dict[str, Second] = {
 }
 
 
-def second_says(second: Second | None, problem: Problem, answer: str) -> float | None:
+def second_verdict(second: Second | None, problem: Problem, answer: str) -> float | None:
     """What the second verifier says, None without one. It raises nothing."""
     if second is None:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from clearseek.tasks.verifiers.mathread import SCALARS, Node
+from clearseek.tasks.verifiers.math_parser import SCALARS, Node
 
 MARKS = ("percent", "degree", "dollars")
 MAX_EXPONENT = 400
@@ -26,9 +26,9 @@ def names_of(node: Node) -> set[str]:
     return {str(one.value) for one in walk(node) if one.kind == "symbol"}
 
 
-def unmarked(node: Node) -> Node:
+def without_markers(node: Node) -> Node:
     """Without the marks of units: per cent as a hundredth, degrees and dollars as the number they count."""
-    parts = tuple(unmarked(part) for part in node.parts)
+    parts = tuple(without_markers(part) for part in node.parts)
     if node.kind == "percent":
         value = numeral(parts[0])
         hundred = Node("number", (), Fraction(100))

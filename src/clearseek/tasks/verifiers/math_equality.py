@@ -14,9 +14,9 @@ from typing import Any
 
 import sympy
 
-from clearseek.tasks.verifiers.mathform import numeral, unmarked
-from clearseek.tasks.verifiers.mathread import SCALARS, Node
-from clearseek.tasks.verifiers.mathtokens import NotUnderstood
+from clearseek.tasks.verifiers.math_form import numeral, without_markers
+from clearseek.tasks.verifiers.math_parser import SCALARS, Node
+from clearseek.tasks.verifiers.math_tokens import NotUnderstood
 
 MAX_BITS = 8192
 """Of a power of numbers, worked out."""
@@ -213,7 +213,7 @@ def compare(
     reference: Node, answer: Node, *, expression: bool = False, room: Fraction = Fraction(0)
 ) -> tuple[bool, str]:
     """Whether the answer is the reference, and why not. Raises NotUnderstood."""
-    ours, theirs = _spread(unmarked(reference)), _spread(unmarked(answer))
+    ours, theirs = _spread(without_markers(reference)), _spread(without_markers(answer))
     if not _equal(ours, theirs, room):
         return False, "wrong"
     if not expression and (left := undone(theirs) - undone(ours)):

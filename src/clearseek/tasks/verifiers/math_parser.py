@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from clearseek.tasks.verifiers.mathtokens import FUNCTIONS, GREEK, NotUnderstood, tokens_of
-from clearseek.tasks.verifiers.numerals import undressed
+from clearseek.tasks.verifiers.math_tokens import FUNCTIONS, GREEK, NotUnderstood, tokens_of
+from clearseek.tasks.verifiers.numerals import bare_numeral
 
 MAX_MATH = 400
 DEEPEST = 24
@@ -36,7 +36,7 @@ SCALARS = frozenset({"number", "symbol", "constant", "add", "mul", "div", "pow",
 
 def read(text: str, *, thousands: bool = True) -> Node:
     """The tree of the whole text, undressed. Raises NotUnderstood. `thousands`: whether `1,234` alone is a number."""
-    text = undressed(text)
+    text = bare_numeral(text)
     if len(text) > MAX_MATH:
         raise NotUnderstood(f"more than {MAX_MATH} characters")
     sign, bare = (True, text[1:].lstrip()) if text.startswith("-") else (False, text)

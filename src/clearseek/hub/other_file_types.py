@@ -12,7 +12,7 @@ _OTHERS: dict[str, tuple[bytes, ...]] = {
 }  # fmt: skip
 
 
-def what_it_is(start: bytes) -> str:
+def describe_other_file(start: bytes) -> str:
     """In words, what a file that begins like this is instead of a GGUF, as far as its first 64 bytes tell."""
     if start.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer, a few lines of text in place of the file; `git lfs pull` fetches the file"

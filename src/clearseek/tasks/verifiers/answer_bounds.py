@@ -43,7 +43,7 @@ def same_text(reference: str, answer: str) -> bool:
     return len(answer) <= 4 * len(reference) + 64 and plain_text(answer) == plain_text(reference) != ""
 
 
-def tidy(answer: str, longest: int, allowed: str = "") -> str:
+def normalised(answer: str, longest: int, allowed: str = "") -> str:
     """The answer without the white space around it. Raises Refusal: empty, too long, tags, characters unseen.
 
     The length is looked at before anything else is, so that a megabyte costs nothing. What stands in `allowed`, the

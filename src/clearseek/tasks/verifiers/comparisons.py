@@ -9,18 +9,18 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from clearseek.tasks.verifiers.bounds import (
+from clearseek.tasks.verifiers.answer_bounds import (
     RIGHT,
     WRONG,
     Options,
     Refusal,
     Verdict,
+    normalised,
     plain_text,
     refused,
     same_text,
-    tidy,
 )
-from clearseek.tasks.verifiers.numerals import MAX_NUMBER, read_number, undone, undressed
+from clearseek.tasks.verifiers.numerals import MAX_NUMBER, bare_numeral, read_number, undone
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,39})", re.ASCII)
 _CHOICE_DRESS = re.compile(r"\(?([^()]*?)\)?[.:]?")
@@ -32,7 +32,7 @@ def exact(reference: str, answer: str, options: Options) -> Verdict:
     if same_text(reference, answer):
         return RIGHT
     try:
-        text = tidy(answer, 2 * len(reference) + 16, allowed=reference)
+        text = normalised(answer, 2 * len(reference) + 16, allowed=reference)
     except Refusal as refusal:
         return refusal.verdict
     if options.get("ignore_case") and plain_text(text).casefold() == plain_text(reference).casefold():
@@ -43,7 +43,7 @@ def exact(reference: str, answer: str, options: Options) -> Verdict:
 def integer(reference: str, answer: str, options: Options) -> Verdict:
     """One whole number in ASCII digits: no sign but `-`, no leading zero, no separators, no unit, nothing else."""
     try:
-        text = tidy(answer, MAX_NUMBER)
+        text = normalised(answer, MAX_NUMBER)
     except Refusal as refusal:
         return refusal.verdict
     if not _INTEGER.fullmatch(text) or text == "-0":
@@ -57,15 +57,15 @@ def numeric(reference: str, answer: str, options: Options) -> Verdict:
     Emphasis, dollar signs, a box and a full stop around it say nothing. A division that comes out even is no number.
     """
     try:
-        text = undressed(tidy(answer, MAX_NUMBER))
+        text = bare_numeral(normalised(answer, MAX_NUMBER))
     except Refusal as refusal:
         return refusal.verdict
-    theirs, ours = read_number(text), read_number(undressed(reference))
+    theirs, ours = read_number(text), read_number(bare_numeral(reference))
     if ours is None:
         return 0.0, f"the reference answer {reference[:40]!r} is no number"
     if theirs is None:
         return refused("not one number")
-    if why := undone(text, undressed(reference), options):
+    if why := undone(text, bare_numeral(reference), options):
         return refused(why)
     room = max(Fraction(options.get("absolute", 0)), Fraction(options.get("relative", 0)) * abs(ours))
     return RIGHT if abs(theirs - ours) <= room else WRONG
@@ -74,7 +74,9 @@ def numeric(reference: str, answer: str, options: Options) -> Verdict:
 def choice(reference: str, answer: str, options: Options) -> Verdict:
     """One of several: `B`, `(b)`, `B.` are the same; so is case. The `choices`, where given, bound what is one."""
     try:
-        text = answer if same_text(reference, answer) else tidy(answer, 2 * len(reference) + 16, allowed=reference)
+        text = (
+            answer if same_text(reference, answer) else normalised(answer, 2 * len(reference) + 16, allowed=reference)
+        )
     except Refusal as refusal:
         return refusal.verdict
     theirs, ours = _bare(text), _bare(reference)
@@ -95,7 +97,7 @@ def listed(reference: str, answer: str, options: Options) -> Verdict:
     if same_text(reference, answer):
         return RIGHT
     try:
-        text = tidy(answer, 2 * len(reference) + 16, allowed=reference)
+        text = normalised(answer, 2 * len(reference) + 16, allowed=reference)
     except Refusal as refusal:
         return refusal.verdict
     theirs, ours = _items(plain_text(text)), _items(plain_text(reference))

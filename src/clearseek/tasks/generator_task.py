@@ -7,14 +7,14 @@ from typing import Any
 
 from clearseek.errors import UserError
 from clearseek.tasks import generators
-from clearseek.tasks.children import Child, ChildDied, ChildTooSlow
-from clearseek.tasks.seconds import SECONDS, second_says
+from clearseek.tasks.child_process import Child, ChildDied, ChildTooSlow
+from clearseek.tasks.second_verifiers import SECONDS, second_verdict
 from clearseek.tasks.solutions import solver_of
 from clearseek.tasks.task import SPLITS, Problem, Score, Split, Task
 from clearseek.tasks.task_spec import TaskSpec
 from clearseek.tasks.verifiers import score, verdict, verifier
-from clearseek.tasks.verifiers.outside import scorer
-from clearseek.tasks.verifiers.plain import exact
+from clearseek.tasks.verifiers.comparisons import exact
+from clearseek.tasks.verifiers.generator_scorer import generator_scorer
 
 SPAN = 1 << 29
 """Seeds of each split: train begins at 0, dev at SPAN, test at 2 * SPAN."""
@@ -44,7 +44,7 @@ def generated_task(spec: TaskSpec) -> Task:
     second = SECONDS[spec.second] if spec.second else None
     chunks = generators.Chunks(spec.generator, config)
     child = Child(["-m", "clearseek.tasks.worker", "generator"])
-    own = scorer(spec.generator, config, spec.seconds)
+    own = generator_scorer(spec.generator, config, spec.seconds)
     checks = verifier(spec.verifier) if spec.verifier and spec.verifier != "generator" else None
     options = spec.options
 
@@ -76,7 +76,7 @@ def generated_task(spec: TaskSpec) -> Task:
         first, _ = seed_range(spec.seed, split)
         for attempt in range(_TRIES):
             problem = made(split, index, first + index + attempt * INDICES)
-            if second is None or second_says(second, problem, problem.answer):
+            if second is None or second_verdict(second, problem, problem.answer):
                 return problem
         raise UserError(
             f"The second verifier `{spec.second}` refuses the reference answers of {name}: "
@@ -91,7 +91,7 @@ def generated_task(spec: TaskSpec) -> Task:
             found = exact(problem.answer, answer, {"ignore_case": True})
         else:
             found = own(problem.answer, answer, given)
-        return score(found, second_says(second, problem, answer))
+        return score(found, second_verdict(second, problem, answer))
 
     card = {
         "generator": f"reasoning-gym {spec.generator}",
