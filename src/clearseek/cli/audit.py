@@ -119,13 +119,13 @@ def _compare(names: tuple[str, str], changes: dict[str, str], json_: bool, html:
 def _list(json_: bool) -> None:
     from clearseek.audit.summary import summaries
 
-    found = summaries()
+    result = summaries()
     if json_:
-        return _print_json([summary.as_json() for summary in found])
+        return _print_json([summary.as_json() for summary in result])
     from clearseek.audit.text_report import listing
 
     console = _console()
-    console.print(listing(found))
+    console.print(listing(result))
     console.print("\n`clearseek audit NAME` shows the arithmetic.", style="dim", markup=False)
     return None
 

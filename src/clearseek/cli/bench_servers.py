@@ -185,13 +185,13 @@ def _wait(process: subprocess.Popen[str], log: IO[str], ready: Callable[[], str]
         if url := ready():
             return url
         time.sleep(0.1)
-    said = _read(log).strip().splitlines()
-    raise UserError(f"A server of the benchmark did not start: {said[-1] if said else 'it said nothing'}")
+    last_lines = _read(log).strip().splitlines()
+    raise UserError(f"A server of the benchmark did not start: {last_lines[-1] if last_lines else 'it said nothing'}")
 
 
 def _first_url(log: IO[str]) -> str:
-    found = re.search(r"http://127\.0\.0\.1:\d+", _read(log))
-    return found.group() if found else ""
+    match = re.search(r"http://127\.0\.0\.1:\d+", _read(log))
+    return match.group() if match else ""
 
 
 def _read(log: IO[str]) -> str:

@@ -124,8 +124,8 @@ def _memory() -> Finding:
 def _gpu() -> Finding:
     rows = _output("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader").splitlines()
     if rows:
-        said = "; ".join(rows) + ": not used, the engine here runs on the CPU"
-        return Finding("gpu", "note", said, "a GPU server can be put behind: --engine-url URL", {"gpus": rows})
+        message = "; ".join(rows) + ": not used, the engine here runs on the CPU"
+        return Finding("gpu", "note", message, "a GPU server can be put behind: --engine-url URL", {"gpus": rows})
     return Finding("gpu", "note", "none found, and none needed", facts={"gpus": []})
 
 
@@ -193,8 +193,10 @@ def _model(store: Store, model: Model, settings: Settings, hash_models: bool) ->
     except UserError as error:
         return Finding(name, "bad", str(error), f"clearseek models rm {model.name}, then pull it again", facts)
     facts["plan"] = dataclasses.asdict(plan)
-    said = f"would answer {plan.slots} at once, {plan.context:,} tokens of context each ({plan.kv_bytes / 1e6:.0f} MB)"
-    return Finding(name, "ok", "\n".join([size, said, *(f"- {why}" for why in plan.why)]), facts=facts)
+    message = (
+        f"would answer {plan.slots} at once, {plan.context:,} tokens of context each ({plan.kv_bytes / 1e6:.0f} MB)"
+    )
+    return Finding(name, "ok", "\n".join([size, message, *(f"- {why}" for why in plan.why)]), facts=facts)
 
 
 def _port(settings: Settings) -> Finding:
@@ -211,9 +213,9 @@ def _port(settings: Settings) -> Finding:
 
 
 def _browser() -> Finding:
-    found = [name for name in BROWSERS if shutil.which(name)]
-    if found:
-        return Finding("browser", "ok", ", ".join(found), facts={"browsers": found})
+    browsers = [name for name in BROWSERS if shutil.which(name)]
+    if browsers:
+        return Finding("browser", "ok", ", ".join(browsers), facts={"browsers": browsers})
     way = "open the printed address in any browser, or talk in the terminal: clearseek chat"
     return Finding("browser", "note", "none found on this machine", way, {"browsers": []})
 

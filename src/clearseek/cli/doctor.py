@@ -39,10 +39,10 @@ def doctor(
         table.add_column(overflow="fold")
         for finding in findings:
             sign, style = MARKS[finding.mark]
-            said = Text(finding.what)
+            text = Text(finding.what)
             if finding.way:
-                said.append(f"\n→ {finding.way}", style="bold")
-            table.add_row(Text(sign, style=style), finding.name, said)
+                text.append(f"\n→ {finding.way}", style="bold")
+            table.add_row(Text(sign, style=style), finding.name, text)
         Console(highlight=False).print(table)
     if broken:
         raise CheckFailed(f"ClearSeek cannot work here yet: {broken[0].name}: {broken[0].what}")

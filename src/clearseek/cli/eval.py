@@ -100,9 +100,9 @@ def _budgets(given: str | None) -> tuple[int, ...]:
     if given is None:
         return ()
     try:
-        found = tuple(dict.fromkeys(int(part) for part in given.split(",")))
+        result = tuple(dict.fromkeys(int(part) for part in given.split(",")))
     except ValueError:
-        found = ()
-    if not found or not all(1 <= tokens <= 1 << 20 for tokens in found):
+        result = ()
+    if not result or not all(1 <= tokens <= 1 << 20 for tokens in result):
         raise UsageError(f"--budget takes numbers of tokens, such as 64,128,256; got {given!r}.")
-    return found
+    return result

@@ -65,8 +65,8 @@ def run(wanted: EvalOptions) -> None:
     if wanted.model.endswith(".json") and Path(wanted.model).is_file():
         if other is None:
             raise UsageError("An evaluation made before is compared with another: add --compare OTHER.json.")
-        one = read_evaluation(Path(wanted.model))
-        _conclude(wanted, [one], compare(other, one), wanted.out)
+        evaluation = read_evaluation(Path(wanted.model))
+        _conclude(wanted, [evaluation], compare(other, evaluation), wanted.out)
         return
     settings = load_settings(engine_url=wanted.engine_url)
     members = tasks_of(wanted.suite, wanted.tasks)
@@ -77,16 +77,16 @@ def run(wanted: EvalOptions) -> None:
     arms = conditions_of(wanted, who)
     folder = wanted.out or home() / "evaluations" / _folder_name(who, arms, asked)
     answerer: Backend | None = None
-    found = []
+    evaluations = []
     for how in arms:
         with Transcripts(folder / f"{how.arm}.jsonl", how, afresh=wanted.again) as kept:
             lazily = _Lazily(who.open) if answerer is None else answerer
             with _watched(how.arm, folder) as progress:
-                found.append(evaluate(lazily, asked, how, kept=kept, progress=progress))
+                evaluations.append(evaluate(lazily, asked, how, kept=kept, progress=progress))
             answerer = lazily
         with disk_errors_told("Keeping the evaluation", folder):
-            write_aside(folder / f"{how.arm}.json", _pretty(as_json(found[-1])))
-    _conclude(wanted, found, None if other is None else compare(other, found[0]), folder)
+            write_aside(folder / f"{how.arm}.json", _pretty(as_json(evaluations[-1])))
+    _conclude(wanted, evaluations, None if other is None else compare(other, evaluations[0]), folder)
 
 
 def _runs(model: str) -> list[Path]:
@@ -186,9 +186,9 @@ def _budget_of(who: EvaluatedModel) -> int | None:
 
 def _folder_name(who: EvaluatedModel, arms: list[Conditions], asked: QuerySet) -> str:
     """Says who, and differs wherever anything differs that decides the answers."""
-    said = [dataclasses.asdict(how) for how in arms]
+    conditions = [dataclasses.asdict(how) for how in arms]
     tasks = [task.name for task, _ in asked.tasks]
-    digest = hashlib.sha256(jsonlib.dumps([said, tasks], sort_keys=True).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(jsonlib.dumps([conditions, tasks], sort_keys=True).encode()).hexdigest()[:8]
     name = re.sub(r"[^A-Za-z0-9._-]", "-", who.name).strip(".-")[:60]
     return f"{name}-{arms[0].split}-n{arms[0].n}-s{arms[0].seed}-{digest}"
 

@@ -41,9 +41,9 @@ def resolve(model: str, settings: Settings, *, url: str | None, at_once: int | N
     books = open_ledger_sink(settings)
     path = Path(model)
     if settings.engine_url is not None and (url is not None or not path.exists()):
-        found = _remote(model, settings, books, url is not None, at_once)
-        if found is not None:
-            return found
+        remote = _remote(model, settings, books, url is not None, at_once)
+        if remote is not None:
+            return remote
     for folder in (path, home() / "runs" / model if _plain(model) else path):
         if folder.is_dir():
             return _folder(folder, books)

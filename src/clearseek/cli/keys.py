@@ -53,18 +53,18 @@ def list_(json_: Json = False) -> None:
 
     from clearseek.server import keys
 
-    found = keys.list_keys()
+    listed = keys.list_keys()
     if json_:
         names = ("id", "name", "created_at", "usd_per_day", "tokens_per_day")
-        fields = [{name: getattr(key, name) for name in names} for key in found]
+        fields = [{name: getattr(key, name) for name in names} for key in listed]
         print(json.dumps({"keys": fields}))
         return
-    for key in found:
+    for key in listed:
         budget = [f"${key.usd_per_day:g} a day"] if key.usd_per_day is not None else []
         budget += [f"{key.tokens_per_day:,} tokens a day"] if key.tokens_per_day is not None else []
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(key.created_at))
         print("\t".join([key.name, made, key.id, *([", ".join(budget)] if budget else [])]))
-    if not found:
+    if not listed:
         print("There are no keys; make one with `clearseek keys create NAME`.", file=sys.stderr)
 
 

@@ -155,8 +155,8 @@ def replay(
         exact = all(result.same_bits for result in done.results)
         how = "the same bits" if exact else f"compared within {TOLERANCE:.0%} of the weights' change"
         typer.echo(f"{len(done.results)} of {done.possible} segments of {done.run} were done again: {how}.")
-        if said := done.words():
-            typer.echo(said)
+        if words := done.words():
+            typer.echo(words)
     if done.refuted:
         wrong = done.refuted[0]
         raise CheckFailed(
@@ -214,11 +214,11 @@ def export(
     from clearseek.receipts.export import export_receipt
 
     path = _needed(file)
-    said = export_receipt(path, kind, out)
+    written = export_receipt(path, kind, out)
     if as_json:
         _print_json({"file": str(out), "as": kind})
     else:
-        typer.echo(said)
+        typer.echo(written)
 
 
 def _receipt_path(what: str) -> Path | None:

@@ -45,13 +45,13 @@ def print_receipt(statement: dict[str, Any], verification: Verification, lineage
     for title in ("stage", "time", "energy", "money", "tokens in / out", "computation"):
         table.add_column(title, justify="left" if title == "stage" else "right", no_wrap=title != "stage")
     for stage in predicate["stages"]:
-        found = stage["quantities"]
+        value = stage["quantities"]
         kind = f" [dim]{_safe(stage['kind'])}[/dim]" if stage["kind"] else ""
         table.add_row(
             f"{_safe(stage_name(stage))}{kind}",
-            *(_short(found.get(name)) for name in ("wall", "energy", "money")),
-            " / ".join(_short(found.get(name)) for name in ("prompt_tokens", "completion_tokens")),
-            _short(found.get("flops")),
+            *(_short(value.get(name)) for name in ("wall", "energy", "money")),
+            " / ".join(_short(value.get(name)) for name in ("prompt_tokens", "completion_tokens")),
+            _short(value.get("flops")),
         )
     console.print(table)
 

@@ -190,12 +190,12 @@ def _markdown(text: str) -> Markdown:
 def cost_words(spent: Spent) -> list[str]:
     """What an answer took of the machine, in words, each with what it rests on; what is not known says so."""
     energy, money = spent.quantities.get("energy"), spent.quantities.get("money")
-    told = {
+    fields = {
         "energy": None if energy is None or energy.value is None else f"{energy.value:.3g} J {energy.basis}",
         "money": None if money is None or money.value is None else f"{dollars(money.value)} {money.basis}",
     }
-    parts = [words for words in told.values() if words]
-    missing = [name for name, words in told.items() if not words]
+    parts = [words for words in fields.values() if words]
+    missing = [name for name, words in fields.items() if not words]
     return [*parts, f"{' and '.join(missing)} unknown"] if missing else parts
 
 

@@ -23,7 +23,7 @@ def train(
         float | None, typer.Option("--budget-usd", help="What it may cost, at the price declared for this machine.")
     ] = None,
     budget_minutes: Annotated[
-        float | None, typer.Option("--budget-minutes", help="How long it may take, all sittings together.")
+        float | None, typer.Option("--budget-minutes", help="How long it may take, all sessions together.")
     ] = None,
     scale: Annotated[
         float | None, typer.Option("--scale", min=0.001, max=1000.0, help="Multiply the steps of every stage.")

@@ -106,9 +106,9 @@ def on_grid(x: NDArray[np.float64], rank: int) -> bool:
 
 def read_adapter(folder: Path) -> Adapter:
     """The adapter in a folder, its weights listed but not hashed. Raises BadModelFile, in one sentence."""
-    said = _read_record(folder / RECORD)
+    record = _read_record(folder / RECORD)
     try:
-        adapter = _adapter(folder, said)
+        adapter = _adapter(folder, record)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadModelFile(f"{folder / RECORD} is not in order: {error!s:.200}.") from None
     for name, (a, b) in adapter.pairs.items():
@@ -127,14 +127,14 @@ def _read_record(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_RECORD_BYTES:
             raise BadModelFile(f"{path} is larger than a description of an adapter can be.")
-        said = json.loads(path.read_text("utf-8"))
+        data = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise BadModelFile(f"{path} cannot be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError):
         raise BadModelFile(f"{path} is not JSON.") from None
-    if not isinstance(said, dict) or said.get("format") != FORMAT:
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise BadModelFile(f"{path} describes no adapter that this version knows ({FORMAT}).")
-    return said
+    return data
 
 
 def _adapter(folder: Path, said: dict[str, Any]) -> Adapter:

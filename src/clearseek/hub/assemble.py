@@ -92,12 +92,12 @@ def check_fit(header: Header, adapter: Adapter) -> None:
         if tensor is None:
             raise BadModelFile(f"The adapter {adapter.name} has a part for {name}, which {adapter.base.name} has not.")
         if name in adapter.vectors:
-            fits, found = tensor.type == "F32", adapter.vectors[name].shape
+            fits, shape = tensor.type == "F32", adapter.vectors[name].shape
         else:
             a, b = adapter.pairs[name]
             kind = target_type(tensor, RESULT_QUANT)
-            fits, found = kind in ("Q8_0", "F16", "BF16", "F32"), (b.shape[0], a.shape[1])
-        if not fits or found != tuple(reversed(tensor.shape)) or tensor.elements > MAX_TENSOR_VALUES:
+            fits, shape = kind in ("Q8_0", "F16", "BF16", "F32"), (b.shape[0], a.shape[1])
+        if not fits or shape != tuple(reversed(tensor.shape)) or tensor.elements > MAX_TENSOR_VALUES:
             raise BadModelFile(f"The adapter {adapter.name} does not fit {name} of {adapter.base.name}.")
 
 
@@ -138,9 +138,9 @@ def _written(tensor: TensorInfo, label: str, adapter: Adapter, source: IO[bytes]
 def _is_the_one(path: Path, promised: str, what: str, progress: Progress) -> None:
     if not path.is_file():
         raise BadModelFile(f"{what} is missing: there is no file {path}.")
-    found = hash_file(path, progress)
-    if found != promised:
+    digest = hash_file(path, progress)
+    if digest != promised:
         raise WrongHash(
-            f"{what} is not the one meant: its SHA-256 is {found[:16]}... and should be {promised[:16]}...; "
+            f"{what} is not the one meant: its SHA-256 is {digest[:16]}... and should be {promised[:16]}...; "
             "it is damaged or another version."
         )

@@ -29,9 +29,9 @@ def fetch_entry(entry: Entry, staging: Path, progress: Progress) -> tuple[Path, 
 
 
 def check_weights(file: Path, promised: str, name: str, progress: Progress) -> None:
-    found = hash_file(file, progress)
-    if found != promised:
+    digest = hash_file(file, progress)
+    if digest != promised:
         raise WrongHash(
-            f"The weights of {name} are not the ones promised: their SHA-256 is {found[:16]}... "
+            f"The weights of {name} are not the ones promised: their SHA-256 is {digest[:16]}... "
             f"and should be {promised[:16]}...; they are damaged or were changed on the way."
         )

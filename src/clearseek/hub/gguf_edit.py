@@ -42,7 +42,7 @@ def edited_pairs(path: Path, header: Header, changes: Mapping[str, Entry | None]
 
 def _spans(raw: bytes) -> list[tuple[str, int, int]]:
     """Each entry: its key, and from where to where it stands."""
-    found, at = [], 24
+    result, at = [], 24
     for _ in range(struct.unpack_from("<Q", raw, 16)[0]):
         start = at
         (length,) = struct.unpack_from("<Q", raw, at)
@@ -50,10 +50,10 @@ def _spans(raw: bytes) -> list[tuple[str, int, int]]:
         at += 8 + length
         (kind,) = struct.unpack_from("<I", raw, at)
         at = _behind(raw, at + 4, kind)
-        found.append((key, start, at))
+        result.append((key, start, at))
     if at != len(raw):
         raise IndexError
-    return found
+    return result
 
 
 def _behind(raw: bytes, at: int, kind: int) -> int:

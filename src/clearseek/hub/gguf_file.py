@@ -438,21 +438,21 @@ class _Reader:
         return self.file.read(length).decode("utf-8", "replace")
 
     def special_tokens(self, tokens: array.array[int], types: array.array[int]) -> dict[int, tuple[str, ...]]:
-        found: dict[int, list[str]] = {_CONTROL: [], _USER_DEFINED: []}
+        by_kind: dict[int, list[str]] = {_CONTROL: [], _USER_DEFINED: []}
         for index, kind in enumerate(types[: len(tokens)]):
-            if kind in found:
+            if kind in by_kind:
                 text = self.token_at(tokens, index)
                 if text:
-                    found[kind].append(text)
-                if len(found[kind]) > MAX_SPECIAL_TOKENS:
+                    by_kind[kind].append(text)
+                if len(by_kind[kind]) > MAX_SPECIAL_TOKENS:
                     raise self.wrong(f"it has more than {MAX_SPECIAL_TOKENS} special tokens")
-        return {kind: tuple(texts) for kind, texts in found.items()}
+        return {kind: tuple(texts) for kind, texts in by_kind.items()}
 
 
 def _adds_bos(metadata: Mapping[str, Value]) -> bool:
-    said = metadata.get("tokenizer.ggml.add_bos_token")
-    if isinstance(said, bool):
-        return said
+    value = metadata.get("tokenizer.ggml.add_bos_token")
+    if isinstance(value, bool):
+        return value
     if metadata.get("tokenizer.ggml.model") == "llama":
         return True
     return metadata.get("tokenizer.ggml.pre") in _BPE_WITH_BOS

@@ -22,8 +22,8 @@ MAX_FILES = 1000
 
 def receipt_files_of(folder: Path) -> dict[str, Path]:
     """The papers in a folder, by their name relative to it."""
-    found = [path for pattern in PATTERNS for path in sorted(folder.glob(pattern)) if path.is_file()]
-    fitting = [path for path in found if path.stat().st_size <= MAX_FILE_BYTES]
+    paths = [path for pattern in PATTERNS for path in sorted(folder.glob(pattern)) if path.is_file()]
+    fitting = [path for path in paths if path.stat().st_size <= MAX_FILE_BYTES]
     return {path.relative_to(folder).as_posix(): path for path in fitting[:MAX_FILES]}
 
 

@@ -51,15 +51,15 @@ def list_tensors(path: Path) -> dict[str, StoredTensor]:
     if not isinstance(header, dict) or len(header) > MAX_TENSORS:
         raise _wrong(path, "its header is no list of tensors")
     header.pop("__metadata__", None)
-    found = {name: _tensor(path, name, said, 8 + length, size) for name, said in header.items()}
+    tensors = {name: _tensor(path, name, said, 8 + length, size) for name, said in header.items()}
     end = 8 + length
-    for tensor in sorted(found.values(), key=lambda one: one.start):  # no gaps, no overlaps: the format says so
+    for tensor in sorted(tensors.values(), key=lambda one: one.start):  # no gaps, no overlaps: the format says so
         if tensor.start != end:
             raise _wrong(path, "its tensors overlap or leave gaps")
         end += tensor.bytes
     if end != size:
         raise _wrong(path, f"its tensors end at byte {end} and the file has {size}")
-    return found
+    return tensors
 
 
 def _tensor(path: Path, name: str, said: Any, data: int, size: int) -> StoredTensor:

@@ -170,8 +170,8 @@ class Store:
         if (entry := self.entry(chosen)) is not None:
             raise HubError(f"`{chosen}` means the catalogue's {entry.name}; choose another name with `--name`.")
         with disk_errors_told(f"Importing {path.name}", self.root), self._locked(chosen):
-            there, told = self._read(self.root / chosen), source or f"file:{path.name}"
-            if there is not None and not (replace and there.source == told):
+            there, data = self._read(self.root / chosen), source or f"file:{path.name}"
+            if there is not None and not (replace and there.source == data):
                 raise HubError(f"There is already a model {chosen}; remove it first, or choose another `--name`.")
             staging = self.root / ".staging" / chosen
             remove_tree(staging)
@@ -179,7 +179,7 @@ class Store:
             try:
                 file = _link_or_copy(path, staging / "model.gguf", tell)
                 digest = hash_file(file, tell)
-                model = self._model(chosen, file, header, digest, digest, told)
+                model = self._model(chosen, file, header, digest, digest, data)
                 self._publish(model, file, {} if papers is None else receipt_files_of(papers))
             finally:
                 remove_tree(staging)
@@ -222,8 +222,8 @@ class Store:
     def verify(self, name: str, *, progress: Progress | None = None) -> None:
         """Hash the weights again. Raises WrongHash where they are not what was recorded."""
         model = self.find(name)
-        found, _ = digest_of(model.path, afresh=True, progress=progress or no_progress)
-        check_installed(model, found)
+        digest, _ = digest_of(model.path, afresh=True, progress=progress or no_progress)
+        check_installed(model, digest)
 
     def _read(self, folder: Path) -> Model | None:
         try:
@@ -307,11 +307,11 @@ class Store:
             return UnknownModel(f"There is no model `{name}`{here}; see `clearseek models list`.")
         if near[0] in installed:
             return UnknownModel(f"There is no model `{name}`; did you mean `{near[0]}`?")
-        found = pullable[near[0]]
-        if found in installed:
-            return UnknownModel(f"There is no model `{name}`; did you mean `{found}`?")
+        nearest = pullable[near[0]]
+        if nearest in installed:
+            return UnknownModel(f"There is no model `{name}`; did you mean `{nearest}`?")
         return UnknownModel(
-            f"There is no model `{name}`; did you mean `{found}`? `clearseek models pull {found}` gets it."
+            f"There is no model `{name}`; did you mean `{nearest}`? `clearseek models pull {nearest}` gets it."
         )
 
 

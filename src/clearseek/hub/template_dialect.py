@@ -35,13 +35,13 @@ class Dialect:
         return [self._say(message) for message in messages]
 
     def _say(self, message: Mapping[str, Any]) -> Message:
-        said = {**message, "content": message.get("content") or ""}
-        if said.get("role") in self.parts_of and isinstance(said["content"], str):
-            said["content"] = [{"type": "text", "text": said["content"]}] if said["content"] else []
-        calls = said.get("tool_calls")
+        copied = {**message, "content": message.get("content") or ""}
+        if copied.get("role") in self.parts_of and isinstance(copied["content"], str):
+            copied["content"] = [{"type": "text", "text": copied["content"]}] if copied["content"] else []
+        calls = copied.get("tool_calls")
         if self.argument_objects and isinstance(calls, list | tuple):
-            said["tool_calls"] = [_with_object(call) for call in calls]
-        return said
+            copied["tool_calls"] = [_with_object(call) for call in calls]
+        return copied
 
 
 def dialect_of(run: Run) -> Dialect:

@@ -81,9 +81,9 @@ def digest_of(
                 progress("verify", done, before.size)
             after = FileIdentity.of(os.fstat(file.fileno()))
         if before == after == FileIdentity.of(path.stat()):
-            found = digest.hexdigest()
-            _remember(after, found)
-            return found, after
+            hexdigest = digest.hexdigest()
+            _remember(after, hexdigest)
+            return hexdigest, after
     raise HubError(f"{path.name} changes while it is read; try again when nothing writes to it.")
 
 
@@ -113,12 +113,12 @@ def _path() -> Path:
 
 def _read() -> dict[str, str]:
     try:
-        said = json.loads(_path().read_text("utf-8"))
+        data = json.loads(_path().read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    if not isinstance(said, dict):
+    if not isinstance(data, dict):
         return {}
-    return {key: digest for key, digest in said.items() if isinstance(digest, str) and len(digest) == 64}
+    return {key: digest for key, digest in data.items() if isinstance(digest, str) and len(digest) == 64}
 
 
 def _remember(seen: FileIdentity, digest: str) -> None:

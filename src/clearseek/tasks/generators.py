@@ -56,8 +56,8 @@ def _datasets() -> Mapping[str, tuple[Any, Any]]:
         raise UserError(
             "This task needs the package reasoning-gym; install it with `pip install 'clearseek[train]'`."
         ) from None
-    found: Mapping[str, tuple[Any, Any]] = DATASETS
-    return found
+    datasets: Mapping[str, tuple[Any, Any]] = DATASETS
+    return datasets
 
 
 def generator_names() -> list[str]:
@@ -84,19 +84,19 @@ def checked_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     fields = {field.name: field for field in dataclasses.fields(config_class)} if datasets else {}
     known = [key for key in fields if key not in ("seed", "size")]
     hints = get_type_hints(config_class)
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key, value in config.items():
         if key not in known:
             raise UserError(f"The generator {name} has no setting `{key}`; {_near(key, known, 'settings')}")
-        found[key] = _value(value, hints.get(key), name, key)
+        settings[key] = _value(value, hints.get(key), name, key)
     try:
-        made = config_class(**found)
+        made = config_class(**settings)
         if hasattr(made, "validate"):
             made.validate()
     except (AssertionError, TypeError, ValueError, AttributeError) as error:
         said = str(error) or "it refuses them"
         raise UserError(f"The settings of the generator {name} do not work: {said.rstrip('.')}.") from None
-    return found
+    return settings
 
 
 def _value(value: Any, hint: Any, name: str, key: str) -> Any:
@@ -109,8 +109,8 @@ def _value(value: Any, hint: Any, name: str, key: str) -> Any:
                 if str(one) not in options:
                     near = _near(str(one), list(options), "values")
                     raise UserError(f"The setting `{key}` of the generator {name} cannot be {one!r}; {near}")
-            found = [options[str(one)] for one in values]
-            return found if isinstance(value, list | tuple) else found[0]
+            results = [options[str(one)] for one in values]
+            return results if isinstance(value, list | tuple) else results[0]
     if name == "composite" and key == "datasets":
         from reasoning_gym.composite import DatasetSpec
 

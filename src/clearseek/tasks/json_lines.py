@@ -35,12 +35,12 @@ def read_object(line: bytes) -> dict[str, Any]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in fields:
             raise ValueError(f"it has the key `{key}` twice")
-        found[key] = value
-    return found
+        fields[key] = value
+    return fields
 
 
 def _no_number(name: str) -> NoReturn:

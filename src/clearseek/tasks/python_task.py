@@ -70,8 +70,8 @@ def python_task(spec: TaskSpec, file: Path) -> Task:
         except ChildDied as error:
             return Score(0.0, f"{scorer} failed: {error}", fault=f"{scorer} ended its process")
         if "error" in reply:
-            said = str(reply["error"])
-            return Score(0.0, f"{scorer} failed: {said}", fault=f"{scorer} raised {said.partition(':')[0]}")
+            message = str(reply["error"])
+            return Score(0.0, f"{scorer} failed: {message}", fault=f"{scorer} raised {message.partition(':')[0]}")
         accuracy = reply["accuracy"]
         return Score(accuracy, "right" if accuracy >= 1.0 else "wrong" if accuracy <= 0.0 else "partly right")
 

@@ -154,10 +154,10 @@ def _atom(tokens: list[str], at: int, used: list[int]) -> tuple[Fraction, int]:
 
 def _in_order(given: list[str], answer: str, direction: str, words: bool) -> float:
     """The same things, each next one not before the last."""
-    found = [part.strip() for part in answer.strip().split(",")]
-    if len(found) != len(given) or sorted(found) != sorted(given):
+    items = [part.strip() for part in answer.strip().split(",")]
+    if len(items) != len(given) or sorted(items) != sorted(given):
         return 0.0
-    for one, after in itertools.pairwise(found):
+    for one, after in itertools.pairwise(items):
         before = one <= after if words else int(one) <= int(after)
         same = one == after
         if not same and before != (direction == "ascending"):
@@ -215,20 +215,20 @@ def filtered(prompt: str, answer: str) -> float:
 def interval(prompt: str, answer: str) -> float:
     """Start plus the answer is the end: counted forward, where the first verifier's reference was counted back."""
     clock = re.findall(r"\b(\d\d):(\d\d)\b", prompt, re.ASCII)
-    said = re.fullmatch(r"(\d\d):(\d\d)", answer.strip(), re.ASCII)
-    if len(clock) != 2 or said is None or int(said[2]) > 59:
+    match = re.fullmatch(r"(\d\d):(\d\d)", answer.strip(), re.ASCII)
+    if len(clock) != 2 or match is None or int(match[2]) > 59:
         return 0.0
     day = datetime.datetime(2000, 1, 1)
     start, end = (day.replace(hour=int(h), minute=int(m)) for h, m in clock)
-    return float(start + datetime.timedelta(hours=int(said[1]), minutes=int(said[2])) == end)
+    return float(start + datetime.timedelta(hours=int(match[1]), minutes=int(match[2])) == end)
 
 
 def fraction(prompt: str, answer: str) -> float:
     asked = re.search(r"fraction (\d+)/(\d+) to", prompt, re.ASCII)
-    said = re.fullmatch(r"([1-9]\d{0,9})/([1-9]\d{0,9})", answer.strip(), re.ASCII)
-    if asked is None or said is None:
+    match = re.fullmatch(r"([1-9]\d{0,9})/([1-9]\d{0,9})", answer.strip(), re.ASCII)
+    if asked is None or match is None:
         return 0.0
-    top, bottom = int(said[1]), int(said[2])
+    top, bottom = int(match[1]), int(match[2])
     lowest = all(top % divisor or bottom % divisor for divisor in range(2, min(top, bottom, 100_000) + 1))
     return float(lowest and top * int(asked[2]) == bottom * int(asked[1]))
 

@@ -30,24 +30,24 @@ def draw(task: Task, split: Split, n: int, seed: int, avoid: frozenset[str] = fr
     rng = random.Random(hashlib.sha256(f"{task.name}\x1f{split}\x1f{seed}".encode()).digest())
     sizes = task.card.get("sizes")
     size = sizes[split] if sizes else None
-    found: dict[str, Problem] = {}
+    problems: dict[str, Problem] = {}
     indices = iter(rng.sample(range(size), size)) if size is not None else iter(lambda: rng.randrange(INDICES), -1)
     missed = 0
-    while len(found) < n and (size is not None or missed < _PATIENCE + len(found)):
+    while len(problems) < n and (size is not None or missed < _PATIENCE + len(problems)):
         index = next(indices, None)
         if index is None:
             break
         problem = task.make(split, index)
         digest = problem.digest
-        if digest in found or digest in avoid:
+        if digest in problems or digest in avoid:
             missed += 1
             continue
         missed = 0
-        found[digest] = problem
-    if len(found) < n and split == "train":
+        problems[digest] = problem
+    if len(problems) < n and split == "train":
         raise OutOfProblems(
-            f"{task.name} has only {len(found)} different problems to train on that are not kept for dev or test, and "
+            f"{task.name} has only {len(problems)} different problems to train on that are not kept for dev or test, and "
             f"{n} were asked for.",
-            len(found),
+            len(problems),
         )
-    return list(found.values())
+    return list(problems.values())

@@ -76,16 +76,16 @@ class TaskSpec:
     @property
     def options(self) -> dict[str, Any]:
         """What the verifier is told besides the problem's data."""
-        found: dict[str, Any] = {"seconds": self.seconds}
+        fields: dict[str, Any] = {"seconds": self.seconds}
         if self.tolerance:
-            found["absolute"] = self.tolerance
+            fields["absolute"] = self.tolerance
         if self.expression:
-            found["expression"] = True
+            fields["expression"] = True
         if self.ignore_case:
-            found["ignore_case"] = True
+            fields["ignore_case"] = True
         if self.choices:
-            found["choices"] = list(self.choices)
-        return found
+            fields["choices"] = list(self.choices)
+        return fields
 
 
 def spec_of(table: Mapping[str, Any]) -> TaskSpec:

@@ -12,16 +12,16 @@ Scored = tuple[str, str, str]
 def faults_of(answers: Iterable[Scored]) -> dict[str, str]:
     """A sentence for each kind of fault, by a name of it: how many of a task's answers, and what was last said."""
     every: Counter[str] = Counter()
-    found: Counter[tuple[str, str]] = Counter()
+    result: Counter[tuple[str, str]] = Counter()
     last: dict[tuple[str, str], str] = {}
     for task, fault, why in answers:
         every[task] += 1
         if fault:
-            found[task, fault] += 1
+            result[task, fault] += 1
             last[task, fault] = why
     return {
         f"fault/{task}/{fault}": _sentence(task, fault, count, every[task], last[task, fault])
-        for (task, fault), count in found.items()
+        for (task, fault), count in result.items()
     }
 
 

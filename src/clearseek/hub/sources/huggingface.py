@@ -114,16 +114,16 @@ class _Watched:
 def _choose(siblings: list[Any], repo: str, wanted: str) -> tuple[str, int | None, str | None]:
     """The one file meant: its name, size in bytes and SHA-256."""
     names = [sibling.rfilename for sibling in siblings]
-    found = [name for name in names if name == wanted] or fnmatch.filter(names, wanted)
-    if not found:
+    result = [name for name in names if name == wanted] or fnmatch.filter(names, wanted)
+    if not result:
         near = ", ".join(sorted(name for name in names if name.endswith(".gguf"))[:5]) or "no GGUF file at all"
         raise PullFailed(f"{repo} holds no file {wanted}; it has {near}.")
-    if len(found) > 1:
-        raise PullFailed(f"{wanted} means {len(found)} files of {repo}: {', '.join(sorted(found)[:5])}.")
-    sibling = next(sibling for sibling in siblings if sibling.rfilename == found[0])
+    if len(result) > 1:
+        raise PullFailed(f"{wanted} means {len(result)} files of {repo}: {', '.join(sorted(result)[:5])}.")
+    sibling = next(sibling for sibling in siblings if sibling.rfilename == result[0])
     lfs = getattr(sibling, "lfs", None)
     sha256 = lfs.sha256 if lfs is not None and _SHA256.match(lfs.sha256 or "") else None
-    return found[0], sibling.size, sha256
+    return result[0], sibling.size, sha256
 
 
 @contextlib.contextmanager

@@ -46,11 +46,11 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
 
 
 def _asked(prompt: str) -> tuple[list[int], int]:
-    found = re.search(r"numbers:? (\d+(?:, \d+)+)", prompt)
+    match = re.search(r"numbers:? (\d+(?:, \d+)+)", prompt)
     aim = re.search(r"(?:equals|Calculate|make|get to|reach|equal to) (\d+)", prompt)
-    if found is None or aim is None:
+    if match is None or aim is None:
         raise ValueError("a countdown in other words")
-    numbers = [int(number) for number in found[1].split(", ")]
+    numbers = [int(number) for number in match[1].split(", ")]
     if len(numbers) != 3:
         raise ValueError("a countdown of three numbers is searched")
     return numbers, int(aim[1])

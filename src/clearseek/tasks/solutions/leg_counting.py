@@ -23,13 +23,13 @@ OPENINGS = ("Legs:", "Count the legs:", "One by one:")
 
 
 def solve(problem: Problem, rng: random.Random) -> Solution:
-    found = re.findall(r"(\d+) ([a-z][a-z ]*)(?=[,?])", problem.prompt)
-    if not found:
+    animals = re.findall(r"(\d+) ([a-z][a-z ]*)(?=[,?])", problem.prompt)
+    if not animals:
         raise ValueError("a question about legs in other words")
     lines = [rng.choice(OPENINGS)]
     still = rng.choice(("still", "stays"))
     total = 0
-    for place, (count, name) in enumerate(found):
+    for place, (count, name) in enumerate(animals):
         each = LEGS.get(name, LEGS.get(name.removesuffix("s")))
         if each is None:
             raise ValueError("an animal whose legs are not known")

@@ -27,10 +27,10 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
     tens = range(max(9, *(number // 10 for number in wholes)) + 1)
     rows = []
     for ten in reversed(tens) if down else tens:
-        found = [number for number in wholes if number // 10 == ten]
-        ones = " ".join(str(number % 10) for number in found)
-        ranked = " ".join(map(str, sorted(found, reverse=down)))
-        rows.append(f"{ten}:{ones}={ranked}" if found else f"{ten}:-")
+        group = [number for number in wholes if number // 10 == ten]
+        ones = " ".join(str(number % 10) for number in group)
+        ranked = " ".join(map(str, sorted(group, reverse=down)))
+        rows.append(f"{ten}:{ones}={ranked}" if group else f"{ten}:-")
     ordered = sorted(zip(numbers, texts, strict=True), key=lambda pair: pair[0], reverse=down)
     opening = rng.choice(OPENINGS).format(" ".join(f"{number:02d}" for number in wholes), asked[1])
     return Solution(f"{opening}\n{' '.join(rows)}", ", ".join(text for _, text in ordered))

@@ -27,10 +27,10 @@ def solve(problem: Problem, rng: random.Random) -> Solution:
     walk = []
     letters = sorted({*ALPHABET, *(word[0] for word in words)})
     for letter in reversed(letters) if down else letters:
-        found = [word for word in words if word[0] == letter]
-        if found:
-            keys = " ".join(".".join(_beginning(word, found)[1:]) for word in found)
-            letter += f":{keys}= {' '.join(sorted(found, reverse=down))}"
+        group = [word for word in words if word[0] == letter]
+        if group:
+            keys = " ".join(".".join(_beginning(word, group)[1:]) for word in group)
+            letter += f":{keys}= {' '.join(sorted(group, reverse=down))}"
         walk.append(letter)
     lines = [f"{rng.choice(OPENINGS)}: {firsts}", ("forward", "backward")[down], " ".join(walk)]
     return Solution("\n".join(lines), ", ".join(sorted(words, reverse=down)))

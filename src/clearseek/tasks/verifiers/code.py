@@ -71,7 +71,7 @@ def code(reference: str, answer: str, options: Options) -> Verdict:
 
 def program_of(answer: str) -> str:
     """The program in an answer: what one fence of Python holds, or all of it. Raises BadFence."""
-    found: list[str] = []
+    results: list[str] = []
     opened = None
     for mark in _FENCE.finditer(answer):
         if opened is None:
@@ -80,13 +80,13 @@ def program_of(answer: str) -> str:
             language = opened["of"].strip().casefold()
             if language not in _PYTHON:
                 raise BadFence(f"a program in {language[:20]}, and not in Python")
-            found.append(textwrap.dedent(answer[opened.end() + 1 : max(opened.end() + 1, mark.start())]))
+            results.append(textwrap.dedent(answer[opened.end() + 1 : max(opened.end() + 1, mark.start())]))
             opened = None
     if opened is not None:
         raise BadFence("a code fence that does not end")
-    if len(found) > 1:
+    if len(results) > 1:
         raise BadFence("more than one program")
-    return found[0] if found else answer
+    return results[0] if results else answer
 
 
 @functools.cache

@@ -37,10 +37,10 @@ _SOME_LOGARITHM = sympy.Function("logarithm")
 @functools.lru_cache(maxsize=4096)
 def value_of(node: Node) -> Any:
     """The sympy expression. Raises NotUnderstood for what is too large or has no value."""
-    found = _value(node)
-    if found.has(sympy.nan, sympy.zoo):
+    value = _value(node)
+    if value.has(sympy.nan, sympy.zoo):
         raise NotUnderstood("a division by zero")
-    return found
+    return value
 
 
 def _value(node: Node) -> Any:
@@ -169,33 +169,33 @@ def _proven(difference: Any) -> bool:
 def undone(node: Node) -> set[str]:
     """What arithmetic an answer left to do, by kind: numbers that stand to be added, multiplied, divided, taken to a
     power or put into a function."""
-    found: set[str] = set()
+    results: set[str] = set()
     if numeral(node) is not None:
         pair = node.parts and node.kind in ("div", "neg") and _even(node)
-        return {"quotient"} if pair else found
+        return {"quotient"} if pair else results
     for part in node.parts:
-        found |= undone(part)
+        results |= undone(part)
     if node.kind not in SCALARS or node.kind in ("number", "symbol", "constant", "pm"):
-        return found
+        return results
     value = value_of(node)
     parts = [value_of(part) for part in node.parts]
     number = bool(value.is_Rational)
     if node.kind == "add" and len(sympy.Add.make_args(value)) < sum(len(sympy.Add.make_args(one)) for one in parts):
-        found.add("sum")
+        results.add("sum")
     elif node.kind == "mul" and (number or sum(bool(one.is_Rational) for one in parts) > 1):
-        found.add("product")
+        results.add("product")
     elif node.kind == "div":
         if number and not (parts[0].is_Rational and value.q != 1):
-            found.add("quotient")  # what is no fraction of two numbers, or comes out even
+            results.add("quotient")  # what is no fraction of two numbers, or comes out even
         elif not number and _comes_out(parts[0].as_coeff_Mul()[0], parts[1]):
-            found.add("quotient")
+            results.add("quotient")
     elif node.kind == "pow" and (number or parts[1] in (0, 1)):
-        found.add("power")
+        results.add("power")
     elif node.kind == "call" and number:
-        found.add("function")
+        results.add("function")
     elif node.kind == "neg" and node.parts[0].kind == "neg":
-        found.add("sign")
-    return found
+        results.add("sign")
+    return results
 
 
 def _comes_out(above: Any, divisor: Any) -> bool:

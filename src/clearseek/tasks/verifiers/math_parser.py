@@ -79,10 +79,10 @@ class _Reader:
     # --- what is no number: lists, relations, sets
 
     def items(self) -> Node:
-        found = [self.item()]
+        results = [self.item()]
         while self.took(",", ";"):
-            found.append(self.item())
-        return found[0] if len(found) == 1 else Node("list", tuple(found))
+            results.append(self.item())
+        return results[0] if len(results) == 1 else Node("list", tuple(results))
 
     def item(self) -> Node:
         if self.took("\\ldots"):
@@ -94,14 +94,14 @@ class _Reader:
         return Node("relation", tuple(sides), " ".join(signs)) if signs else sides[0]
 
     def side(self) -> Node:
-        found = [self.measured()]
+        results = [self.measured()]
         while self.took("\\cup"):
-            found.append(self.measured())
-        if len(found) == 1:
-            return found[0]
-        if any(one.kind in SCALARS for one in found):
+            results.append(self.measured())
+        if len(results) == 1:
+            return results[0]
+        if any(one.kind in SCALARS for one in results):
             raise NotUnderstood("a union of what is no set")
-        return Node("union", tuple(found))
+        return Node("union", tuple(results))
 
     def measured(self) -> Node:
         dollars = self.took("\\$")
@@ -120,13 +120,13 @@ class _Reader:
             raise NotUnderstood("brackets that lie too deep")
         sign = self.take() if self.peek() in ("+", "-", "\\pm") else ""
         first = self.product()
-        found = [first if not sign or sign == "+" else Node(_SIGNS[sign], (_scalar(first),))]
+        results = [first if not sign or sign == "+" else Node(_SIGNS[sign], (_scalar(first),))]
         while self.peek() in ("+", "-", "\\pm"):
             sign = self.take()
             term = _scalar(self.product())
-            found.append(term if sign == "+" else Node(_SIGNS[sign], (term,)))
+            results.append(term if sign == "+" else Node(_SIGNS[sign], (term,)))
         self.depth -= 1
-        return found[0] if len(found) == 1 else Node("add", tuple(map(_scalar, found)))
+        return results[0] if len(results) == 1 else Node("add", tuple(map(_scalar, results)))
 
     def product(self) -> Node:
         value = self.factor()
@@ -183,9 +183,9 @@ class _Reader:
         return _scalar(self.atom(plain=True))
 
     def group(self, end: str) -> Node:
-        found = _scalar(self.sum())
+        scalar = _scalar(self.sum())
         self.take(end)
-        return found
+        return scalar
 
     def argument(self) -> Node:
         """What `\\frac` and `\\sqrt` are given: a group in braces, or one digit, letter or `\\pi`."""
@@ -352,20 +352,20 @@ class _Reader:
 
     def bare_argument(self) -> Node:
         """What a function without brackets is of: `2x`, `\\theta`, `\\frac{\\pi}{4}`, as far as the next function."""
-        found: list[Node] = []
+        results: list[Node] = []
         while True:
             token = self.peek()
-            number = token[:1].isdigit() and not found
+            number = token[:1].isdigit() and not results
             if number or (len(token) == 1 and token.isalpha()) or token[1:] in ("pi", "frac", "sqrt", *GREEK):
-                one = self.atom(plain=True)
+                atom = self.atom(plain=True)
                 if self.took("^"):
-                    one = Node("pow", (one, self.exponent()))
-                found.append(one)
+                    atom = Node("pow", (atom, self.exponent()))
+                results.append(atom)
             else:
                 break
-        if not found or self.peek() in ("(", "{", "|", "/", "!"):
+        if not results or self.peek() in ("(", "{", "|", "/", "!"):
             raise NotUnderstood("a function whose argument could end in several places")
-        return found[0] if len(found) == 1 else Node("mul", tuple(found))
+        return results[0] if len(results) == 1 else Node("mul", tuple(results))
 
     def matrix(self) -> Node:
         kind = self.environment()

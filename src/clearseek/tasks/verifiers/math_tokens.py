@@ -46,14 +46,14 @@ def tokens_of(text: str, *, strict: bool = True) -> list[str]:
     for char, plain in _UNICODE.items():
         text = text.replace(char, plain)
     text = _TEXT.sub(r" \1 ", text)
-    found: list[str] = []
+    tokens: list[str] = []
     at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
             if strict:
                 raise NotUnderstood(f"the character {text[at]!r}")
-            found.append(text[at])
+            tokens.append(text[at])
             at += 1
             continue
         at = match.end()
@@ -74,5 +74,5 @@ def tokens_of(text: str, *, strict: bool = True) -> list[str]:
             token = {"<=": "\\le", ">=": "\\ge", "!=": "\\ne"}[token]
         elif token == "...":
             token = "\\ldots"
-        found.append(token)
-    return found
+        tokens.append(token)
+    return tokens
