@@ -18,7 +18,7 @@ from clearseek.hub.adapter import RECORD, WEIGHTS, Adapter, read_adapter
 from clearseek.hub.assemble import assemble
 from clearseek.hub.catalogue import every_entry
 from clearseek.hub.files import remove_tree
-from clearseek.hub.receipt_files import lay_papers, papers_of
+from clearseek.hub.receipt_files import copy_receipt_files, receipt_files_of
 from clearseek.hub.store import Store
 from clearseek.receipts.verify import verify
 from clearseek.settings import home, model_data
@@ -40,7 +40,7 @@ def ship(run: Path, target: Path, *, most: int = MOST_BYTES) -> Path:
     about = {one["digest"]["sha256"] for one in (checked.statement or {}).get("subject", [])}
     if not {adapter.sha256, adapter.result_sha256} <= about:
         raise UserError("The receipt is not about this adapter and what is assembled from it.")
-    papers = {**papers_of(run), RECORD: run / "adapter" / RECORD, WEIGHTS: run / "adapter" / WEIGHTS}
+    papers = {**receipt_files_of(run), RECORD: run / "adapter" / RECORD, WEIGHTS: run / "adapter" / WEIGHTS}
     size = sum(path.stat().st_size for path in papers.values())
     if size > most:
         heavy = ", ".join(f"{name} {path.stat().st_size / 1e6:.1f} MB" for name, path in papers.items())
@@ -53,7 +53,7 @@ def ship(run: Path, target: Path, *, most: int = MOST_BYTES) -> Path:
     remove_tree(aside)
     aside.mkdir(parents=True)
     try:
-        lay_papers(papers, aside)
+        copy_receipt_files(papers, aside)
         remove_tree(folder)
         aside.replace(folder)
     finally:

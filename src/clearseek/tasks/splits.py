@@ -46,8 +46,8 @@ def draw(task: Task, split: Split, n: int, seed: int, avoid: frozenset[str] = fr
         problems[digest] = problem
     if len(problems) < n and split == "train":
         raise OutOfProblems(
-            f"{task.name} has only {len(problems)} different problems to train on that are not kept for dev or test, and "
-            f"{n} were asked for.",
+            f"{task.name} has only {len(problems)} different problems to train on that are not kept for dev or test, "
+            f"and {n} were asked for.",
             len(problems),
         )
     return list(problems.values())
