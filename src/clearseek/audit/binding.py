@@ -50,11 +50,11 @@ class Deadline:
 
 def binds(claim: Claim, base: Base, known: Mapping[str, Known], goodput: Known | None) -> tuple[Bind, ...]:
     """What each resource asks for, as far as the claim lets it be reckoned."""
-    found = [_arithmetic(claim, known, goodput), _bandwidth(claim, known), _network(claim, known)]
-    slowest = max((b.days.value for b in found if b.days.value is not None), default=None)
-    if sum(b.days.known for b in found) < 2:
+    results = [_arithmetic(claim, known, goodput), _bandwidth(claim, known), _network(claim, known)]
+    slowest = max((b.days.value for b in results if b.days.value is not None), default=None)
+    if sum(b.days.known for b in results) < 2:
         slowest = None
-    marked = [replace(b, binds=slowest is not None and b.days.value == slowest) for b in found]
+    marked = [replace(b, binds=slowest is not None and b.days.value == slowest) for b in results]
     return (*marked, _memory(claim, known))
 
 
@@ -64,12 +64,12 @@ def deadlines(known: Mapping[str, Known]) -> tuple[Deadline, ...]:
         return ()
     hours = known["gpu_hours"]
     own = known["wall_time"].value / 24 if "wall_time" in known else None
-    found = []
+    results = []
     for days in sorted({*_DEADLINES, *([own] if own else [])}):
         how = "chip-hours / (24 x days)"
         chips = modelled(hours.value / 24 / days, "chip", how, hours.low / 24 / days, hours.high / 24 / days)
-        found.append(Deadline(days, chips, days == own))
-    return tuple(found)
+        results.append(Deadline(days, chips, days == own))
+    return tuple(results)
 
 
 def _arithmetic(claim: Claim, known: Mapping[str, Known], goodput: Known | None) -> Bind:
@@ -118,8 +118,8 @@ def _bandwidth(claim: Claim, known: Mapping[str, Known]) -> Bind:
     low = tokens / sizes[1] * known["parameters"].value * _TRAFFIC[0] / each
     high = tokens / sizes[0] * known["parameters"].value * _TRAFFIC[1] / each
     days = modelled((low * high) ** 0.5, "d", "steps x bytes of a step's update / bandwidth", low, high)
-    said = f"{batch.value:,.0f} tokens" if batch else "1M to 64M tokens, as no batch is stated"
-    return Bind("memory bandwidth", days, f"reading and writing weights and optimizer once a step of {said}")
+    message = f"{batch.value:,.0f} tokens" if batch else "1M to 64M tokens, as no batch is stated"
+    return Bind("memory bandwidth", days, f"reading and writing weights and optimizer once a step of {message}")
 
 
 def bytes_per_token(claim: Claim) -> Quantity:

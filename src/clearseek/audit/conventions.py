@@ -47,14 +47,14 @@ def conventions(claim: Claim, base: Base, goodput: float | None) -> tuple[Conven
             )
         ]
     peaks += other_peaks(claim)
-    found, seen = [], set()
+    result, seen = [], set()
     for peak_index, (peak_label, peak) in enumerate(peaks):
         for index, (label, per_token) in enumerate(countings):
             if per_token is None or not peak or (index and per_token == best) or (round(peak), label) in seen:
                 continue
             seen.add((round(peak), label))
             value = goodput * (per_token / best) * (base.peak.value / peak)
-            found.append(
+            result.append(
                 Convention(
                     label,
                     peak_label,
@@ -67,7 +67,7 @@ def conventions(claim: Claim, base: Base, goodput: float | None) -> tuple[Conven
                     _published(claim, value),
                 )
             )
-    return tuple(found)
+    return tuple(result)
 
 
 def _published(claim: Claim, value: float) -> str:

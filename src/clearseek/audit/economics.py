@@ -50,23 +50,23 @@ def costs(claim: Claim, known: Mapping[str, Known]) -> tuple[Cost, ...]:
         return ()
     known_hours = known["gpu_hours"]
     hours = Quantity(known_hours.value, "chip*h", known_hours.basis, "chip-hours", known_hours.low, known_hours.high)
-    found = []
+    results = []
     if "price" in known and known["price"].relation is None:
         price = known["price"]
         each = Quantity(price.value, "USD/(chip*h)", price.basis, price.how, price.low, price.high)
-        found.append(Cost("at the price the claim gives", each, _money(hours, each)))
+        results.append(Cost("at the price the claim gives", each, _money(hours, each)))
     if claim.chip:
         each = rent(claim.chip.name, claim.date)
-        found.append(Cost(f"rented{_when(claim.date)}", each, _money(hours, each)))
+        results.append(Cost(f"rented{_when(claim.date)}", each, _money(hours, each)))
         each = owned(claim)
-        found.append(Cost("owned, written off over 3 to 5 years", each, _money(hours, each)))
-    first = next((cost for cost in found if cost.whole.known), None)
+        results.append(Cost("owned, written off over 3 to 5 years", each, _money(hours, each)))
+    first = next((cost for cost in results if cost.whole.known), None)
     if first and claim.scope != "programme":
         whole = (first.whole * DEVELOPMENT).because(f"{first.what}, x {DEVELOPMENT.how}")
-        found.append(
+        results.append(
             Cost("with failed runs, ablations and research (1.5 to 5.6 times)", unknown("USD/(chip*h)"), whole)
         )
-    return tuple(found)
+    return tuple(results)
 
 
 def rent(chip: str, date: datetime.date | None) -> Quantity:

@@ -196,14 +196,14 @@ def solve(claim: Claim, target: str, *, base: Base | None = None) -> Solution:
     base, name = base or base_of(claim), SOLVABLE[target]
     known = [item for item in base.known if item.name != name and not (name == "mfu" and item.name == "mfu_non_causal")]
     given = claim.first(name)
-    said = show(name, given.quantity.value) if given and given.quantity.value else ""
+    message = show(name, given.quantity.value) if given and given.quantity.value else ""
     relations = _STRAIGHT if name == "mfu" else RELATIONS
     for more in _assumptions(claim, name, {item.name for item in known}):
-        found = ways([*known, *more], name, relations)
-        if found:
-            best = found[0]
+        result = ways([*known, *more], name, relations)
+        if result:
+            best = result[0]
             based = propagate([*known, *more], [r for r in relations if name not in r.variables]).known
-            others = tuple(f"{show(name, way.value)} = {lines.written_out(way, based)}" for way in found[1:])
+            others = tuple(f"{show(name, way.value)} = {lines.written_out(way, based)}" for way in result[1:])
             assumed = tuple(item.how for item in more if _rests_on(best, item.name, based))
             shown = f"{show(name, best.value)}"
             if best.spread > 1.002:
@@ -213,14 +213,14 @@ def solve(claim: Claim, target: str, *, base: Base | None = None) -> Solution:
                 label(name),
                 shown,
                 lines.quantity_of(best),
-                said,
+                message,
                 best.how,
                 lines.written_out(best, based),
                 assumed,
                 others,
             )
     why = "nothing in the claim leads to it" + _missing(name, {item.name for item in known})
-    return Solution(target, label(name), "unknown", unknown(unit_of(name), why), said, why, "", ())
+    return Solution(target, label(name), "unknown", unknown(unit_of(name), why), message, why, "", ())
 
 
 def _assumptions(claim: Claim, target: str, known: set[str]) -> list[list[Known]]:
@@ -270,13 +270,13 @@ def _other_target(claim: Claim, base: Base) -> tuple[str, Knowledge]:
 
 def _in_range(knowledge: Knowledge) -> list[Check]:
     """Derived numbers that no grid and no market ever had."""
-    found = []
+    results = []
     for name, (low, high, words) in _RANGES.items():
         item = knowledge.known.get(name)
         if item and item.relation and not (low <= item.high and item.low <= high):
             nearest = low if item.value < low else high
-            found.append(compare(name, item, Known(name, nearest, low, high, Basis.DECLARED, words)))
-    return found
+            results.append(compare(name, item, Known(name, nearest, low, high, Basis.DECLARED, words)))
+    return results
 
 
 def _fleet_floor(claim: Claim) -> list[Check]:

@@ -102,9 +102,9 @@ def _bands(e: Examination) -> Html | None:
         )
         for c in rows[:_MARKS]
     ]
-    told = "; ".join(f"{mark.label}: {mark.text}" for mark in marks)
+    message = "; ".join(f"{mark.label}: {mark.text}" for mark in marks)
     scale = ", ".join(f"{b.status} from {b.low:.0%}" for b in BANDS)
-    chart = svg.bands("Goodput and the verdict's bands", f"{told}. Bands: {scale}.", stretches, marks)
+    chart = svg.bands("Goodput and the verdict's bands", f"{message}. Bands: {scale}.", stretches, marks)
     caption = (
         f"Goodput over {named.peak}, by each way of counting FLOP; below it over other peaks that are taken for it. "
         "Below 5% is inconsistent, 5 to 20% incomplete, 55 to 75% extraordinary, more impossible."
@@ -118,8 +118,10 @@ def _lines(e: Examination) -> Html | None:
     def rows(kinds: tuple[str, ...]) -> Iterable[list[object]]:
         for line in e.lines:
             if line.kind in kinds:
-                told = note_of(line, notes) if line.kind == "stated" else f"= {line.sum}" if line.sum else line.formula
-                yield [line.label, _said(line.shown, line.quantity), told]
+                message = (
+                    note_of(line, notes) if line.kind == "stated" else f"= {line.sum}" if line.sum else line.formula
+                )
+                yield [line.label, _said(line.shown, line.quantity), message]
 
     if not e.lines:
         return None
@@ -160,8 +162,8 @@ def _conventions(e: Examination) -> Html | None:
     rows = []
     for peak in dict.fromkeys(c.peak for c in e.conventions):
         value = next(c.peak_value for c in e.conventions if c.peak == peak)
-        told = amount(value, "FLOP/s")
-        row: list[object] = [peak if told in peak else f"{peak} ({told})"]
+        amount_text = amount(value, "FLOP/s")
+        row: list[object] = [peak if amount_text in peak else f"{peak} ({amount_text})"]
         for counting in countings:
             c = next((c for c in e.conventions if c.peak == peak and c.counting == counting), None)
             if c is None:
@@ -181,19 +183,19 @@ def _conventions(e: Examination) -> Html | None:
 def _swings(e: Examination) -> Html | None:
     if not e.swings:
         return None
-    told = []
+    lines = []
     for swing in e.swings[:10]:
         low, high = sorted((swing.at_low, swing.at_high))
         text = between(show(e.swing_target, low, 3), show(e.swing_target, high, 3))
-        told.append(svg.Bar(swing.label, low, high, text, warn=swing.crosses))
+        lines.append(svg.Bar(swing.label, low, high, text, warn=swing.crosses))
     name = within(e.swing_target)
-    description = "; ".join(f"{bar.label}: {bar.text}" for bar in told)
+    description = "; ".join(f"{bar.label}: {bar.text}" for bar in lines)
     if e.swing_target == "mfu":
         middle = e.verdict.goodput.value or 0.0
-        chart = svg.tornado(f"What moves the {name} most", description, told, middle=middle)
+        chart = svg.tornado(f"What moves the {name} most", description, lines, middle=middle)
         caption = "From one end of each input to the other, the rest as given. Red: the verdict changes on the way."
     else:
-        chart = svg.bars(f"What moves the {name} most", description, told, unit="", log=True)
+        chart = svg.bars(f"What moves the {name} most", description, lines, unit="", log=True)
         caption = "From one end of each input to the other, the rest as given."
     return section(f"What moves the {name} most", _figure(chart, caption))
 
@@ -224,9 +226,9 @@ def _binds(e: Examination) -> Html | None:
         for b in known
         if b.days.bounds[0] > 0.01
     ]
-    told = "; ".join(f"{bar.label}: {bar.text}" for bar in bars)
+    message = "; ".join(f"{bar.label}: {bar.text}" for bar in bars)
     chart = (
-        svg.bars("Days each resource alone would take", told, bars, unit="days", log=True) if len(bars) > 1 else None
+        svg.bars("Days each resource alone would take", message, bars, unit="days", log=True) if len(bars) > 1 else None
     )
     return section(
         "What binds",
@@ -273,23 +275,25 @@ def _scenarios(e: Examination) -> Html | None:
         for s in e.scenarios
         if s.amount.unit == "d" and s.amount.value
     ]
-    told = "; ".join(f"{bar.label}: {bar.text}" for bar in days)
-    chart = svg.bars("The same work elsewhere, in days", told, days, unit="days", log=True) if len(days) > 1 else None
+    message = "; ".join(f"{bar.label}: {bar.text}" for bar in days)
+    chart = (
+        svg.bars("The same work elsewhere, in days", message, days, unit="days", log=True) if len(days) > 1 else None
+    )
     return section("What if", _figure(chart) if chart else None, table(["", "", ""], rows, numeric=[1]))
 
 
 def _scope(e: Examination) -> Html:
     fleet = e.fleet
-    told = None
+    message = None
     if fleet:
         pairs = [("at least", fleet.floor), ("at most", fleet.ceiling)]
         pairs = [("claimed", fleet.claimed), *pairs] if e.claim.fleet else pairs
         kinds = [f"claimed: {p.count.quantity.value:,.0f} {p.chip.name} ({p.count.source})" for p in e.claim.fleet]
-        told = join(
+        message = join(
             definitions((name, join(_quantity(q), element("br"), element("small", q.how))) for name, q in pairs),
             items([*kinds, *(f"in evidence: {line}" for line in fleet.lines)]),
         )
-    return section("Scope", paragraph(f"{e.claim.scope}: {e.scope}."), told)
+    return section("Scope", paragraph(f"{e.claim.scope}: {e.scope}."), message)
 
 
 def _costs(e: Examination) -> Html | None:

@@ -29,23 +29,23 @@ class Input:
 
 def inputs(claim: Claim, base: Base) -> tuple[Input, ...]:
     """Every number the claim states or assumes, and the utilisation that is assumed for it where it has none."""
-    found = []
+    results = []
     for name, statements in claim.stated.items():
         reported = statements[0]
-        found.append(_input(name, reported.variable.path, reported.quantity, False))
+        results.append(_input(name, reported.variable.path, reported.quantity, False))
     for name, reported in claim.assumed.items():
         if name not in claim.stated:
-            found.append(_input(name, f"assume.{name}", reported.quantity, True))
-    have = {item.name for item in found}
+            results.append(_input(name, f"assume.{name}", reported.quantity, True))
+    have = {item.name for item in results}
     if "tokens" not in have and any(item.name == "tokens" for item in base.known):
         item = next(item for item in base.known if item.name == "tokens")
         quantity = Quantity(item.value, "token", item.basis, item.how, item.low, item.high)
-        found.append(_input("tokens", "data.tokens", quantity, False))
+        results.append(_input("tokens", "data.tokens", quantity, False))
     if not {"mfu", "gpu_hours", "wall_time"} & have and claim.work == "pretraining" and claim.chip:
         low, high = PLAUSIBLE_MFU
         quantity = modelled((low * high) ** 0.5, "", "assumed: the plausible band", low, high)
-        found.append(_input("mfu", "assume.mfu", quantity, True))
-    return tuple(found)
+        results.append(_input("mfu", "assume.mfu", quantity, True))
+    return tuple(results)
 
 
 def _input(name: str, path: str, quantity: Quantity, assumed: bool) -> Input:

@@ -240,24 +240,24 @@ def peak_of(claim: Claim) -> Peak:
 
 def other_peaks(claim: Claim) -> list[tuple[str, float]]:
     """Figures that are taken for the dense peak of the chip, each with what it really is, in FLOP/s."""
-    chip, found = claim.chip, []
+    chip, result = claim.chip, []
     if chip is None:
         return []
     if (fp8 := chip.peak("fp8")) and claim.precision != "fp8":
-        found.append(("the FP8 peak (and that of BF16 with sparsity)", fp8))
+        result.append(("the FP8 peak (and that of BF16 with sparsity)", fp8))
     elif (bf16 := chip.peak("bf16")) and claim.precision != "bf16":
-        found.append(("the BF16 peak", bf16))
+        result.append(("the BF16 peak", bf16))
     dense = chip.peak(claim.precision)
     if (
         dense
         and chip.row.sparsity > 1
-        and not any(abs(chip.row.sparsity * dense / peak - 1) < 0.02 for _, peak in found)
+        and not any(abs(chip.row.sparsity * dense / peak - 1) < 0.02 for _, peak in result)
     ):
-        found.append(("the peak with sparsity", chip.row.sparsity * dense))
+        result.append(("the peak with sparsity", chip.row.sparsity * dense))
     for other in chip.siblings():
         if value := other.peak(claim.precision):
-            found.append((f"the peak of the {other.name}", value))
-    return found
+            result.append((f"the peak of the {other.name}", value))
+    return result
 
 
 def _whole_work(known: dict[str, Known]) -> list[Check]:

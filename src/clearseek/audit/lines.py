@@ -44,18 +44,20 @@ class Agreement:
 
 def warnings(claim: Claim, checks: Iterable[Check], goodput: Known | None) -> list[str]:
     """What a reader should know before the numbers."""
-    found = [
+    results = [
         f"{_name(c)} is given as {show(c.name, c.one.value)} and {_second(c.other)} {show(c.name, c.other.value)} "
         f"({times(c.off)}): {c.other.how}.{_excuse(c)}"
         for c in checks
         if c.state == DIFFERS
     ]
     if goodput and claim.work == "distillation":
-        found.append("Distilled: the teacher's work is not in 6 FLOP per parameter and token; read goodput as a floor.")
+        results.append(
+            "Distilled: the teacher's work is not in 6 FLOP per parameter and token; read goodput as a floor."
+        )
     recalled = [within(n) for n, r in claim.stated.items() if r[0].provenance == "recalled"]
     if recalled:
-        found.append(f"Written from memory and not checked against the source: {', '.join(recalled)}.")
-    return found
+        results.append(f"Written from memory and not checked against the source: {', '.join(recalled)}.")
+    return results
 
 
 def _name(check: Check) -> str:

@@ -151,13 +151,13 @@ def _last_digit(number: Decimal, digits: str, suffixed: bool) -> int | None:
     A whole number that is written out ("2664000") ends in zeros that may or may not count: those after the second
     digit are taken not to. A count that is written out ("2048") is exact.
     """
-    _, found, exponent = number.as_tuple()
+    _, result, exponent = number.as_tuple()
     if not isinstance(exponent, int):
         return None
     if "." in digits or "e" in digits.lower() or suffixed:
         return exponent
-    zeros = len(found) - len(str(int(number)).rstrip("0").lstrip("-")) if number else 0
-    return max(0, min(zeros, len(found) - 2))
+    zeros = len(result) - len(str(int(number)).rstrip("0").lstrip("-")) if number else 0
+    return max(0, min(zeros, len(result) - 2))
 
 
 def _factor(variable: Variable, unit: str, text: str) -> float:

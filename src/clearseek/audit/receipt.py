@@ -59,8 +59,8 @@ def _predicate(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path.name} is no receipt: a signed envelope with a statement was expected.") from None
     if kind != _PREDICATE:
         raise UsageError(f"{path.name} is a statement of the kind {str(kind)[:80]!r}; known here is {_PREDICATE}.")
-    found: dict[str, Any] = predicate
-    return found
+    fields: dict[str, Any] = predicate
+    return fields
 
 
 def _ancestors(predicate: dict[str, Any], path: Path) -> tuple[list[dict[str, Any]], list[str]]:
@@ -72,20 +72,20 @@ def _ancestors(predicate: dict[str, Any], path: Path) -> tuple[list[dict[str, An
         for file in sorted(folder.glob("*.json"))[:MOST_NEAR]:
             if file.is_file() and file.stat().st_size <= MAX_FILE:
                 near.setdefault(hashlib.sha256(file.read_bytes()).hexdigest(), file)
-    found: dict[str, dict[str, Any]] = {}
+    fields: dict[str, dict[str, Any]] = {}
     missing: list[str] = []
     waiting = list(predicate["parents"])
-    while waiting and len(found) < MOST_RUNS:
+    while waiting and len(fields) < MOST_RUNS:
         parent = waiting.pop(0)
         wanted = str(parent["digest"]["sha256"])
-        if wanted in found:
+        if wanted in fields:
             continue
         if wanted not in near:
             missing.append(clean(str(parent["name"]), "parents"))
             continue
-        found[wanted] = _predicate(near[wanted])
-        waiting += found[wanted].get("parents", [])
-    return list(found.values()), missing
+        fields[wanted] = _predicate(near[wanted])
+        waiting += fields[wanted].get("parents", [])
+    return list(fields.values()), missing
 
 
 def _as_claim(own: dict[str, Any], others: list[dict[str, Any]], missing: list[str]) -> dict[str, Any]:
@@ -209,8 +209,8 @@ def _one_claim(predicate: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dtype(machine: dict[str, Any]) -> str | None:
-    told = machine.get("arithmetic")
-    kinds = {told.get("dtype"), told.get("rollout_dtype")} if isinstance(told, dict) else set()
+    value = machine.get("arithmetic")
+    kinds = {value.get("dtype"), value.get("rollout_dtype")} if isinstance(value, dict) else set()
     return "float32" if kinds == {"float32"} else None
 
 

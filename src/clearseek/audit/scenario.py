@@ -37,7 +37,7 @@ def same_work(claim: Claim, base: Base, known: Mapping[str, Known], goodput: Kno
         assumed = claim.assumed.get("mfu")
         low, high = assumed.quantity.bounds if assumed else PLAUSIBLE_MFU
         middle = (low + high) / 2
-    found = []
+    results = []
     for name in dict.fromkeys((claim.chip.name, *_OTHERS)):
         chip = chips.find(name)[0]
         peak = chip.peak(claim.precision) or chip.peak("bf16")
@@ -46,10 +46,10 @@ def same_work(claim: Claim, base: Base, known: Mapping[str, Known], goodput: Kno
         days = [work / (count * peak * share) / 86400 for share in (high, middle, low)]
         how = f"FLOP / (chips x dense peak x {middle:.0%}; {low:.0%} to {high:.0%})"
         own = name == claim.chip.name
-        found.append(
+        results.append(
             Scenario(f"{count:,.0f} {name}", modelled(days[1], "d", how, days[0], days[2]), f"at {middle:.0%}", own)
         )
-    return tuple(found)
+    return tuple(results)
 
 
 def of_a_fleet(
@@ -64,7 +64,7 @@ def of_a_fleet(
     work = run["flops"].value
     share = f"at the run's own {goodput.value:.1%} of the dense BF16 peaks"
     days = modelled(work / rate / 86400, "d", f"FLOP of the run / (peaks of the fleet x {goodput.value:.1%})")
-    found = [Scenario(f"{title}, on the whole fleet", days, share)]
+    results = [Scenario(f"{title}, on the whole fleet", days, share)]
     if "wall_time" in run:
         hours = run["wall_time"].value
         made = rate * hours * 3600
@@ -73,5 +73,5 @@ def of_a_fleet(
             "not what it did"
         )
         flop = modelled(made, "FLOP", "peaks of the fleet x goodput x the run's time")
-        found.append(Scenario(f"The whole fleet in the run's {hours / 24:.1f} days", flop, words))
-    return tuple(found)
+        results.append(Scenario(f"The whole fleet in the run's {hours / 24:.1f} days", flop, words))
+    return tuple(results)

@@ -34,13 +34,13 @@ def swings(knowledge: Knowledge, target: str, conventions: Iterable[Convention] 
         return ()
     middle = knowledge.known[target].value
     _, powers = knowledge.roots(target)
-    found = []
+    results = []
     for root, power in powers.items():
         item = knowledge.known[root]
         if item.high <= item.low:
             continue
         ends = [middle * (end / item.value) ** power for end in (item.low, item.high)]
-        found.append(
+        results.append(
             Swing(root, label(root), span(root, item.low, item.high), ends[0], ends[1], _crosses(target, ends))
         )
     conventions = tuple(conventions)
@@ -52,9 +52,9 @@ def swings(knowledge: Knowledge, target: str, conventions: Iterable[Convention] 
         ):
             ends = [min(c.goodput for c in group), max(c.goodput for c in group)]
             if ends[0] < ends[1]:
-                told = " or ".join(dict.fromkeys((c.counting if what == "counting" else _short(c)) for c in group))
-                found.append(Swing(what, words, told, ends[0], ends[1], _crosses(target, ends)))
-    return tuple(sorted(found, key=lambda swing: -swing.width))
+                message = " or ".join(dict.fromkeys((c.counting if what == "counting" else _short(c)) for c in group))
+                results.append(Swing(what, words, message, ends[0], ends[1], _crosses(target, ends)))
+    return tuple(sorted(results, key=lambda swing: -swing.width))
 
 
 def _short(convention: Convention) -> str:

@@ -16,7 +16,7 @@ def examine(known: dict[str, Known]) -> tuple[list[Known], list[Check]]:
     Nodes: tokens read / (time x rate of a node) and the same for those written, added, because DeepSeek reads and
     writes on different nodes. Cost: nodes x chips x hours x price. Revenue: each kind of token at its price.
     """
-    found: list[Known] = []
+    results: list[Known] = []
     rates = {"serving_wall_time", "serving_input_tokens", "serving_input_rate"} | {
         "serving_output_tokens", "serving_output_rate",
     }  # fmt: skip
@@ -34,16 +34,16 @@ def examine(known: dict[str, Known]) -> tuple[list[Known], list[Check]]:
                     (tokens.name, rate.name, time.name),
                 )
             )
-        found += parts
-        found.append(_sum("serving_nodes", "nodes = nodes reading + nodes writing", parts))
+        results += parts
+        results.append(_sum("serving_nodes", "nodes = nodes reading + nodes writing", parts))
     if {"serving_nodes", "serving_chips_per_node", "serving_wall_time", "serving_price"} <= set(known):
         names = ("serving_nodes", "serving_chips_per_node", "serving_wall_time", "serving_price")
-        found.append(_product("serving_usd", "cost = nodes x chips x hours x price", known, names))
+        results.append(_product("serving_usd", "cost = nodes x chips x hours x price", known, names))
     priced = {f"serving_{kind}_price" for kind in ("input", "cached", "output")}
     if priced | {"serving_cached_tokens", "serving_input_tokens", "serving_output_tokens"} <= set(known):
-        found.append(_revenue(known))
-    checks = [compare(item.name, known[item.name], item) for item in found if item.name in known]
-    both = {**{item.name: item for item in found}, **known}
+        results.append(_revenue(known))
+    checks = [compare(item.name, known[item.name], item) for item in results if item.name in known]
+    both = {**{item.name: item for item in results}, **known}
     if {"serving_revenue", "serving_usd"} <= set(both):
         revenue, cost = both["serving_revenue"], both["serving_usd"]
         margin = _derived(
@@ -54,9 +54,9 @@ def examine(known: dict[str, Known]) -> tuple[list[Known], list[Check]]:
             revenue.high / cost.low - 1,
             (revenue.name, cost.name),
         )
-        found.append(margin)
+        results.append(margin)
         checks += [compare("serving_margin", known["serving_margin"], margin)] if "serving_margin" in known else []
-    return found, checks
+    return results, checks
 
 
 def _sum(name: str, how: str, parts: list[Known]) -> Known:

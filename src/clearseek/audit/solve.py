@@ -160,12 +160,12 @@ def ways(base: Iterable[Known], target: str, relations: Iterable[Relation] = REL
     """Every way to `target` that does not start from it, the narrowest interval first, with what they rest on."""
     others = [item for item in base if item.name != target]
     without = propagate(others, [r for r in relations if target not in r.variables])
-    found = [
+    results = [
         apply(relation, target, without.known)
         for relation in relations
         if target in relation.variables and all(name in without.known for name in relation.variables if name != target)
     ]
-    return sorted(found, key=lambda item: item.spread)
+    return sorted(results, key=lambda item: item.spread)
 
 
 def draws(item: Known, rng: np.random.Generator, size: int) -> NDArray[np.float64]:

@@ -46,8 +46,8 @@ def summary_of(examination: Examination) -> Summary:
 
 def summaries() -> tuple[Summary, ...]:
     """All of them, newest claim last. Examined once, and again when a file changes."""
-    found = [_examined(path, path.stat().st_mtime_ns) for path in sorted(library.folder().glob("*.toml"))]
-    return tuple(sorted(found, key=lambda summary: (summary.date or "", summary.name)))
+    results = [_examined(path, path.stat().st_mtime_ns) for path in sorted(library.folder().glob("*.toml"))]
+    return tuple(sorted(results, key=lambda summary: (summary.date or "", summary.name)))
 
 
 @lru_cache(maxsize=512)

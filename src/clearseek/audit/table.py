@@ -52,16 +52,16 @@ def _row(e: Examination) -> list[str]:
 
 
 def _reported(e: Examination) -> str:
-    told = []
+    lines = []
     for name in _REPORTED:
         reported = e.claim.first(name)
         if reported and reported.quantity.value is not None:
-            told.append(f"{'MFU ' if name == 'mfu' else ''}{show(name, reported.quantity.value)}")
-    told += [f"{part.count.quantity.value:,.0f} {part.chip.name}" for part in e.claim.fleet]
+            lines.append(f"{'MFU ' if name == 'mfu' else ''}{show(name, reported.quantity.value)}")
+    lines += [f"{part.count.quantity.value:,.0f} {part.chip.name}" for part in e.claim.fleet]
     if e.claim.scope == "service":
-        told += [
+        lines += [
             show(n, r.quantity.value)
             for n in ("serving_usd", "serving_revenue")
             if (r := e.claim.first(n)) and r.quantity.value
         ]
-    return ", ".join(told)
+    return ", ".join(lines)

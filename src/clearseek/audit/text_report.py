@@ -112,8 +112,8 @@ def _verdict(e: Examination, width: int) -> Iterable[RenderableType]:
     if verdict.goodput.value is not None:
         yield Padding(_scale(verdict.goodput.value, min(width, 80) - 4), (1, 0, 0, 2), expand=False)
     if verdict.shares:
-        told = [f"{STATUS_TITLES[s].lower()} {share:.0%}" for s, share in verdict.shares.items() if share >= 0.005]
-        yield from _says([f"The goodput in {e.draws:,} draws from the stated intervals: {', '.join(told)}."], "dim")
+        shares = [f"{STATUS_TITLES[s].lower()} {share:.0%}" for s, share in verdict.shares.items() if share >= 0.005]
+        yield from _says([f"The goodput in {e.draws:,} draws from the stated intervals: {', '.join(shares)}."], "dim")
     for warning in e.warnings:
         yield Padding(Text.assemble(("! ", "yellow"), warning), (0, 0, 0, 2), expand=False)
 
@@ -144,8 +144,8 @@ def _arithmetic(e: Examination) -> Iterable[RenderableType]:
     for title, lines in groups:
         rows = []
         for line in lines:
-            told = note_of(line, notes) if line.kind == "stated" else f"= {line.sum}" if line.sum else line.formula
-            rows.append((_mark(line.quantity.basis), line.label, Text(line.shown), _dim(told)))
+            message = note_of(line, notes) if line.kind == "stated" else f"= {line.sum}" if line.sum else line.formula
+            rows.append((_mark(line.quantity.basis), line.label, Text(line.shown), _dim(message)))
         if rows:
             yield _title(title)
             yield _grid(rows, fixed=(0, 1, 2))
@@ -153,9 +153,9 @@ def _arithmetic(e: Examination) -> Iterable[RenderableType]:
 
 def note_of(line: Line, notes: list[str]) -> str:
     """The number of a stated line's source, and what kind of source it is where that is not the original."""
-    told = f"[{notes.index(line.source) + 1}]" if line.source in notes else "no source given"
+    message = f"[{notes.index(line.source) + 1}]" if line.source in notes else "no source given"
     more = _PROVENANCE.get(line.provenance, "")
-    return f"{told} {more}" if more else told
+    return f"{message} {more}" if more else message
 
 
 def sources_of(e: Examination) -> list[str]:
@@ -186,12 +186,12 @@ def _conventions(e: Examination) -> Iterable[RenderableType]:
     for peak in dict.fromkeys(c.peak for c in e.conventions):
         cells: list[Text | str] = []
         for counting in countings:
-            found = next((c for c in e.conventions if c.peak == peak and c.counting == counting), None)
-            if found is None:
+            match = next((c for c in e.conventions if c.peak == peak and c.counting == counting), None)
+            if match is None:
                 cells.append("")
                 continue
-            text = Text(f"{found.goodput:.1%}", style=STYLES[found.status].replace("bold ", ""))
-            text.append("*" if found.published else "", style="dim")
+            text = Text(f"{match.goodput:.1%}", style=STYLES[match.status].replace("bold ", ""))
+            text.append("*" if match.published else "", style="dim")
             cells.append(text)
         value = next(c.peak_value for c in e.conventions if c.peak == peak)
         words = peak if amount(value, "FLOP/s", 4) in peak else f"{peak} ({amount(value, 'FLOP/s', 4)})"
@@ -204,8 +204,8 @@ def _conventions(e: Examination) -> Iterable[RenderableType]:
 def solution_rows(solutions: Iterable[Solution]) -> Iterable[tuple[Text | str, ...]]:
     """One row each: what, how much, and from what."""
     for solution in solutions:
-        told = f"= {solution.sum}" if solution.sum else solution.formula
-        cell = _dim(told)
+        message = f"= {solution.sum}" if solution.sum else solution.formula
+        cell = _dim(message)
         for assumed in solution.assumed:
             cell.append(f"\n{assumed}", style="yellow")
         yield _mark(solution.quantity.basis), solution.label, solution.shown, cell
@@ -219,12 +219,12 @@ def _solved(e: Examination) -> Iterable[RenderableType]:
 
 
 def _binds(e: Examination) -> Iterable[RenderableType]:
-    told = [bind for bind in e.binds if bind.says]
-    if not told and not e.deadlines:
+    shares = [bind for bind in e.binds if bind.says]
+    if not shares and not e.deadlines:
         return
     yield _title("What binds")
     rows = []
-    for bind in told:
+    for bind in shares:
         days = say(bind.days, 3) if bind.days.value is not None else ""
         rows.append((Text(bind.resource, style="bold" if bind.binds else ""), days, _dim(bind.words)))
     yield _grid(rows, fixed=(0, 1))

@@ -83,7 +83,7 @@ def measure(
         else:
             arms.append(_transformers(model, new_tokens))
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    found = []
+    results = []
     for rows in levels:
         group = min(group_size, rows)
         prompts = [tokenizer.encode(question(number)) for number in range(max(1, rows // group))]
@@ -99,7 +99,7 @@ def measure(
                 tell(f"{rows} rows, round {round_ + 1}: {arm.name} {rates[arm.name][-1]:.0f} tokens/s")
         peak = matmul_flops(model.config.hidden_size, rows, kind, device)
         ours = statistics.median(rates["clearseek"])
-        found.append(
+        results.append(
             {
                 "rows": rows,
                 "prompts": len(prompts),
@@ -123,7 +123,7 @@ def measure(
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "new_tokens": new_tokens,
-        "levels": found,
+        "levels": results,
     }
 
 

@@ -102,13 +102,13 @@ def _measure_grpo(
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     prompts = [question(number) for number in range(shape.prompts)]
-    found: list[StepTime] = []
+    results: list[StepTime] = []
     theirs: list[tuple[float, int]] = []
 
     def ours(number: int) -> None:
         step = _grpo_step(learner, tokenizer, prompts, shape, number)
         if number:  # the first one takes memory, chooses kernels and compiles
-            found.append(step)
+            results.append(step)
             tell(f"grpo round {number}: clearseek {step.seconds:.2f} s, of it generating {step.generation:.2f} s")
 
     if against_trl:
@@ -133,22 +133,22 @@ def _measure_grpo(
     report: dict[str, Any] = {
         "rollouts": rows,
         "new_tokens": shape.new_tokens,
-        "seconds": {"clearseek": statistics.median(step.seconds for step in found)},
-        "rounds": {"clearseek": [step.seconds for step in found]},
-        "generation_seconds": statistics.median(step.generation for step in found),
-        "update_seconds": statistics.median(step.update for step in found),
-        "tokens": statistics.median(step.tokens for step in found),
+        "seconds": {"clearseek": statistics.median(step.seconds for step in results)},
+        "rounds": {"clearseek": [step.seconds for step in results]},
+        "generation_seconds": statistics.median(step.generation for step in results),
+        "update_seconds": statistics.median(step.update for step in results),
+        "tokens": statistics.median(step.tokens for step in results),
         "matmul_gflops": {"generation": peak_generation / 1e9, "update": peak_update / 1e9},
         "share_of_matmul": {
-            "generation": statistics.median(s.generation_flops / s.generation for s in found) / peak_generation,
-            "update": statistics.median(s.update_flops / s.update for s in found) / peak_update,
+            "generation": statistics.median(s.generation_flops / s.generation for s in results) / peak_generation,
+            "update": statistics.median(s.update_flops / s.update for s in results) / peak_update,
         },
     }
     if theirs:
         report["seconds"]["trl"] = statistics.median(seconds for seconds, _ in theirs)
         report["rounds"]["trl"] = [seconds for seconds, _ in theirs]
         report["trl_tokens"] = statistics.median(tokens for _, tokens in theirs)
-        pairs = zip(theirs, found, strict=True)
+        pairs = zip(theirs, results, strict=True)
         report["ratio"] = {"trl": statistics.median(seconds / step.seconds for (seconds, _), step in pairs)}
     return report
 

@@ -95,12 +95,14 @@ def _runs(model: str) -> list[Path]:
     return [place for place in places if (place / "recipe.toml").is_file()]
 
 
-def _conclude(wanted: EvalOptions, found: list[Evaluation], comparison: Comparison | None, folder: Path | None) -> None:
+def _conclude(
+    wanted: EvalOptions, evaluations: list[Evaluation], comparison: Comparison | None, folder: Path | None
+) -> None:
     if folder is not None:
         with disk_errors_told("Keeping the evaluation", folder):
             folder.mkdir(parents=True, exist_ok=True)
-            write_aside(folder / "report.html", results_page(found, comparison).encode())
-    _tell(wanted, found, comparison, folder)
+            write_aside(folder / "report.html", results_page(evaluations, comparison).encode())
+    _tell(wanted, evaluations, comparison, folder)
 
 
 class _Lazily:
@@ -242,10 +244,12 @@ def _pretty(document: Any) -> bytes:
     return jsonlib.dumps(document, indent=1, ensure_ascii=False, sort_keys=False).encode() + b"\n"
 
 
-def _tell(wanted: EvalOptions, found: list[Evaluation], comparison: Comparison | None, folder: Path | None) -> None:
+def _tell(
+    wanted: EvalOptions, evaluations: list[Evaluation], comparison: Comparison | None, folder: Path | None
+) -> None:
     if wanted.json:
         document = {
-            "evaluations": [as_json(one) for one in found],
+            "evaluations": [as_json(one) for one in evaluations],
             "comparison": None if comparison is None else comparison_json(comparison),
             "folder": None if folder is None else str(folder),
         }
@@ -253,7 +257,7 @@ def _tell(wanted: EvalOptions, found: list[Evaluation], comparison: Comparison |
         return
     from clearseek.cli import eval_text
 
-    eval_text.show(found, comparison, folder)
+    eval_text.show(evaluations, comparison, folder)
 
 
 def chat(model: str, base: str, *, seed: int, out: Path | None, json: bool) -> None:

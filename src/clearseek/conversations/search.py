@@ -119,13 +119,13 @@ def places(
     """
     indexed = " OR ".join(term.match for term in terms if not term.unspaced)
     unspaced = next((term for term in terms if term.unspaced), None)
-    found: dict[str, tuple[str, str | None]] = {}
+    results: dict[str, tuple[str, str | None]] = {}
     for id in conversation_ids:
         place = _indexed_place(connection, id, indexed) if indexed else None
         if place is None and unspaced is not None:
             place = _unspaced_place(connection, id, unspaced)
-        found[id] = place or ("", None)
-    return found
+        results[id] = place or ("", None)
+    return results
 
 
 def _indexed_place(connection: Connection, conversation_id: str, match: str) -> tuple[str, str | None] | None:
@@ -165,14 +165,14 @@ def _unspaced_place(connection: Connection, conversation_id: str, term: Term) ->
 
 def hits(connection: Connection, conversation_id: str, terms: Sequence[Term]) -> list[Hit]:
     """The messages of a conversation in which the most of the terms occur, in order; at most MAX_HITS."""
-    found: dict[str, dict[Where, dict[str, None]]] = {}
+    results: dict[str, dict[Where, dict[str, None]]] = {}
     """By message: the words at each place."""
     counts: Counter[str] = Counter()
     for term in terms:
         here = _unspaced_words(connection, conversation_id, term) if term.unspaced else None
         here = _indexed_words(connection, conversation_id, term) if here is None else here
         for message, where, words in here:
-            found.setdefault(message, {}).setdefault(where, {}).update(dict.fromkeys(words))
+            results.setdefault(message, {}).setdefault(where, {}).update(dict.fromkeys(words))
         counts.update({message for message, _, _ in here})
     most = max(counts.values(), default=0)
     best = [message for message, count in counts.items() if count == most]
@@ -182,13 +182,13 @@ def hits(connection: Connection, conversation_id: str, terms: Sequence[Term]) ->
     ordered = [row[0] for row in rows if row[0] in set(best)][:MAX_HITS]
     hits = []
     for message in ordered:
-        where = next(place for place in WHERES if place in found[message])
-        hits.append(Hit(message, where, tuple(found[message][where])[:MAX_WORDS]))
+        where = next(place for place in WHERES if place in results[message])
+        hits.append(Hit(message, where, tuple(results[message][where])[:MAX_WORDS]))
     return hits
 
 
 def _indexed_words(connection: Connection, conversation_id: str, term: Term) -> list[tuple[str, Where, list[str]]]:
-    found = []
+    indexed_words = []
     for index, columns in _COLUMNS.items():
         marked = ", ".join(f"highlight({index}, {number}, :open, :close)" for number, _ in columns)
         rows = connection.execute(
@@ -202,8 +202,8 @@ def _indexed_words(connection: Connection, conversation_id: str, term: Term) -> 
             for (_, where), whole in zip(columns, texts, strict=True):
                 words = _MARKED.findall(whole or "")
                 if words:
-                    found.append((message, where, words))
-    return found
+                    indexed_words.append((message, where, words))
+    return indexed_words
 
 
 def _unspaced_words(connection: Connection, conversation_id: str, term: Term) -> list[tuple[str, Where, list[str]]]:

@@ -155,9 +155,9 @@ class ChatStore:
         if ids is not None:
             mine = mine.where(conversations.c.id.in_(ids))
         with telling(self.path), self._writer.begin() as db:
-            found = set(db.scalars(mine))
+            results = set(db.scalars(mine))
             db.execute(delete(conversations).where(conversations.c.id.in_(mine.scalar_subquery())))
-            return found
+            return results
 
     def add(self, owner: str, conversation: Conversation) -> Conversation:
         """A whole conversation with its messages, parents before children (an import). Ids must be new."""

@@ -44,7 +44,7 @@ class Comparison:
 def compare(before: Evaluation, after: Evaluation, seed: int = 0) -> Comparison:
     """`after` minus `before`, paired by problem. Raises UserError where they have no problem in common."""
     old = {task.task: task for task in before.tasks}
-    found, values, remarks = [], {}, _remarks(before, after)
+    result, values, remarks = [], {}, _remarks(before, after)
     for task in after.tasks:
         if task.task not in old:
             remarks.append(f"{task.task} was not asked before.")
@@ -62,23 +62,23 @@ def compare(before: Evaluation, after: Evaluation, seed: int = 0) -> Comparison:
         seeds = seed_of("before", task.task, seed), seed_of("after", task.task, seed)
         was, _ = accuracy_of(a, before.conditions.samples, seeds[0])
         now, _ = accuracy_of(b, after.conditions.samples, seeds[1])
-        found.append(
+        result.append(
             TaskDifference(task.task, task.membership, len(common), was, now, difference, won, lost, mcnemar(lost, won))
         )
         values[task.task] = (a, b)
-    if not found:
+    if not result:
         raise UserError(
             "The two evaluations have no problem in common: they need the same tasks, split and seed to be compared."
         )
     remarks += [f"{name} was not asked again." for name in old if name not in {task.task for task in after.tasks}]
     means_of: dict[str, Interval] = {}
     for kind in MEMBERSHIPS:
-        pairs = [values[one.task] for one in found if one.membership == kind]
+        pairs = [values[one.task] for one in result if one.membership == kind]
         if pairs:
             sides = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
             means_of[kind] = paired_bootstrap(*sides, seed_of("differences", seed))
     names = _name(before), _name(after)
-    return Comparison(*names, tuple(found), means_of, tuple(remarks))
+    return Comparison(*names, tuple(result), means_of, tuple(remarks))
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:

@@ -184,17 +184,17 @@ async def _patiently(engine: Engine, ask: Query, how: Conditions, closes_at: int
 
 
 async def _one(engine: Engine, ask: Query, how: Conditions, closes_at: int | None) -> Completion:
-    said = {"thinking": "", "answer": ""}
+    texts = {"thinking": "", "answer": ""}
     end: Finished | None = None
     late = False
     started = time.perf_counter()
     async with contextlib.aclosing(engine.generate(request_of(ask, how))) as events:
         async for event in events:
             if isinstance(event, Delta):
-                said[event.kind] += event.text
+                texts[event.kind] += event.text
             elif isinstance(event, Recast):  # read as people get it; but its form is not what was taught
                 late = True
-                said = {"thinking": f"{said['thinking']}\n{said['answer']}" if event.shown else "", "answer": ""}
+                texts = {"thinking": f"{texts['thinking']}\n{texts['answer']}" if event.shown else "", "answer": ""}
             elif isinstance(event, Finished):
                 end = event
     assert end is not None
@@ -216,7 +216,7 @@ async def _one(engine: Engine, ask: Query, how: Conditions, closes_at: int | Non
         )
     closed = how.thinking and closes_at is not None and usage.reasoning_tokens >= closes_at
     finish: Finish = "length" if end.reason in ("length", "repeating") else "budget" if closed else "stop"
-    thinking, answer = said["thinking"].strip(), said["answer"].strip()
+    thinking, answer = texts["thinking"].strip(), texts["answer"].strip()
     tags = late or any(tag in text for tag in (OPEN, CLOSE) for text in (thinking, answer))
     return Completion(
         thinking,

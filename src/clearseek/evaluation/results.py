@@ -150,8 +150,8 @@ def summarise(
         if mine:
             means[str(kind)] = _mean_interval(mine, conditions.seed)
     tokens = sum(row.tokens for row in rows)
-    told = (*notes, *faults_of((row.task, row.fault, row.why) for row in rows).values())
-    return Evaluation(conditions, results, means, tokens, seconds, told, tuple(rows))
+    remarks = (*notes, *faults_of((row.task, row.fault, row.why) for row in rows).values())
+    return Evaluation(conditions, results, means, tokens, seconds, remarks, tuple(rows))
 
 
 def _mean_interval(results: Sequence[TaskResult], seed: int) -> Interval:
@@ -205,9 +205,9 @@ def _ends_loosely(row: Row) -> bool:
 
 def _ends_in(answer: str, reference: str) -> bool:
     """Whether the answer's last words are the reference, punctuation and emphasis behind it apart."""
-    said, wanted = answer[-2000:].casefold().rstrip(" \n\t.!*`$\"')]}"), reference.casefold().rstrip(" .")
-    before = said.removesuffix(wanted)
-    return bool(wanted) and before != said and not (before[-1:].isalnum() or before[-1:] in tuple("-./"))
+    before_it, wanted = answer[-2000:].casefold().rstrip(" \n\t.!*`$\"')]}"), reference.casefold().rstrip(" .")
+    before = before_it.removesuffix(wanted)
+    return bool(wanted) and before != before_it and not (before[-1:].isalnum() or before[-1:] in tuple("-./"))
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -219,24 +219,24 @@ def results_of(evaluation: Evaluation) -> dict[str, Quantity]:
     how = evaluation.conditions
     drawn = f"{how.samples} samples at temperature {how.temperature:g}" if how.temperature else "greedy"
     asked = f"{how.split}, n={how.n}, seed {how.seed}, {drawn}, {how.arm}"
-    found = {}
+    results = {}
     for kind, mean in evaluation.means.items():
         count = sum(result.membership == kind for result in evaluation.tasks)
         name = {"trained": "mean", "unseen": "mean_unseen", "other": "mean_other"}[kind]
         words = f"mean of {count} tasks, {asked}; 95% stratified bootstrap, at least the tasks' own"
-        found[name] = measured(mean.value, "", words, mean.low, mean.high)
+        results[name] = measured(mean.value, "", words, mean.low, mean.high)
     for result in evaluation.tasks:
         accuracy = result.accuracy
         words = f"{result.membership} task, {asked}, {result.n} problems; 95% {result.interval}"
-        found[_name("accuracy", result.task)] = measured(accuracy.value, "", words, accuracy.low, accuracy.high)
+        results[_name("accuracy", result.task)] = measured(accuracy.value, "", words, accuracy.low, accuracy.high)
         if how.samples > 1:
-            found[_name(f"pass_at_{how.samples}", result.task)] = measured(
+            results[_name(f"pass_at_{how.samples}", result.task)] = measured(
                 result.pass_at[how.samples], "", f"{asked}; unbiased estimator"
             )
-    found["well_formed"] = measured(_mean([task.well_formed for task in evaluation.tasks]), "", f"{asked}; all tasks")
-    found["truncated"] = measured(_mean([task.truncated for task in evaluation.tasks]), "", f"{asked}; all tasks")
-    found["tokens_per_answer"] = measured(_mean([task.tokens for task in evaluation.tasks]), "token", asked)
-    return found
+    results["well_formed"] = measured(_mean([task.well_formed for task in evaluation.tasks]), "", f"{asked}; all tasks")
+    results["truncated"] = measured(_mean([task.truncated for task in evaluation.tasks]), "", f"{asked}; all tasks")
+    results["tokens_per_answer"] = measured(_mean([task.tokens for task in evaluation.tasks]), "token", asked)
+    return results
 
 
 def _name(what: str, task: str) -> str:

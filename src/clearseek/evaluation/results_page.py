@@ -51,28 +51,30 @@ def points(interval: Interval) -> str:
     return f"{interval.value * 100:+.1f} ({interval.low * 100:+.1f} to {interval.high * 100:+.1f})"
 
 
-def _head(one: Evaluation) -> Html:
-    how = one.conditions
-    said = [f"{TITLES[kind].lower()}: {ends(one.means[kind])}" for kind in MEMBERSHIPS if kind in one.means]
+def _head(evaluation: Evaluation) -> Html:
+    how = evaluation.conditions
+    means = [
+        f"{TITLES[kind].lower()}: {ends(evaluation.means[kind])}" for kind in MEMBERSHIPS if kind in evaluation.means
+    ]
     drawn = f"{how.samples} samples at temperature {how.temperature:g}" if how.temperature else "greedy"
     facts = {
         "Model": how.model,
         "SHA-256 of its weights": how.digest or "not known here",
         "Answered by": ANSWERED_BY.get(how.by, how.by),
         "Asked": f"{how.n} problems a task from the split {how.split}, seed {how.seed}, {drawn}",
-        "Thinking": _thinking(one),
+        "Thinking": _thinking(evaluation),
         "Instructions": how.system or "none",
-        "Took": f"{one.tokens:,} tokens in {one.seconds:,.0f} s, {one.rate:.0f} tokens/s",
+        "Took": f"{evaluation.tokens:,} tokens in {evaluation.seconds:,.0f} s, {evaluation.rate:.0f} tokens/s",
     }
     return join(
-        paragraph(f"Mean accuracy over {'; '.join(said)}.", class_="lead"),
+        paragraph(f"Mean accuracy over {'; '.join(means)}.", class_="lead"),
         definitions(facts),
-        items(one.notes) if one.notes else None,
+        items(evaluation.notes) if evaluation.notes else None,
     )
 
 
-def _thinking(one: Evaluation) -> str:
-    how = one.conditions
+def _thinking(evaluation: Evaluation) -> str:
+    how = evaluation.conditions
     if not how.thinking:
         return f"off; at most {how.max_new} tokens"
     led = " (not taught: led to it by words)" if how.style == "prompted" else ""
@@ -80,16 +82,16 @@ def _thinking(one: Evaluation) -> str:
     return f"on{led}, {closed}; at most {how.max_new} tokens in all"
 
 
-def _bars(one: Evaluation) -> Html:
+def _bars(evaluation: Evaluation) -> Html:
     parts = []
     for kind in MEMBERSHIPS:
-        tasks = [task for task in one.tasks if task.membership == kind]
+        tasks = [task for task in evaluation.tasks if task.membership == kind]
         if not tasks:
             continue
         rows = [ShareRow(task.task, [_share(task.accuracy)]) for task in tasks]
-        rows.append(ShareRow("mean", [_share(one.means[kind], strong=True)]))
-        told = "; ".join(f"{row.label}: {row.bars[0].text}" for row in rows)
-        chart = share_bars(TITLES[kind], told, rows)
+        rows.append(ShareRow("mean", [_share(evaluation.means[kind], strong=True)]))
+        message = "; ".join(f"{row.label}: {row.bars[0].text}" for row in rows)
+        chart = share_bars(TITLES[kind], message, rows)
         parts.append(section(TITLES[kind], element("figure", chart, element("figcaption", _CAPTION))))
     return join(*parts)
 
@@ -122,8 +124,8 @@ def _compared(comparison: Comparison) -> Html:
         ]
         mean = comparison.means[kind]
         foot = ["mean", str(sum(task.n for task in tasks)), "", "", points(mean), "", ""]
-        told = "; ".join(f"{row.label}: {row.bars[0].text} before, {row.bars[1].text} after" for row in pairs)
-        chart = share_bars(f"Before and after: {TITLES[kind]}", told, pairs)
+        message = "; ".join(f"{row.label}: {row.bars[0].text} before, {row.bars[1].text} after" for row in pairs)
+        chart = share_bars(f"Before and after: {TITLES[kind]}", message, pairs)
         columns = ["task", "problems", "before", "after", "difference (points, 95%)", "won / lost", "McNemar p"]
         parts.append(element("figure", chart, element("figcaption", "Light: before. Dark: after. " + _CAPTION)))
         parts.append(table(columns, rows, caption=TITLES[kind], numeric=range(1, 7), foot=foot))
@@ -142,20 +144,20 @@ def _arms(evaluations: Sequence[Evaluation]) -> Html:
     """Accuracy against the budget of thinking; off stands at the left as no tokens at all."""
     series: list[Series] = []
     for kind in MEMBERSHIPS:
-        found = []
+        results = []
         for one in evaluations:
             how, mean = one.conditions, one.means.get(kind)
             if mean is None:
                 continue
             budget = 0.0 if not how.thinking else float(how.budget if how.budget is not None else how.max_new)
             label = "off" if not how.thinking else f"{budget:.0f}"
-            found.append(Point(budget if how.thinking else -1.0, label, mean.value, mean.low, mean.high))
-        if found:
-            found.sort(key=lambda point: point.x)
-            series.append(Series(kind, found, strong=not series))
-    told = "; ".join(f"{one.label}, {p.label}: {percent(p.y)}" for one in series for p in one.points)
+            results.append(Point(budget if how.thinking else -1.0, label, mean.value, mean.low, mean.high))
+        if results:
+            results.sort(key=lambda point: point.x)
+            series.append(Series(kind, results, strong=not series))
+    message = "; ".join(f"{one.label}, {p.label}: {percent(p.y)}" for one in series for p in one.points)
     chart = interval_plot(
-        "Accuracy against thinking", told, series, x_label="tokens of thinking after which it is closed"
+        "Accuracy against thinking", message, series, x_label="tokens of thinking after which it is closed"
     )
     columns = ["asked", *(kind for kind in MEMBERSHIPS if kind in evaluations[0].means), "thinking, mean tokens"]
     rows = [
@@ -174,7 +176,7 @@ def _arms(evaluations: Sequence[Evaluation]) -> Html:
     )
 
 
-def _table(one: Evaluation) -> Html:
+def _table(evaluation: Evaluation) -> Html:
     columns = [
         "task",
         "problems",
@@ -185,7 +187,7 @@ def _table(one: Evaluation) -> Html:
         "tokens",
         "of thinking",
     ]
-    second = any(task.second is not None for task in one.tasks)
+    second = any(task.second is not None for task in evaluation.tasks)
     rows = [
         [
             f"{task.task} ({task.membership})",
@@ -198,15 +200,15 @@ def _table(one: Evaluation) -> Html:
             f"{task.thinking_tokens:.0f}",
             *([percent(task.second) if task.second is not None else ""] if second else []),
         ]
-        for task in one.tasks
+        for task in evaluation.tasks
     ]
     columns += ["second verifier"] if second else []
     return section("Every task", table(columns, rows, numeric=range(1, len(columns))))
 
 
-def _pass_at(one: Evaluation) -> Html:
-    ks = sorted(one.tasks[0].pass_at)
-    rows = [[task.task, *(percent(task.pass_at[k]) for k in ks)] for task in one.tasks]
+def _pass_at(evaluation: Evaluation) -> Html:
+    ks = sorted(evaluation.tasks[0].pass_at)
+    rows = [[task.task, *(percent(task.pass_at[k]) for k in ks)] for task in evaluation.tasks]
     return section(
         "One of k samples is right",
         table(["task", *(f"pass@{k}" for k in ks)], rows, numeric=range(1, len(ks) + 1)),
@@ -237,7 +239,7 @@ def _transcript(row: Row) -> Html:
     )
 
 
-def _about(one: Evaluation) -> Html:
+def _about(evaluation: Evaluation) -> Html:
     lines = [
         "Accuracies of a task are shares with Wilson's interval; where several samples were drawn of a problem, its "
         "mean counts, and the interval is a bootstrap over problems.",
@@ -246,7 +248,7 @@ def _about(one: Evaluation) -> Html:
         'What is judged is what was written after the thinking. "Or ends in it" also counts answers that end in the '
         "reference: what the asked form costs a model that was never taught it.",
     ]
-    if one.conditions.by == "llama.cpp":
+    if evaluation.conditions.by == "llama.cpp":
         lines.append(
             "Answers were generated side by side. llama.cpp rounds differently when more or fewer rows are computed "
             "together, so a second run can differ in a few transcripts; one at a time it does not."

@@ -79,12 +79,12 @@ def draw_queries(tasks: Sequence[tuple[Task, Membership]], split: str, n: int, s
     problems: dict[str, Sequence[Problem]] = {}
     notes = []
     for task, _ in tasks:
-        found = draw(task, split, n, seed)  # type: ignore[arg-type]
-        if not found:
+        result = draw(task, split, n, seed)  # type: ignore[arg-type]
+        if not result:
             raise UserError(f"The task {task.name} has no problem in the split {split}.")
-        if len(found) < n:
-            notes.append(f"{task.name} has only {len(found)} different problems in {split}: all of them were asked.")
-        problems[task.name] = found
+        if len(result) < n:
+            notes.append(f"{task.name} has only {len(result)} different problems in {split}: all of them were asked.")
+        problems[task.name] = result
     return QuerySet(tuple(tasks), problems, tuple(notes))
 
 
@@ -100,7 +100,7 @@ def contamination_notes(asked: QuerySet, split: str, kept: frozenset[str]) -> li
     """
     from clearseek.tasks.splits import OutOfProblems, draw
 
-    found = []
+    results = []
     for task, membership in asked.tasks:
         if membership != "other" or split == "train" or "sizes" in task.card:
             continue
@@ -113,12 +113,12 @@ def contamination_notes(asked: QuerySet, split: str, kept: frozenset[str]) -> li
         known = sum(problem.digest in digests for problem in problems)
         if known:
             but = " and were not kept out of this run" if kept else ""
-            found.append(
+            results.append(
                 f"{known} of the {len(problems)} {split} problems of {task.name} are problems of its train split as "
                 f"well{but}: a model that was trained on it may know them by heart. A run's own test asks only what it "
                 "kept out."
             )
-    return found
+    return results
 
 
 def held_out_by(folder: Path) -> frozenset[str]:
@@ -128,7 +128,7 @@ def held_out_by(folder: Path) -> frozenset[str]:
     from clearseek.tasks.splits import draw
     from clearseek.tasks.task_spec import spec_of
 
-    found: set[str] = set()
+    results: set[str] = set()
     try:
         recipe = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))  # a resolved one; reading it needs no torch
         for table in recipe.get("tasks", []):
@@ -139,10 +139,10 @@ def held_out_by(folder: Path) -> frozenset[str]:
             task = load_task(spec_of(own))
             for split in ("dev", "test"):
                 count = int(recipe.get("evaluate", {}).get(split, 0))
-                found |= {problem.digest for problem in draw(task, split, count, 0)}
+                results |= {problem.digest for problem in draw(task, split, count, 0)}
     except (UserError, OSError, ValueError, TypeError, AttributeError):
         return frozenset()
-    return frozenset(found)
+    return frozenset(results)
 
 
 def evaluate(

@@ -137,13 +137,13 @@ def _read_record(path: Path) -> dict[str, Any]:
     return data
 
 
-def _adapter(folder: Path, said: dict[str, Any]) -> Adapter:
-    base, rank, metadata = said["base"], said["rank"], said["metadata"]
-    result = said.get("result") or {}
+def _adapter(folder: Path, record: dict[str, Any]) -> Adapter:
+    base, rank, metadata = record["base"], record["rank"], record["metadata"]
+    result = record.get("result") or {}
     if type(rank) is not int or not 1 <= rank <= MAX_RANK:
         raise ValueError(f"its rank is {str(rank)[:40]}")
     for digest in (
-        said["weights"]["sha256"],
+        record["weights"]["sha256"],
         base["sha256"],
         base["original_sha256"],
         result.get("sha256") or "0" * 64,
@@ -152,13 +152,13 @@ def _adapter(folder: Path, said: dict[str, Any]) -> Adapter:
             raise ValueError(f"{str(digest)[:80]} is no SHA-256")
     if not all(type(key) is str and type(value) in (str, int) for key, value in metadata.items()):
         raise ValueError("`metadata` holds more than texts and whole numbers")
-    if said["quant"] != RESULT_QUANT or base["quant"] not in QUANTS:
+    if record["quant"] != RESULT_QUANT or base["quant"] not in QUANTS:
         raise ValueError("it names a quantisation that is not known")
     pairs, scales, vectors = _parts(folder / WEIGHTS)
     return Adapter(
-        name=str(said["name"]),
+        name=str(record["name"]),
         folder=folder,
-        sha256=said["weights"]["sha256"],
+        sha256=record["weights"]["sha256"],
         base=AdapterBase(str(base["name"]), base["sha256"], base["original_sha256"], base["quant"]),
         rank=rank,
         metadata=dict(metadata),

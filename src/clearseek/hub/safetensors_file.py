@@ -62,9 +62,9 @@ def list_tensors(path: Path) -> dict[str, StoredTensor]:
     return tensors
 
 
-def _tensor(path: Path, name: str, said: Any, data: int, size: int) -> StoredTensor:
+def _tensor(path: Path, name: str, entry: Any, data: int, size: int) -> StoredTensor:
     try:
-        kind, shape, (begin, end) = said["dtype"], tuple(said["shape"]), said["data_offsets"]
+        kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     except (TypeError, KeyError, ValueError):
         raise _wrong(path, f"the tensor {name[:80]} is not described") from None
     numbers = (begin, end, *shape)

@@ -93,9 +93,9 @@ def remember_digest(path: Path, digest: str) -> None:
         _remember(FileIdentity.of(path.stat()), digest)
 
 
-def check_installed(model: Model, found: str) -> None:
+def check_installed(model: Model, digest: str) -> None:
     """Raises WrongHash, with what to do, where the weights that were `found` are not those of the record."""
-    if found == model.sha256:
+    if digest == model.sha256:
         return
     by_hand = model.source.startswith(("file:", "run:"))
     again = f"`clearseek models pull {model.name}` gets them anew"
@@ -103,7 +103,7 @@ def check_installed(model: Model, found: str) -> None:
         again = f"remove it with `clearseek models rm {model.name}` and import it again"
     raise WrongHash(
         f"The weights of {model.name} are not those that were {'imported' if by_hand else 'pulled'}: the SHA-256 of "
-        f"{model.path} is {found[:16]}... and should be {model.sha256[:16]}...; {again}."
+        f"{model.path} is {digest[:16]}... and should be {model.sha256[:16]}...; {again}."
     )
 
 

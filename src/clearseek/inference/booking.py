@@ -104,10 +104,10 @@ class Books:
 
     async def spent(self, id: str) -> Spent | None:
         """What the answer of that request took, with its entry if that is written by now or within a moment."""
-        found = self._closed.get(id)
-        if found is None:
+        value = self._closed.get(id)
+        if value is None:
             return None
-        quantities, future = found
+        quantities, future = value
         with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(ENTRY_SECONDS):
                 entry = await asyncio.shield(asyncio.wrap_future(future))
@@ -414,15 +414,15 @@ def _tokens(usage: Usage, *, complete: bool, remote: bool, thought: bool) -> dic
     }
     if not remote or (complete and usage.counted):
         counted = "counted by the engine" if complete else "counted as they came"
-        told = {name: measured(value, "token", counted) for name, value in named.items()}
+        fields = {name: measured(value, "token", counted) for name, value in named.items()}
     else:
-        told = {name: modelled(value, "token", _PIECES) for name, value in named.items()}
-        told["cached_tokens"] = unknown("token", _NOT_SAID)
+        fields = {name: modelled(value, "token", _PIECES) for name, value in named.items()}
+        fields["cached_tokens"] = unknown("token", _NOT_SAID)
     if remote and thought and usage.reasoning_tokens == 0:
-        told["reasoning_tokens"] = unknown("token", _NOT_SAID)
+        fields["reasoning_tokens"] = unknown("token", _NOT_SAID)
     if remote and usage.prompt_tokens == 0:
-        told["prompt_tokens"] = unknown("token", _NOT_SAID)
-    return told
+        fields["prompt_tokens"] = unknown("token", _NOT_SAID)
+    return fields
 
 
 _PIECES = "pieces of text that came, each taken for one token: the remote engine did not count"

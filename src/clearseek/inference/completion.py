@@ -120,8 +120,8 @@ class Completion:
 
     async def wrote_exactly(self) -> bool:
         """Whether `ids` are all of `text`: the child does not tell the ids of a character that came in several."""
-        said: str = await self._look_up("/detokenize", {"tokens": self.ids}, "content")
-        return said == self.text
+        message: str = await self._look_up("/detokenize", {"tokens": self.ids}, "content")
+        return message == self.text
 
     async def _look_up(self, path: str, body: dict[str, Any], key: str) -> Any:
         try:
@@ -163,20 +163,20 @@ class Completion:
                         if len(buffer) > MAX_EVENT:
                             raise EngineError("The engine sent a message that is too long.")
                         for event in events:
-                            said = _payload(event)
-                            if said is None:
+                            payload = _payload(event)
+                            if payload is None:
                                 continue
-                            if said.get("content"):  # not where it tells its progress, or the end of turn
-                                self._texts.append(said["content"])
-                                self.ids += said.get("tokens", ())
-                            if not said.get("stop"):
-                                self._count(said)
+                            if payload.get("content"):  # not where it tells its progress, or the end of turn
+                                self._texts.append(payload["content"])
+                                self.ids += payload.get("tokens", ())
+                            if not payload.get("stop"):
+                                self._count(payload)
                             else:
-                                if said["content"]:
-                                    yield Delta("answer", said["content"], 0)
-                                yield self._stopped(said)
+                                if payload["content"]:
+                                    yield Delta("answer", payload["content"], 0)
+                                yield self._stopped(payload)
                                 return
-                            out = _event(said, top)
+                            out = _event(payload, top)
                             if out is not None:
                                 yield out
                 finally:
@@ -186,8 +186,8 @@ class Completion:
         except (aiohttp.ClientError, OSError):
             raise EngineCrashed("The engine stopped.") from None
 
-    def _count(self, said: dict[str, Any]) -> None:
-        progress = said.get("prompt_progress")
+    def _count(self, payload: dict[str, Any]) -> None:
+        progress = payload.get("prompt_progress")
         if progress is not None:
             self._read = Progress(progress["total"], progress["cache"], progress["processed"])
             return
@@ -203,18 +203,18 @@ class Completion:
         self._timed = False
         self._seen = 0
 
-    def _stopped(self, said: dict[str, Any]) -> Stopped:
-        timings = said.get("timings") or {}
+    def _stopped(self, payload: dict[str, Any]) -> Stopped:
+        timings = payload.get("timings") or {}
         self._seen = 0
-        self.generated += int(said.get("tokens_predicted", 0))
-        self._used = int(said.get("tokens_evaluated", 0)) + int(said.get("tokens_predicted", 0))
+        self.generated += int(payload.get("tokens_predicted", 0))
+        self._used = int(payload.get("tokens_evaluated", 0)) + int(payload.get("tokens_predicted", 0))
         if self._prompt_tokens is None:
-            self._prompt_tokens = int(said.get("tokens_evaluated", 0))
+            self._prompt_tokens = int(payload.get("tokens_evaluated", 0))
             self._cached = int(timings.get("cache_n", 0))
         self._timed = self._timed and bool(timings)
         self._prompt_ms += float(timings.get("prompt_ms", 0.0))
         self._decode_ms += float(timings.get("predicted_ms", 0.0))
-        return Stopped(str(said.get("stop_type", "eos")))
+        return Stopped(str(payload.get("stop_type", "eos")))
 
     def finished(self, reason: FinishReason) -> Finished:
         """The last event of the answer, all completions together."""
@@ -247,22 +247,22 @@ def _payload(event: bytes) -> dict[str, Any] | None:
         if event.startswith(b"error: "):
             raise _refusal(500, event[7:])
         return None
-    said: dict[str, Any] = orjson.loads(event[6:])
-    if "error" in said:
-        raise _refusal(int(said["error"].get("code", 500)), event[6:])
-    return said
+    data: dict[str, Any] = orjson.loads(event[6:])
+    if "error" in data:
+        raise _refusal(int(data["error"].get("code", 500)), event[6:])
+    return data
 
 
-def _event(said: dict[str, Any], top: int | None) -> Delta | Progress | None:
-    progress = said.get("prompt_progress")
+def _event(payload: dict[str, Any], top: int | None) -> Delta | Progress | None:
+    progress = payload.get("prompt_progress")
     if progress is not None:
         return Progress(progress["total"], progress["cache"], progress["processed"])
     if top is not None:
-        logprobs = tuple(_logprob(entry, top) for entry in said.get("completion_probabilities", ()))
-        return Delta("answer", said["content"], 1, logprobs)
-    if not said["content"]:
+        logprobs = tuple(_logprob(entry, top) for entry in payload.get("completion_probabilities", ()))
+        return Delta("answer", payload["content"], 1, logprobs)
+    if not payload["content"]:
         return None  # half of a character; it comes with the next token
-    return Delta("answer", said["content"])
+    return Delta("answer", payload["content"])
 
 
 def _logprob(entry: dict[str, Any], top: int) -> TokenLogprob:

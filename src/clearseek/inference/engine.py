@@ -191,9 +191,9 @@ class Spent:
 
     def as_json(self) -> dict[str, Any]:
         """For messages and the API: the time, the energy, the money and the work (tokens are told elsewhere)."""
-        told = {name: quantity.as_json() for name, quantity in self.quantities.items() if name in SPENT_TOLD}
+        fields = {name: quantity.as_json() for name, quantity in self.quantities.items() if name in SPENT_TOLD}
         entry = None if self.seq is None else {"seq": self.seq, "hash": self.hash}
-        return {**told, "entry": entry}
+        return {**fields, "entry": entry}
 
 
 SPENT_TOLD = ("wall", "cpu", "energy", "money", "flops")

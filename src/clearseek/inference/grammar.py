@@ -100,10 +100,10 @@ def rewrite(schema: Any, prefix: str = "d") -> Rewritten:
     for part in _all_parts(out, work.defs):
         joined = part.get("allOf", ())
         if len(joined) > 1 and any(_patterned(one, work.defs, set()) for one in joined):
-            told = (
+            message = (
                 "joins `patternProperties` with another schema of the same object, which the engine does not do right"
             )
-            raise Refused(work.places.get(id(part), ()), told)
+            raise Refused(work.places.get(id(part), ()), message)
     known = _ending(work.defs)
     if not _ends(out, known):
         raise Refused((), "allows nothing that ever ends: it requires itself")
@@ -268,24 +268,24 @@ class _Work:
         for _ in range(10):
             if isinstance(rule, dict) and isinstance(rule.get("$ref"), str):
                 self._target(rule["$ref"], resolver, words)
-                found = resolver.lookup(rule["$ref"])
-                rule, resolver = {**found.contents, **{k: v for k, v in rule.items() if k != "$ref"}}, found.resolver
-        said = set(rule) - ANNOTATIONS if isinstance(rule, dict) else {"?"} if rule is not True else set()
+                lookup = resolver.lookup(rule["$ref"])
+                rule, resolver = {**lookup.contents, **{k: v for k, v in rule.items() if k != "$ref"}}, lookup.resolver
+        keywords = set(rule) - ANNOTATIONS if isinstance(rule, dict) else {"?"} if rule is not True else set()
         path = (*words.path, "propertyNames")
         unclear = Refused(path, "says more of names than the engine's grammar can express; use `enum` or `pattern`")
-        if "type" in said and rule["type"] != "string":
+        if "type" in keywords and rule["type"] != "string":
             raise unclear
-        said.discard("type")
-        if not said:
+        keywords.discard("type")
+        if not keywords:
             return
         named, rest = out.get("properties", {}), out.get("additionalProperties", {})
         if "patternProperties" in out:
             raise unclear
-        if said <= {"enum", "const"}:
+        if keywords <= {"enum", "const"}:
             names = [name for name in Words(rule, path, self.draft).values() or [] if isinstance(name, str)]
             free = {} if rest is False else dict.fromkeys(names, rest)
             out["properties"] = {**free, **{name: made if name in names else False for name, made in named.items()}}
-        elif any(said <= known for known in ({"pattern"}, {"format"}, {"minLength", "maxLength"})) and not named:
+        elif any(keywords <= known for known in ({"pattern"}, {"format"}, {"minLength", "maxLength"})) and not named:
             expression = pattern_of(self._name_pattern(rule, path, unclear), path)
             if rest is not False:
                 out["patternProperties"] = {expression.engine: rest}
@@ -328,8 +328,8 @@ class _Work:
             self.exact = outside
             part = {word: made}
             if word == "oneOf":
-                said = words.schema.get("discriminator")
-                name = said.get("propertyName") if isinstance(said, dict) else None
+                value = words.schema.get("discriminator")
+                name = value.get("propertyName") if isinstance(value, dict) else None
                 self.choices.append((part, name if isinstance(name, str) else None))
             self.places[id(part)] = words.path
             parts.append(part)
@@ -337,16 +337,16 @@ class _Work:
 
     def _target(self, reference: str, resolver: Resolver, words: Words) -> str:
         try:
-            found = resolver.lookup(reference)
+            lookup = resolver.lookup(reference)
         except (Unresolvable, ValueError, LookupError, AttributeError, TypeError) as error:
             if reference.startswith("#"):
                 raise words.refuse(f"has a `$ref` to `{reference}`, and there is nothing") from error
             raise words.refuse(f"has a `$ref` that points outside the schema ({reference}); copy it in") from error
-        key = (id(found.contents), self.exact)
+        key = (id(lookup.contents), self.exact)
         name = self._names.get(key)
         if name is None:
             name = self._names[key] = f"{self.prefix}{len(self._names)}"
-            self.waiting.append((name, found.contents, found.resolver, (*words.path, "$ref"), self.exact))
+            self.waiting.append((name, lookup.contents, lookup.resolver, (*words.path, "$ref"), self.exact))
             self.defs[name] = {}
         return name
 
@@ -391,14 +391,14 @@ def _ends(schema: Any, known: set[str]) -> bool:
 
 
 def _all_parts(root: Any, defs: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    all_parts: list[dict[str, Any]] = []
     waiting = [root, *defs.values()]
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
-            found.append(part)
+            all_parts.append(part)
             waiting += parts_of(part)
-    return found
+    return all_parts
 
 
 def _patterned(schema: Any, defs: dict[str, Any], seen: set[str]) -> bool:

@@ -271,10 +271,10 @@ class LateTags:
 
 def _after_line(fence: str | None, line: str) -> str | None:
     """The fence that is open after a line, where `fence` was before it."""
-    found = _FENCE.match(line)
-    if found is None:
+    match = _FENCE.match(line)
+    if match is None:
         return fence
-    mark, info = found.groups()
+    mark, info = match.groups()
     if fence is None:
         return None if mark[0] == "`" and "`" in info else mark
     closes = mark[0] == fence[0] and len(mark) >= len(fence) and not info.strip()

@@ -93,13 +93,13 @@ class LlamaProcess:
         except asyncio.CancelledError:
             await child.stop()
             raise
-        said = json.loads(line) if line.startswith(b"{") else {}
-        if "url" not in said:
+        data = json.loads(line) if line.startswith(b"{") else {}
+        if "url" not in data:
             await child.stop()
-            raise EngineUnavailable(child.failure(model, said.get("error")))
+            raise EngineUnavailable(child.failure(model, data.get("error")))
         # No total timeout: an answer may take an hour. No proxy: this is the loopback.
         child._session = aiohttp.ClientSession(
-            base_url=said["url"],
+            base_url=data["url"],
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
             # llama.cpp drops the connection after a stream without announcing it: never reuse one.

@@ -144,5 +144,5 @@ def _declare(lib: ctypes.CDLL) -> None:
 
 def _first_sentence(error: str) -> str:
     """The reason, without the state of the parser that may follow it."""
-    told = error.split("\n", 1)[0].strip().rstrip(".")
-    return "nothing matches it" if told == "NoExtensionBias" else told
+    sentence = error.split("\n", 1)[0].strip().rstrip(".")
+    return "nothing matches it" if sentence == "NoExtensionBias" else sentence

@@ -73,9 +73,9 @@ def _without_looking(pattern: str) -> str:
         return r"^([A-Za-z0-9_'+-]+\.)*[A-Za-z0-9_'+-]*[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9-]*\.)+[A-Za-z]{2,}$"
     if pattern.startswith(_DECIMAL):
         for form in _DECIMALS:
-            found = form.fullmatch(pattern, len(_DECIMAL))
-            if found is not None:
-                digits = {name: int(value) for name, value in found.groupdict().items()}
+            match = form.fullmatch(pattern, len(_DECIMAL))
+            if match is not None:
+                digits = {name: int(value) for name, value in match.groupdict().items()}
                 after = digits.get("after", digits.get("all", 40) // 2)
                 before = digits.get("before", digits["all"] - after if "all" in digits else 20)
                 fraction = rf"(\.[0-9]{{1,{after}}})?" if after else ""
@@ -171,14 +171,14 @@ def _quantifier(reader: _Reader) -> str:
     char = reader.peek()
     if char and char in "*+?":
         out = reader.take()
-    elif char == "{" and (found := _QUANTIFIER.match(reader.text, reader.at)):
-        low, high = int(found[1]), int(found[3]) if found[3] else None
+    elif char == "{" and (match := _QUANTIFIER.match(reader.text, reader.at)):
+        low, high = int(match[1]), int(match[3]) if match[3] else None
         if max(low, high or 0) > MAX_REPEAT:
             raise PatternError(f"repeats more than {MAX_REPEAT} times")
         if high is not None and high < low:
-            raise PatternError(f"is no regular expression: `{found[0]}` is upside down")
-        reader.at = found.end()
-        out = found[0]
+            raise PatternError(f"is no regular expression: `{match[0]}` is upside down")
+        reader.at = match.end()
+        out = match[0]
     elif _UPPER_ONLY.match(reader.text, reader.at):
         raise PatternError("has a `{,n}`, which is read in two ways; write {0,n}")
     else:

@@ -33,8 +33,8 @@ async def promised(request: Request, desk: SchemaDesk, *, vocabulary: int, refus
     """
     for token, _ in request.sampling.logit_bias:
         if token >= vocabulary:
-            told = f"`logit_bias` names the token {token:,}, and this model has {vocabulary:,} tokens, from 0."
-            raise BadRequest(told, "logit_bias")
+            message = f"`logit_bias` names the token {token:,}, and this model has {vocabulary:,} tokens, from 0."
+            raise BadRequest(message, "logit_bias")
     param = request.json_schema_param
     if request.tools and request.tool_choice != "none":
         if refused_tools is not None:

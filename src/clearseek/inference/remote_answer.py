@@ -89,14 +89,14 @@ class RemoteAnswer:
         """The text of the answer so far; of one that must have no form, nothing."""
         return "".join(self._answer)
 
-    def take(self, said: dict[str, Any]) -> list[Event]:
+    def take(self, payload: dict[str, Any]) -> list[Event]:
         """The events of one payload. Raises the EngineError that it tells, if it tells one."""
-        if (error := failure(said)) is not None:
+        if (error := failure(payload)) is not None:
             raise error
         out: list[Event] = []
-        groq = said.get("x_groq")
-        self._count(said.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None))
-        choices = said.get("choices")
+        groq = payload.get("x_groq")
+        self._count(payload.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None))
+        choices = payload.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
                 continue
@@ -163,7 +163,7 @@ class RemoteAnswer:
         parts: list[Part] = []
         for kind, text in pieces:
             parts += [(kind, text)] if kind == "thinking" else self._late.feed(text)
-        told = self._settle(parts)
+        settled = self._settle(parts)
         if count:
             kinds: set[Kind] = set()
             for part, _ in parts:
@@ -173,7 +173,7 @@ class RemoteAnswer:
                     kinds.add(part)
             for kind in kinds or {"thinking" if inside else "answer"}:
                 self._pieces[kind] += 1
-        return told
+        return settled
 
     def _settle(self, parts: list[Part]) -> list[Part]:
         """The same, each kind in one piece. What came with the tag that makes it thinking is told as thinking at once:
@@ -219,8 +219,8 @@ class RemoteAnswer:
             thinks = kind == "thinking" or self._late.inside or self._splitter.state is State.THINKING
             self.note = CIRCLING_THOUGHT if thinks else CIRCLING
 
-    def _count(self, said: Any) -> None:
-        if isinstance(said, dict) and (usage := _usage(said)) is not None:
+    def _count(self, payload: Any) -> None:
+        if isinstance(payload, dict) and (usage := _usage(payload)) is not None:
             self._usage = usage
 
     def finish(self, *, done: bool = False) -> list[Event]:
@@ -258,53 +258,55 @@ def _refused(delta: dict[str, Any]) -> list[tuple[bool, str]]:
     return [(False, text_of(delta.get("refusal")))]
 
 
-def _usage(said: dict[str, Any]) -> Usage | None:
+def _usage(payload: dict[str, Any]) -> Usage | None:
     """OpenAI's form, DeepSeek's hits, Moonshot's cached tokens, Anthropic's names; None where nothing is counted."""
     prompt, written = (
-        _number(said, "prompt_tokens", "input_tokens"),
-        _number(said, "completion_tokens", "output_tokens"),
+        _number(payload, "prompt_tokens", "input_tokens"),
+        _number(payload, "completion_tokens", "output_tokens"),
     )
-    total = _number(said, "total_tokens")
+    total = _number(payload, "total_tokens")
     if not prompt and not written:
         return None
     if total > prompt + written:  # Gemini and xAI do not count the thinking as completion
         written = total - prompt
-    read = said.get("prompt_tokens_details") or said.get("input_tokens_details") or {}
-    wrote = said.get("completion_tokens_details") or said.get("output_tokens_details") or {}
+    read = payload.get("prompt_tokens_details") or payload.get("input_tokens_details") or {}
+    wrote = payload.get("completion_tokens_details") or payload.get("output_tokens_details") or {}
     cached = (
-        _number(said, "prompt_cache_hit_tokens") or _number(read, "cached_tokens") or _number(said, "cached_tokens")
+        _number(payload, "prompt_cache_hit_tokens")
+        or _number(read, "cached_tokens")
+        or _number(payload, "cached_tokens")
     )
-    thought = _number(wrote, "reasoning_tokens") or _number(said, "reasoning_tokens")
+    thought = _number(wrote, "reasoning_tokens") or _number(payload, "reasoning_tokens")
     return Usage(prompt, min(cached, prompt), written, min(thought, written))
 
 
-def _number(said: Any, *names: str) -> int:
+def _number(payload: Any, *names: str) -> int:
     """The first of these that is a count; 0 where none is."""
-    if isinstance(said, dict):
+    if isinstance(payload, dict):
         for name in names:
-            value = said.get(name)
+            value = payload.get(name)
             if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < MAX_COUNT:
                 return int(value)
     return 0
 
 
-def _logprobs(said: Any) -> tuple[TokenLogprob, ...]:
-    if not isinstance(said, dict):
+def _logprobs(payload: Any) -> tuple[TokenLogprob, ...]:
+    if not isinstance(payload, dict):
         return ()
-    entries = [one for name in ("reasoning_content", "content") for one in _objects(said.get(name))]
+    entries = [one for name in ("reasoning_content", "content") for one in _objects(payload.get(name))]
     return tuple(
         TokenLogprob(*_token(entry), top=tuple(_token(other) for other in _objects(entry.get("top_logprobs"))))
         for entry in entries
     )
 
 
-def _objects(said: Any) -> list[dict[str, Any]]:
-    return [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+def _objects(payload: Any) -> list[dict[str, Any]]:
+    return [one for one in payload if isinstance(one, dict)] if isinstance(payload, list) else []
 
 
-def _token(said: dict[str, Any]) -> tuple[str, float, tuple[int, ...]]:
-    token = Halves().feed(text_of(said.get("token")))
-    value, raw = said.get("logprob"), said.get("bytes")
+def _token(payload: dict[str, Any]) -> tuple[str, float, tuple[int, ...]]:
+    token = Halves().feed(text_of(payload.get("token")))
+    value, raw = payload.get("logprob"), payload.get("bytes")
     number = float(value) if isinstance(value, (int, float)) and -MAX_COUNT < value <= 0 else -math.inf
     if not isinstance(raw, list) or not all(isinstance(one, int) and 0 <= one < 256 for one in raw):
         raw = list(token.encode())

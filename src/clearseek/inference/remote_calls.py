@@ -43,15 +43,15 @@ class Calls:
     def __bool__(self) -> bool:
         return bool(self._calls)
 
-    def take(self, said: Any) -> None:
+    def take(self, payload: Any) -> None:
         """`tool_calls`, or a `function_call` of the older kind; what is neither is passed over."""
-        for one in said if isinstance(said, list) else [said]:
+        for one in payload if isinstance(payload, list) else [payload]:
             if isinstance(one, dict):
                 function = one.get("function")
                 self._take(one, function if isinstance(function, dict) else one)
 
-    def _take(self, said: dict[str, Any], function: dict[str, Any]) -> None:
-        number, id, name = _number(said.get("index")), _text(said.get("id")), _text(function.get("name"))
+    def _take(self, payload: dict[str, Any], function: dict[str, Any]) -> None:
+        number, id, name = _number(payload.get("index")), _text(payload.get("id")), _text(function.get("name"))
         call = self._begun(number, id, name)
         if call is None:
             call = _Call(len(self._calls) if number is None else number)
@@ -90,11 +90,11 @@ class Calls:
         ]
 
 
-def _number(said: Any) -> int | None:
-    if isinstance(said, str) and said.isdecimal() and len(said) < 9:
-        return int(said)
-    return said if isinstance(said, int) and not isinstance(said, bool) else None
+def _number(payload: Any) -> int | None:
+    if isinstance(payload, str) and payload.isdecimal() and len(payload) < 9:
+        return int(payload)
+    return payload if isinstance(payload, int) and not isinstance(payload, bool) else None
 
 
-def _text(said: Any) -> str:
-    return str(said) if isinstance(said, (str, int)) and not isinstance(said, bool) else ""
+def _text(payload: Any) -> str:
+    return str(payload) if isinstance(payload, (str, int)) and not isinstance(payload, bool) else ""

@@ -154,15 +154,15 @@ class Payloads:
     def _loads(self, text: bytes) -> Any:
         return "[DONE]" if text.strip() == b"[DONE]" else loads(text)
 
-    def _objects(self, said: Any) -> list[dict[str, Any]]:
-        if said == "[DONE]":
+    def _objects(self, payload: Any) -> list[dict[str, Any]]:
+        if payload == "[DONE]":
             self.done = True
             return []
-        found = [one for one in (said if isinstance(said, list) else [said]) if isinstance(one, dict)]
+        objects = [one for one in (payload if isinstance(payload, list) else [payload]) if isinstance(one, dict)]
         if self._event == b"error":
             self._event = b""
-            return [one if one.get("error") else {"error": one} for one in found] or [{"error": plain(str(said))}]
-        return found
+            return [one if one.get("error") else {"error": one} for one in objects] or [{"error": plain(str(payload))}]
+        return objects
 
 
 def loads(text: bytes) -> Any:

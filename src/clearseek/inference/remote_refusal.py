@@ -45,25 +45,25 @@ def plain(text: str | bytes, length: int = 400) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def reason(said: Any, depth: int = 0) -> str:
+def reason(payload: Any, depth: int = 0) -> str:
     """The sentence in an error of any shape; empty where there is none."""
-    if isinstance(said, str):
-        return plain(said)
+    if isinstance(payload, str):
+        return plain(payload)
     if depth > 6:
         return ""
-    if isinstance(said, list):
-        return plain("; ".join(filter(None, (reason(one, depth + 1) for one in said[:4]))))
-    if not isinstance(said, dict):
+    if isinstance(payload, list):
+        return plain("; ".join(filter(None, (reason(one, depth + 1) for one in payload[:4]))))
+    if not isinstance(payload, dict):
         return ""
-    found = next((text for key in _REASONS if (text := reason(said.get(key), depth + 1))), "")
-    beneath = said.get("metadata")
+    match = next((text for key in _REASONS if (text := reason(payload.get(key), depth + 1))), "")
+    beneath = payload.get("metadata")
     if isinstance(beneath, dict) and (raw := reason(beneath.get("raw"))):
-        found = f"{found}: {raw}" if found else raw
-    place = said.get("param") or said.get("loc")
+        match = f"{match}: {raw}" if match else raw
+    place = payload.get("param") or payload.get("loc")
     where = ".".join(str(part) for part in place) if isinstance(place, list) else place
-    if isinstance(where, str) and where and where not in found:
-        found = f"{plain(where)}: {found}" if found else plain(where)
-    return plain(found)
+    if isinstance(where, str) and where and where not in match:
+        match = f"{plain(where)}: {match}" if match else plain(where)
+    return plain(match)
 
 
 def reason_in(body: bytes) -> str:
@@ -76,32 +76,32 @@ def reason_in(body: bytes) -> str:
 
 def seconds_to_wait(headers: Mapping[str, str]) -> int | None:
     """What `Retry-After` asks for: seconds, perhaps with a fraction or a unit, or a date."""
-    said = headers.get("Retry-After", "").strip()
+    retry_after = headers.get("Retry-After", "").strip()
     milliseconds = headers.get("retry-after-ms", "").strip()
-    if number := re.fullmatch(r"(\d{1,12}(?:\.\d*)?)\s*s?", said):
+    if number := re.fullmatch(r"(\d{1,12}(?:\.\d*)?)\s*s?", retry_after):
         wait = float(number[1])
     elif re.fullmatch(r"\d{1,12}(\.\d*)?", milliseconds):
         wait = float(milliseconds) / 1000
     else:
         try:
-            wait = email.utils.parsedate_to_datetime(said).timestamp() - time.time()
+            wait = email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()
         except (ValueError, OverflowError):
             return None
     return max(1, min(math.ceil(wait), MAX_WAIT))
 
 
-def meaning(status: int, told: str, wait: int | None = None) -> EngineError:
+def meaning(status: int, message: str, wait: int | None = None) -> EngineError:
     """What a status that is no success means to whoever asked us. `told` is the engine's reason, `wait` in seconds."""
-    why = told or "it gave no reason"
+    why = message or "it gave no reason"
     if status in (401, 403):
         return EngineUnavailable(
-            f"The remote engine refused our key ({status}{f': {told}' if told else ''}); "
+            f"The remote engine refused our key ({status}{f': {message}' if message else ''}); "
             "set CLEARSEEK_ENGINE_KEY to one that it takes."
         )
     if status == 402:
         return EngineUnavailable(f"The remote engine wants to be paid first (402): {why}")
     if status == 404:
-        if "model" in told.lower():
+        if "model" in message.lower():
             return UnknownModel(f"The remote engine has no such model (404): {why}")
         return EngineUnavailable(
             f"The remote engine has nothing at this address (404: {why}); most addresses for --engine-url end in /v1."
@@ -109,7 +109,7 @@ def meaning(status: int, told: str, wait: int | None = None) -> EngineError:
     if status in (408, 504):
         return UpstreamTimeout(f"The remote engine took too long ({status}): {why}")
     if status == 429:
-        return Busy(f"The remote engine has too many requests: {told or 'try again later'}", wait or 5)
+        return Busy(f"The remote engine has too many requests: {message or 'try again later'}", wait or 5)
     if 400 <= status < 500:
         return BadRequest(f"The remote engine refused the request ({status}): {why}")
     error = EngineUnavailable(f"The remote engine failed ({status}): {why}")
@@ -118,22 +118,22 @@ def meaning(status: int, told: str, wait: int | None = None) -> EngineError:
     return error
 
 
-def failure(said: dict[str, Any]) -> EngineError | None:
+def failure(payload: dict[str, Any]) -> EngineError | None:
     """The error that a payload of an answer tells; None where it tells none."""
-    told = said.get("error")
-    if not told:
-        if said.get("object") == "error" or said.get("type") == "error":
-            told = said
-        elif isinstance(said.get("base_resp"), dict) and said["base_resp"].get("status_code"):
-            told = said["base_resp"]
-        elif "choices" not in said and (
-            isinstance(said.get("message"), str) or said.get("detail") or said.get("errors")
+    value = payload.get("error")
+    if not value:
+        if payload.get("object") == "error" or payload.get("type") == "error":
+            value = payload
+        elif isinstance(payload.get("base_resp"), dict) and payload["base_resp"].get("status_code"):
+            value = payload["base_resp"]
+        elif "choices" not in payload and (
+            isinstance(payload.get("message"), str) or payload.get("detail") or payload.get("errors")
         ):
-            told = said
+            value = payload
         else:
             return None
-    why = reason(told) or reason(said) or "it gave no reason"
-    for one in (told, said):
+    why = reason(value) or reason(payload) or "it gave no reason"
+    for one in (value, payload):
         if not isinstance(one, dict):
             continue
         for code in (one.get("code"), one.get("status"), one.get("status_code")):
@@ -144,7 +144,7 @@ def failure(said: dict[str, Any]) -> EngineError | None:
     return EngineCrashed(f"The remote engine failed: {why}")
 
 
-def mended(body: dict[str, Any], status: int, told: str) -> dict[str, Any] | None:
+def mended(body: dict[str, Any], status: int, message: str) -> dict[str, Any] | None:
     """What to ask for instead, after a refusal; None where nothing of ours was in the way.
 
     Only what people did not ask for is left out or told otherwise: fields beyond OpenAI's, first those that the reason
@@ -153,15 +153,17 @@ def mended(body: dict[str, Any], status: int, told: str) -> dict[str, Any] | Non
     if status not in (400, 404, 415, 422, 500, 501):
         return None
     new = dict(body)
-    if "max_tokens" in new and "max_completion_tokens" in told:
+    if "max_tokens" in new and "max_completion_tokens" in message:
         new["max_completion_tokens"] = new.pop("max_tokens")
         return new
     sent = [name for name in EXTENSIONS if name in body]
-    named = [name for name in EXTENSIONS if re.search(rf"(?<!\w){name}(?!\w)", told)]
-    if named or (not told and status in (400, 422)):
+    named = [name for name in EXTENSIONS if re.search(rf"(?<!\w){name}(?!\w)", message)]
+    if named or (not message and status in (400, 422)):
         for name in [name for name in sent if name in named] or sent:
             del new[name]
-    elif body.get("stream") and re.search(r"\bstream(ing)?\b", told, re.I) and re.search("not |unsupp", told, re.I):
+    elif (
+        body.get("stream") and re.search(r"\bstream(ing)?\b", message, re.I) and re.search("not |unsupp", message, re.I)
+    ):
         new["stream"] = False
         new.pop("stream_options", None)
     return None if new == body else new

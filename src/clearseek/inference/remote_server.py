@@ -136,10 +136,10 @@ class RemoteServer:
         raise self._refusal(response, refused)
 
     def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> EngineError:
-        told = reason_in(body)
+        message = reason_in(body)
         if self._key and len(self._key) > 3:
-            told = told.replace(self._key, "…")  # some servers say the key again that they refuse
-        return meaning(response.status, told, seconds_to_wait(response.headers))
+            message = message.replace(self._key, "…")  # some servers say the key again that they refuse
+        return meaning(response.status, message, seconds_to_wait(response.headers))
 
 
 def _origin(url: str) -> tuple[str, str, int]:
@@ -150,22 +150,22 @@ def _origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme]
 
 
-def _names(said: Any) -> list[str]:
+def _names(payload: Any) -> list[str]:
     """The names in a list of models: OpenAI's, a bare list (Together), or `models` (Ollama). Raises ValueError."""
-    found = said
-    if isinstance(said, dict):
-        if said.get("error"):
-            raise ValueError(reason(said) or "it gave no reason")
-        if not {"data", "models"} & said.keys():
+    result = payload
+    if isinstance(payload, dict):
+        if payload.get("error"):
+            raise ValueError(reason(payload) or "it gave no reason")
+        if not {"data", "models"} & payload.keys():
             raise ValueError("no `data` in it")
-        found = said.get("data") or said.get("models") or []
-    if not isinstance(found, list):
+        result = payload.get("data") or payload.get("models") or []
+    if not isinstance(result, list):
         raise ValueError("it is no list")
-    names = [one if isinstance(one, str) else _name(one) for one in found]
+    names = [one if isinstance(one, str) else _name(one) for one in result]
     return list(dict.fromkeys(plain(name) for name in names if name))
 
 
-def _name(said: Any) -> str:
-    if not isinstance(said, dict):
+def _name(payload: Any) -> str:
+    if not isinstance(payload, dict):
         return ""
-    return next((said[key] for key in ("id", "model", "name") if isinstance(said.get(key), str)), "")
+    return next((payload[key] for key in ("id", "model", "name") if isinstance(payload.get(key), str)), "")

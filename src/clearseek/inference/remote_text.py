@@ -11,16 +11,16 @@ _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "r
 _INSIDE = ("text", "thinking", "reasoning", "summary", "content", "refusal", "output_text")
 
 
-def text_of(said: Any, depth: int = 0) -> str:
+def text_of(payload: Any, depth: int = 0) -> str:
     """All the text in a string, a part or a list of parts."""
-    if isinstance(said, str):
-        return said
+    if isinstance(payload, str):
+        return payload
     if depth > 6:
         return ""
-    if isinstance(said, list):
-        return "".join(text_of(one, depth + 1) for one in said)
-    if isinstance(said, dict):
-        return next((text for key in _INSIDE if (text := text_of(said.get(key), depth + 1))), "")
+    if isinstance(payload, list):
+        return "".join(text_of(one, depth + 1) for one in payload)
+    if isinstance(payload, dict):
+        return next((text for key in _INSIDE if (text := text_of(payload.get(key), depth + 1))), "")
     return ""
 
 
@@ -32,8 +32,8 @@ def thinking_of(delta: dict[str, Any]) -> str:
 def parts_of(content: Any) -> list[tuple[bool, str]]:
     """Content as `(whether it is thinking for certain, text)`, in order, without what is empty."""
     parts = content if isinstance(content, list) else [content]
-    said = [(isinstance(part, dict) and part.get("type") in THOUGHTS, text_of(part)) for part in parts]
-    return [(thinks, text) for thinks, text in said if text]
+    parts_of = [(isinstance(part, dict) and part.get("type") in THOUGHTS, text_of(part)) for part in parts]
+    return [(thinks, text) for thinks, text in parts_of if text]
 
 
 def clean(text: str) -> str:

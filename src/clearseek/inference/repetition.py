@@ -52,8 +52,8 @@ class Repetition:
         if len(self._text) > 2 * KEPT:
             self._marks += len(_MARK.findall(self._text[:-KEPT]))
             self._text = self._text[-KEPT:]
-        found = _repeated(self._text)
-        return found is not None and self._is_loop(*found)
+        repeated = _repeated(self._text)
+        return repeated is not None and self._is_loop(*repeated)
 
     def _is_loop(self, block: str, length: int) -> bool:
         rounds = length // len(block)
@@ -103,10 +103,10 @@ def _holds(text: str, block: str) -> bool:
     start = re.search(r"[\W\d_]", block)
     at = 0 if start is None else start.start()  # not in the middle of a word
     words = _WORD.findall((block[at:] + block[:at]).casefold())
-    told = f" {' '.join(_WORD.findall(text.casefold()))} "
-    if len(words) > MAX_TURNS or not any(f" {' '.join(words[n : n + 2])} " in told for n in (0, len(words) // 2)):
+    plain_text = f" {' '.join(_WORD.findall(text.casefold()))} "
+    if len(words) > MAX_TURNS or not any(f" {' '.join(words[n : n + 2])} " in plain_text for n in (0, len(words) // 2)):
         return False
-    return any(f" {' '.join(words[cut:] + words[:cut])} " in told for cut in range(len(words)))
+    return any(f" {' '.join(words[cut:] + words[:cut])} " in plain_text for cut in range(len(words)))
 
 
 def _repeated(text: str) -> tuple[str, int] | None:

@@ -29,11 +29,11 @@ class Place:
 
     async def wait(self) -> AsyncIterator[int]:
         """Yields the position (1 is next) whenever it changed, and ends when it is this place's turn."""
-        told = 0
+        reported = 0
         while self.admitted is None:
             position = self.scheduler.position(self)
-            if position != told:
-                told = position
+            if position != reported:
+                reported = position
                 yield position
                 continue
             self._turn.clear()

@@ -59,10 +59,10 @@ def _disjoint(a: Any, b: Any, defs: dict[str, Any], also: tuple[str, ...] = (), 
 def kinds_of(schema: dict[str, Any]) -> set[str]:
     if "enum" in schema:
         return {kind for value in schema["enum"] for kind in types_of(value)}
-    said = schema.get("type")
-    if said is None:
+    entry = schema.get("type")
+    if entry is None:
         return set(TYPES)
-    kinds = set(said) if isinstance(said, list) else {said}
+    kinds = set(entry) if isinstance(entry, list) else {entry}
     return kinds | {"integer"} if "number" in kinds else kinds
 
 

@@ -74,8 +74,8 @@ def _bounded_time() -> Any:
 def _grammar(asked: list[dict[str, Any]], compiler: Compiler | str) -> dict[str, Any]:
     """The grammar of a schema, or of a call of one of several tools; or `refused`, and which of them (`at`)."""
     if isinstance(compiler, str):
-        told = f"This build of the engine cannot be asked whether it holds to a JSON Schema ({compiler})."
-        return {"refused": told, "at": 0}
+        message = f"This build of the engine cannot be asked whether it holds to a JSON Schema ({compiler})."
+        return {"refused": message, "at": 0}
     made = []
     for at, one in enumerate(asked):
         name = one["name"]
@@ -141,9 +141,9 @@ def _ask(rewritten: Rewritten, compiler: Compiler) -> None:
         part, path = rewritten.schema, ()
         while True:
             for inner in parts_of(part):
-                found = compiler.refusal(text_of({**inner, "$defs": defs}))
-                if found is not None:
-                    part, path, reason = inner, rewritten.places.get(id(inner), path), found
+                refusal = compiler.refusal(text_of({**inner, "$defs": defs}))
+                if refusal is not None:
+                    part, path, reason = inner, rewritten.places.get(id(inner), path), refusal
                     break
             else:
                 raise Refused(path, _told(reason))
@@ -160,17 +160,19 @@ def _ask(rewritten: Rewritten, compiler: Compiler) -> None:
 
 def _told(reason: str) -> str:
     """llguidance's reason as the end of a sentence that begins with the schema."""
-    said = reason.rsplit("failed to compile JSON schema: ", 1)[-1].strip().replace("\u27e6", "").replace("\u27e7", "")
-    if said.startswith("Unsatisfiable schema: "):
-        return f"allows nothing ({said.removeprefix('Unsatisfiable schema: ')[:200]})"
-    if "oneOf" in said:
+    message = (
+        reason.rsplit("failed to compile JSON schema: ", 1)[-1].strip().replace("\u27e6", "").replace("\u27e7", "")
+    )
+    if message.startswith("Unsatisfiable schema: "):
+        return f"allows nothing ({message.removeprefix('Unsatisfiable schema: ')[:200]})"
+    if "oneOf" in message:
         return (
             "has a `oneOf` of which the engine cannot tell that only one branch matches; use `anyOf`, or give each "
             "branch a required property with a `const` of its own"
         )
-    if "items; max is" in said:
+    if "items; max is" in message:
         return "has too many optional properties or branches in one place for the engine; make some required"
-    return f"cannot be held to by the engine's grammar: {said[:300]}"
+    return f"cannot be held to by the engine's grammar: {message[:300]}"
 
 
 def _valid(asked: list[dict[str, Any]]) -> dict[str, Any]:
@@ -185,11 +187,11 @@ def _valid(asked: list[dict[str, Any]]) -> dict[str, Any]:
             kind.check_schema(schema, format_checker=FormatChecker(["regex"]))
             _refer(schema)
         except SchemaError as error:
-            told = f"{subject} is not valid: {error.message[:300]} (at {place(tuple(error.absolute_path))})."
-            return {"refused": told, "at": at}
+            message = f"{subject} is not valid: {error.message[:300]} (at {place(tuple(error.absolute_path))})."
+            return {"refused": message, "at": at}
         except Unresolvable as error:
-            told = f"{subject} refers to `{str(error.ref)[:200]}`, which is not in it; nothing is fetched."
-            return {"refused": told, "at": at}
+            message = f"{subject} refers to `{str(error.ref)[:200]}`, which is not in it; nothing is fetched."
+            return {"refused": message, "at": at}
         except (TypeError, ValueError, AttributeError, LookupError) as error:
             return {"refused": f"{subject} is not valid: {str(error)[:300]}.", "at": at}
     return {}
@@ -225,12 +227,12 @@ def _check(job: dict[str, Any]) -> dict[str, Any]:
     }
     try:
         # Without a registry of its own it would fetch what a stranger's schema refers to.
-        found = next(kind(schema, format_checker=formats, registry=EMPTY_REGISTRY).iter_errors(value), None)
+        match = next(kind(schema, format_checker=formats, registry=EMPTY_REGISTRY).iter_errors(value), None)
     except RecursionError:
         return {"wrong": "it cannot be checked, because the schema refers to itself without end"}
-    if found is None:
+    if match is None:
         return {"wrong": None}
-    return {"wrong": f"{found.message[:300]} (at {place(tuple(found.absolute_path))})"}
+    return {"wrong": f"{match.message[:300]} (at {place(tuple(match.absolute_path))})"}
 
 
 def _no_number(name: str) -> None:

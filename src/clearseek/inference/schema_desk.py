@@ -58,24 +58,24 @@ class SchemaDesk:
         """
         _check_sizes(asked)
         job = orjson.dumps({"do": "grammar", "asked": [{"schema": one.schema, "name": one.name} for one in asked]})
-        said = self._grammars.get(job)
-        if said is None:
-            said = await self._do(job)
-            if said is None:
+        value = self._grammars.get(job)
+        if value is None:
+            value = await self._do(job)
+            if value is None:
                 raise BadRequest(
                     f"{_subject(asked[0])} takes the engine's grammar compiler too long, or too much memory; "
                     "make it simpler.",
                     asked[0].param,
                 )
-            if len(job) + len(said.get("grammar", "")) <= MAX_REMEMBERED:
-                self._grammars[job] = said
+            if len(job) + len(value.get("grammar", "")) <= MAX_REMEMBERED:
+                self._grammars[job] = value
         else:
             self._grammars.move_to_end(job)
         while len(self._grammars) > REMEMBERED:
             self._grammars.popitem(last=False)
-        if "refused" in said:
-            raise BadRequest(said["refused"], asked[said["at"]].param)
-        return str(said["grammar"])
+        if "refused" in value:
+            raise BadRequest(value["refused"], asked[value["at"]].param)
+        return str(value["grammar"])
 
     async def valid(self, asked: Sequence[Asked]) -> None:
         """Raises BadRequest for a schema that no finished text could be held against."""
@@ -124,8 +124,8 @@ class SchemaDesk:
                 raise EngineUnavailable("The server is shutting down.")
             if not line.endswith(b"\n"):
                 return None
-            said: dict[str, Any] = orjson.loads(line)
-            return said
+            data: dict[str, Any] = orjson.loads(line)
+            return data
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._closed:
@@ -161,5 +161,5 @@ def _check_sizes(asked: Sequence[Asked]) -> None:
             raise BadRequest(refused.sentence(_subject(one)), one.param) from None
 
 
-def _subject(one: Asked) -> str:
-    return "The JSON Schema" if one.name is None else f"The schema of the `parameters` of the tool `{one.name}`"
+def _subject(asked: Asked) -> str:
+    return "The JSON Schema" if asked.name is None else f"The schema of the `parameters` of the tool `{asked.name}`"

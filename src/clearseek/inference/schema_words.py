@@ -109,9 +109,9 @@ _INSIDE = 2.0**63 - 1024
 class Refused(Exception):
     """A schema that is not one, or cannot be held to. `told` goes on from "The JSON Schema"; `path` is the place."""
 
-    def __init__(self, path: tuple[Any, ...], told: str) -> None:
-        super().__init__(told)
-        self.path, self.told = path, told
+    def __init__(self, path: tuple[Any, ...], message: str) -> None:
+        super().__init__(message)
+        self.path, self.told = path, message
 
     def sentence(self, subject: str = "The JSON Schema") -> str:
         where = f" (at {place(self.path)})" if self.path else ""
@@ -126,9 +126,9 @@ def place(path: tuple[Any, ...]) -> str:
 def dialect(schema: dict[str, Any]) -> str:
     """The `$schema` of a document. Without one it is the latest draft; or the one before, where an `items` is a list,
     which says only there what each item is."""
-    said = schema.get("$schema")
-    if isinstance(said, str):
-        return said
+    value = schema.get("$schema")
+    if isinstance(value, str):
+        return value
     waiting: list[Any] = [schema]
     while waiting:
         part = waiting.pop()
@@ -150,14 +150,14 @@ class Words:
     draft: str = ""
     """The `$schema` of the document."""
 
-    def refuse(self, told: str) -> Refused:
-        return Refused(self.path, told)
+    def refuse(self, message: str) -> Refused:
+        return Refused(self.path, message)
 
     def types(self) -> list[str] | None:
-        said = self.schema.get("type")
-        if said is None and "type" not in self.schema:
+        value = self.schema.get("type")
+        if value is None and "type" not in self.schema:
             return None
-        kinds = said if isinstance(said, list) else [said]
+        kinds = value if isinstance(value, list) else [value]
         for kind in kinds:
             if kind not in TYPES:
                 near = get_close_matches(str(kind).lower(), TYPES, 1, 0.3)
@@ -213,10 +213,10 @@ class Words:
         return str(self.schema[word])
 
     def names(self, word: str) -> list[str]:
-        said = self.schema.get(word, [])
-        if not isinstance(said, list) or not all(isinstance(name, str) for name in said):
+        value = self.schema.get(word, [])
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             raise self.refuse(f"is not valid: `{word}` is a list of names")
-        return list(dict.fromkeys(said))
+        return list(dict.fromkeys(value))
 
     def list_of_schemas(self, word: str) -> list[Any]:
         said = self.schema[word]
@@ -225,10 +225,10 @@ class Words:
         return said
 
     def schemas_by_name(self, word: str) -> dict[str, Any]:
-        said = self.schema.get(word, {})
-        if not isinstance(said, dict):
+        value = self.schema.get(word, {})
+        if not isinstance(value, dict):
             raise self.refuse(f"is not valid: `{word}` is an object of schemas by name")
-        return said
+        return value
 
 
 def _written_exactly(value: Any) -> bool:

@@ -22,7 +22,7 @@ async def settled(
     nobody can read JSON that has thinking before it.
     """
     held: list[Delta] = []
-    holding, told, thought = hold > 0, False, False
+    holding, shown, thought = hold > 0, False, False
     async with contextlib.aclosing(events):
         async for event in events:
             if isinstance(event, Delta) and event.kind == "answer" and holding:
@@ -35,7 +35,7 @@ async def settled(
                     most = hold if words is None or not begun[:1].isalpha() else words
                     holding = "\n" not in begun and sum(delta.tokens for delta in held) < most
                 if not holding:
-                    told = True
+                    shown = True
                     for delta in held:
                         yield delta
                     held = []
@@ -46,7 +46,7 @@ async def settled(
                 for delta in held:
                     yield replace(delta, kind="thinking") if event.shown else replace(delta, text="", logprobs=())
                 thought = thought or (event.shown and bool(held))
-                if told:
+                if shown:
                     yield Delta("answer", "\n\n", tokens=0)
                 held = []
                 continue
@@ -55,5 +55,5 @@ async def settled(
                     yield delta
                 held = []
             if isinstance(event, Delta) and event.text:
-                told, thought = told or event.kind == "answer", thought or event.kind == "thinking"
+                shown, thought = shown or event.kind == "answer", thought or event.kind == "thinking"
             yield event

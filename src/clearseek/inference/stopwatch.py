@@ -27,13 +27,13 @@ class Stopwatch:
         if self._wrote is None:
             self._wrote = time.monotonic()
 
-    def checked(self, told: Timings) -> Timings:
+    def checked(self, timings: Timings) -> Timings:
         """What the engine told, if that fits into the time that passed here; else what was measured here."""
         now = time.monotonic()
-        took = (told.prompt or 0.0) + (told.decode or 0.0)
-        if told.clock is None or not 0 < took <= (now - self._began) * 1.01 + SLACK:
+        took = (timings.prompt or 0.0) + (timings.decode or 0.0)
+        if timings.clock is None or not 0 < took <= (now - self._began) * 1.01 + SLACK:
             return phases(self._waited, self._began, self._wrote, now)
-        return replace(told, queue=self._waited)
+        return replace(timings, queue=self._waited)
 
 
 def phases(queue: float | None, began: float, wrote: float | None, ended: float) -> Timings:

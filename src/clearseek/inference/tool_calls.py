@@ -31,14 +31,14 @@ def understands_calls(template: ChatTemplate) -> bool:
     tool = {"type": "function", "function": {"name": name, "description": "", "parameters": {"type": "object"}}}
     call = {"id": "a1b2c3d4e", "type": "function", "function": {"name": name, "arguments": "{}"}}
     asked: dict[str, Any] = {"role": "user", "content": "q"}
-    told: dict[str, Any] = {"role": "assistant", "content": "a"}
+    fields: dict[str, Any] = {"role": "assistant", "content": "a"}
     result: dict[str, Any] = {"role": "tool", "content": "r", "tool_call_id": call["id"]}
     try:
-        plain = _rendered(template, [asked, told, asked], tool)
+        plain = _rendered(template, [asked, fields, asked], tool)
     except BadTemplate:
         return False
     try:
-        called = _rendered(template, [asked, {**told, "content": "", "tool_calls": [call]}, result], tool)
+        called = _rendered(template, [asked, {**fields, "content": "", "tool_calls": [call]}, result], tool)
     except BadTemplate:
         called = None
     if _TAUGHT.search(plain) or (called is not None and _TAUGHT.search(called)):
@@ -83,9 +83,9 @@ class ToolCallParser:
             else:
                 at = self._held.find(OPEN)
                 if at >= 0:
-                    said = self._held[:at].rstrip()
-                    out += said
-                    self._gap = self._held[len(said) : at]
+                    trimmed = self._held[:at].rstrip()
+                    out += trimmed
+                    self._gap = self._held[len(trimmed) : at]
                     self._held, self._inside = self._held[at + len(OPEN) :], True
                     continue
                 # Held back: what may be the beginning of a call, and the white space before it.
@@ -162,13 +162,13 @@ def parse_call(body: str, names: frozenset[str], *, mend: bool = False) -> ToolC
 def _object(text: str) -> dict[str, Any] | None:
     """A JSON object, leniently: line breaks in strings, and braces too many at its end; but no NaN and no infinity."""
     try:
-        said, end = json.JSONDecoder(strict=False, parse_constant=_no_number).raw_decode(text.lstrip())
+        reply, end = json.JSONDecoder(strict=False, parse_constant=_no_number).raw_decode(text.lstrip())
         if text.lstrip()[end:].strip("} \r\n\t"):
             return None
-        json.dumps(said, allow_nan=False)
+        json.dumps(reply, allow_nan=False)
     except (ValueError, RecursionError):
         return None
-    return said if isinstance(said, dict) else None
+    return reply if isinstance(reply, dict) else None
 
 
 def _no_number(name: str) -> None:

@@ -201,9 +201,9 @@ def _torn_length(fd: int, size: int) -> int:
     end = size
     while end > 0:
         start = max(0, end - _CHUNK)
-        found = _read(fd, start, end).rfind(b"\n")
-        if found >= 0:
-            return size - (start + found + 1)
+        newline = _read(fd, start, end).rfind(b"\n")
+        if newline >= 0:
+            return size - (start + newline + 1)
         end = start
     return size
 

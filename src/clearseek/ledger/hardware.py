@@ -97,11 +97,11 @@ def find(name: str) -> Chip:
     """
     wanted = _plain(name)
     exact = [chip for chip in chips() if wanted in {_plain(known) for known in (chip.name, *chip.aliases)}]
-    found = exact or [chip for chip in chips() if wanted == _plain(chip.family)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise AmbiguousChip(name, tuple(found))
+    result = exact or [chip for chip in chips() if wanted == _plain(chip.family)]
+    if len(result) == 1:
+        return result[0]
+    if result:
+        raise AmbiguousChip(name, tuple(result))
     known = {_plain(word): word for chip in chips() for word in (chip.family, *chip.aliases, chip.name)}
     near = [known[word] for word in difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)]
     hint = f"near ones are {', '.join(near)}" if near else f"known ones are {', '.join(chip.name for chip in chips())}"

@@ -309,8 +309,8 @@ def _sums(name: str) -> str:
     )
 
 
-def _row(found: tuple[Any, ...]) -> Row:
-    key, entries, *columns = found
+def _row(row: tuple[Any, ...]) -> Row:
+    key, entries, *columns = row
     totals: dict[str, Quantity] = {}
     known: dict[str, Quantity] = {}
     missing: dict[str, int] = {}

@@ -55,23 +55,23 @@ def _accelerated(names: Sequence[Any]) -> Quantity:
     total = 0.0
     for name in names:
         try:
-            found: tuple[hardware.Chip, ...] = (hardware.find(str(name)),)
+            chips: tuple[hardware.Chip, ...] = (hardware.find(str(name)),)
         except hardware.AmbiguousChip as error:
-            found = error.candidates
+            chips = error.candidates
         except UsageError:
             return unknown("FLOP/s", f"the peak of {str(name)[:80]} is not in the table of chips")
-        total += 2 * max(peak for chip in found for peak in chip.dense_tflops.values()) * 1e12
+        total += 2 * max(peak for chip in chips for peak in chip.dense_tflops.values()) * 1e12
     return declared(total, "FLOP/s", f"at most: twice the highest dense peaks of {len(names)} accelerators")
 
 
 def _unit(flags: Sequence[Any], name: str) -> tuple[float, float, str]:
-    said = [flag for flag in flags if isinstance(flag, str)]
-    if not said:
+    names = [flag for flag in flags if isinstance(flag, str)]
+    if not names:
         return _AMD if "AMD" in name or "EPYC" in name else _UNKNOWN
-    x86 = any(flag.startswith(("sse", "avx")) for flag in said)
+    x86 = any(flag.startswith(("sse", "avx")) for flag in names)
     for starts, short, full, what in _UNITS:
         if x86 and starts == ("sme",):
             continue  # there it is encrypted memory (`sme`) or a guard of the kernel's (`smep`)
-        if any(flag.startswith(starts) for flag in said):
+        if any(flag.startswith(starts) for flag in names):
             return short, full, what
     return _UNKNOWN

@@ -66,15 +66,15 @@ def chat_ids(
     at = 0
     for begin, end in spans:
         for stop, learned in ((begin, False), (end, True)):
-            found = [
+            results = [
                 token
                 for piece in _cut(pieces, at, stop)
                 for token in tokenizer.encode(piece.text, control=piece.trusted)
             ]
             # the token that ended the answer before was the assistant's too
-            closing = not learned and bool(ids) and bool(found) and found[0] in tokenizer.end_ids
-            ids += found
-            mask += [learned or (closing and place == 0) for place in range(len(found))]
+            closing = not learned and bool(ids) and bool(results) and results[0] in tokenizer.end_ids
+            ids += results
+            mask += [learned or (closing and place == 0) for place in range(len(results))]
             at = stop
     ending = _ending(tokenizer, template, messages, text, enable_thinking)
     ids, mask = [*ids, *ending], [*mask, *(True for _ in ending)]
@@ -100,10 +100,10 @@ def _text(pieces: Sequence[Piece]) -> str:
 
 def _cut(pieces: Sequence[Piece], start: int, stop: int) -> list[Piece]:
     """The pieces of the text between two places."""
-    found, at = [], 0
+    result, at = [], 0
     for piece in pieces:
         text = piece.text[max(0, start - at) : max(0, stop - at)]
         if text:
-            found.append(Piece(text, piece.trusted))
+            result.append(Piece(text, piece.trusted))
         at += len(piece.text)
-    return found
+    return result

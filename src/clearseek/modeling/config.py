@@ -94,7 +94,7 @@ class LlamaConfig:
 
     def to_hf(self) -> dict[str, Any]:
         """`config.json` as `transformers` and vLLM read it; the weights' type is added by whoever writes them."""
-        found: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "architectures": [LLAMA_TYPES[self.model_type]],
             "model_type": self.model_type,
             "vocab_size": self.vocab_size,
@@ -113,14 +113,14 @@ class LlamaConfig:
             **rope_to_hf(self.rope),
         }
         if self.model_type != "qwen2":  # there the biases are part of the architecture
-            found["attention_bias"] = self.attention_bias
+            fields["attention_bias"] = self.attention_bias
         if self.model_type == "llama":
-            found["mlp_bias"] = False
+            fields["mlp_bias"] = False
         if self.bos_token_id is not None:
-            found["bos_token_id"] = self.bos_token_id
+            fields["bos_token_id"] = self.bos_token_id
         if self.eos_token_ids:
-            found["eos_token_id"] = self.eos_token_ids[0] if len(self.eos_token_ids) == 1 else [*self.eos_token_ids]
-        return found
+            fields["eos_token_id"] = self.eos_token_ids[0] if len(self.eos_token_ids) == 1 else [*self.eos_token_ids]
+        return fields
 
 
 def rope_from_hf(data: Mapping[str, Any], max_positions: int) -> RopeConfig:
@@ -158,9 +158,9 @@ def rope_from_hf(data: Mapping[str, Any], max_positions: int) -> RopeConfig:
 
 def rope_to_hf(rope: RopeConfig) -> dict[str, Any]:
     """`rope_theta` and `rope_scaling`: the form that old readers and new ones understand."""
-    found: dict[str, Any] = {"rope_theta": rope.theta, "rope_scaling": None}
+    fields: dict[str, Any] = {"rope_theta": rope.theta, "rope_scaling": None}
     if rope.kind == "default":
-        return found
+        return fields
     scaling: dict[str, Any] = {"rope_type": rope.kind, "factor": rope.factor}
     if rope.kind != "linear":
         scaling["original_max_position_embeddings"] = rope.original_max_positions
@@ -173,7 +173,7 @@ def rope_to_hf(rope: RopeConfig) -> dict[str, Any]:
                 scaling[name] = value
         if not rope.truncate:
             scaling["truncate"] = False
-    return {**found, "rope_scaling": scaling}
+    return {**fields, "rope_scaling": scaling}
 
 
 def unknown_architecture(kind: object) -> str:

@@ -132,15 +132,15 @@ class DeepseekV3Config:
     def with_tensors(self, names: Iterable[str]) -> DeepseekV3Config:
         """The same with as many MTP modules as a checkpoint's tensors have: what `transformers` writes has none of
         them, whatever its `config.json` says."""
-        found = {int(m[1]) for n in names if (m := re.fullmatch(r"model\.layers\.(\d{1,4})\.eh_proj\.weight", n))}
+        results = {int(m[1]) for n in names if (m := re.fullmatch(r"model\.layers\.(\d{1,4})\.eh_proj\.weight", n))}
         there = 0
-        while self.layers + there in found and there < self.mtp_layers:
+        while self.layers + there in results and there < self.mtp_layers:
             there += 1
         return self.with_mtp(there)
 
     def to_hf(self) -> dict[str, Any]:
         """`config.json` as `transformers` and vLLM read it; the weights' type is added by whoever writes them."""
-        found: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "architectures": ["DeepseekV3ForCausalLM"],
             "model_type": self.model_type,
             "vocab_size": self.vocab_size,
@@ -178,10 +178,10 @@ class DeepseekV3Config:
             **rope_to_hf(self.rope),
         }
         if self.bos_token_id is not None:
-            found["bos_token_id"] = self.bos_token_id
+            fields["bos_token_id"] = self.bos_token_id
         if self.eos_token_ids:
-            found["eos_token_id"] = self.eos_token_ids[0] if len(self.eos_token_ids) == 1 else [*self.eos_token_ids]
-        return found
+            fields["eos_token_id"] = self.eos_token_ids[0] if len(self.eos_token_ids) == 1 else [*self.eos_token_ids]
+        return fields
 
 
 def deepseek_from_hf(data: Mapping[str, Any]) -> DeepseekV3Config:

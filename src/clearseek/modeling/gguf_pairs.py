@@ -25,7 +25,7 @@ def read_arrays(path: Path, header: Header, keys: Collection[str]) -> dict[str, 
 
     Raises ModelingError where the file is no longer the one whose header was read.
     """
-    found: dict[str, Array] = {}
+    arrays: dict[str, Array] = {}
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), header.pairs_end, access=mmap.ACCESS_READ) as data:
             at = 24
@@ -38,12 +38,12 @@ def read_arrays(path: Path, header: Header, keys: Collection[str]) -> dict[str, 
                 elif kind == _ARRAY:
                     values, at = _array(data, at, key in keys)
                     if key in keys:
-                        found[key] = values
+                        arrays[key] = values
                 else:
                     at += struct.calcsize(_SCALARS[kind])
     except (OSError, struct.error, KeyError, IndexError, ValueError) as error:
         raise ModelingError(f"{path.name} changed while it was read, or is damaged: {error}.") from None
-    return found
+    return arrays
 
 
 def _text(data: mmap.mmap, at: int) -> tuple[str, int]:

@@ -96,8 +96,8 @@ def _id(header: Header, name: str, size: int) -> int | None:
 
 
 def _says(header: Header, name: str, default: bool) -> bool:
-    said = header.metadata.get(f"tokenizer.ggml.{name}")
-    return said if isinstance(said, bool) else default
+    value = header.metadata.get(f"tokenizer.ggml.{name}")
+    return value if isinstance(value, bool) else default
 
 
 def byte_pairs(vocabulary: dict[str, int], merges: list[str], pre: str) -> RustTokenizer:
@@ -131,17 +131,17 @@ def _sentence_pieces(
     if len(scores) != len(tokens):
         raise ModelingError(f"{path.name} lists {len(tokens)} tokens and the scores of {len(scores)}.")
     vocabulary = {token: number for number, token in enumerate(tokens)}
-    found: list[tuple[float, int, int, str, str]] = []
+    results: list[tuple[float, int, int, str, str]] = []
     for number, token in enumerate(tokens):
         if types[number] in (_UNKNOWN, _CONTROL, _BYTE) or len(token) > MAX_PIECE:
             continue
         for cut in range(1, len(token)):
             left, right = vocabulary.get(token[:cut]), vocabulary.get(token[cut:])
             if left is not None and right is not None:
-                found.append((-scores[number], left, right, token[:cut], token[cut:]))
-    found.sort(key=lambda pair: pair[:3])
+                results.append((-scores[number], left, right, token[:cut], token[cut:]))
+    results.sort(key=lambda pair: pair[:3])
     unknown = next((token for token, kind in zip(tokens, types, strict=True) if kind == _UNKNOWN), None)
-    merges = [pair[3:] for pair in found]
+    merges = [pair[3:] for pair in results]
     rust = RustTokenizer(
         models.BPE(vocab=vocabulary, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True)
     )

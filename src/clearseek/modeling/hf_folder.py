@@ -66,8 +66,8 @@ def _reader(
     scales = frozenset(name for name in files if fp8_blocks.is_scale(name, files))
     if not scales:
         return read, scales
-    said = config.get("quantization_config")
-    block = said.get("weight_block_size") if isinstance(said, dict) else None
+    value = config.get("quantization_config")
+    block = value.get("weight_block_size") if isinstance(value, dict) else None
     if not isinstance(block, list) or len(block) != 2 or not all(isinstance(n, int) and n > 0 for n in block):
         block = list(fp8_blocks.BLOCK)
     size = (block[0], block[1])
@@ -103,10 +103,10 @@ def _index(folder: Path) -> dict[str, str]:
     if path.stat().st_size > MAX_INDEX_BYTES:
         raise ModelingError(f"{path} has more than {MAX_INDEX_BYTES >> 20} MB.")
     try:
-        found = json.loads(path.read_text("utf-8"))
+        data = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ModelingError(f"{path} is not JSON: {error}.") from None
-    names = found.get("weight_map") if isinstance(found, dict) else None
+    names = data.get("weight_map") if isinstance(data, dict) else None
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise ModelingError(f"{path} has no `weight_map` of tensors and files.")
     return names

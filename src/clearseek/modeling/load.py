@@ -120,15 +120,15 @@ def _check(weights: Weights, places: dict[str, Place]) -> None:
         for name, place in places.items()
         if name in weights.shapes and weights.shapes[name] != tuple(place.empty.shape)
     ]
-    said = []
+    differences = []
     if missing:
-        said.append(f"missing: {listed(missing)}")
+        differences.append(f"missing: {listed(missing)}")
     if extra:
-        said.append(f"not part of the architecture: {listed(extra)}")
+        differences.append(f"not part of the architecture: {listed(extra)}")
     if odd:
-        said.append(f"of another shape: {listed(odd)}")
-    if said:
-        raise ModelingError(f"The weights in {weights.where} do not fit their configuration; {'; '.join(said)}.")
+        differences.append(f"of another shape: {listed(odd)}")
+    if differences:
+        raise ModelingError(f"The weights in {weights.where} do not fit their configuration; {'; '.join(differences)}.")
 
 
 def _shape(shape: tuple[int, ...]) -> str:

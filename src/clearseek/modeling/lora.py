@@ -101,15 +101,15 @@ def match_linears(model: nn.Module, targets: Sequence[str]) -> list[str]:
     linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name]
     chosen: set[str] = set()
     for pattern in targets:
-        found = {
+        results = {
             name
             for name in linears
             if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition(".")[2], pattern)
         }
-        if not found:
+        if not results:
             ends = sorted({name.rpartition(".")[2] for name in linears})
             raise ModelingError(f"No linear layer is called `{pattern}`; this model has {', '.join(ends) or 'none'}.")
-        chosen |= found
+        chosen |= results
     return [name for name in linears if name in chosen]
 
 

@@ -134,9 +134,9 @@ def read_json(path: Path) -> dict[str, Any]:
     if path.stat().st_size > 16 << 20:
         raise ModelingError(f"{path} has more than 16 MB; it should be a page long.")
     try:
-        found = json.loads(path.read_text("utf-8"))
+        data = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ModelingError(f"{path} is not JSON: {error}.") from None
-    if not isinstance(found, dict):
+    if not isinstance(data, dict):
         raise ModelingError(f"{path} holds no JSON object.")
-    return found
+    return data

@@ -36,8 +36,8 @@ def _from_folder(folder: Path) -> Tokenizer:
     ids = {name: _special(rust, config.get(f"{name}_token")) for name in ("bos", "eos", "pad")}
     ends = [] if ids["eos"] is None else [ids["eos"]]
     for name in ("generation_config.json", "config.json"):
-        said = read_json(folder / name).get("eos_token_id")
-        ends += [n for n in (said if isinstance(said, list) else [said]) if isinstance(n, int) and n not in ends]
+        value = read_json(folder / name).get("eos_token_id")
+        ends += [n for n in (value if isinstance(value, list) else [value]) if isinstance(n, int) and n not in ends]
     template = config.get("chat_template")
     jinja = folder / "chat_template.jinja"
     if jinja.is_file() and jinja.stat().st_size <= 1 << 20:
@@ -58,6 +58,6 @@ def _from_folder(folder: Path) -> Tokenizer:
     )
 
 
-def _special(rust: RustTokenizer, said: object) -> int | None:
-    text = said.get("content") if isinstance(said, dict) else said
+def _special(rust: RustTokenizer, entry: object) -> int | None:
+    text = entry.get("content") if isinstance(entry, dict) else entry
     return rust.token_to_id(text) if isinstance(text, str) else None

@@ -60,8 +60,8 @@ def add_up(parts: list[Quantity], unit: str, of: str) -> Quantity:
     many = f"{len(parts)} {of}"
     missing = [part for part in parts if part.value is None]
     if missing:
-        said = _SUM.sub("", missing[0].how)
-        why = f": {said}" if said else ""
+        reason = _SUM.sub("", missing[0].how)
+        why = f": {reason}" if reason else ""
         return Quantity(None, unit, Basis.UNKNOWN, f"unknown in {len(missing)} of {many}{why}"[:240])
     basis = weakest(Basis.MEASURED, *(part.basis for part in parts))
     accounts = _accounts(parts)

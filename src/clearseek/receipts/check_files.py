@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clearseek.receipts import gather
-from clearseek.receipts.outcome import Found
+from clearseek.receipts.outcome import CheckLog
 from clearseek.receipts.recipe_json import plain
 from clearseek.settings import home
 
@@ -57,22 +57,22 @@ class Places:
             yield path
 
 
-def rest(predicate: dict[str, Any], places: Places, found: Found) -> None:
+def rest(predicate: dict[str, Any], places: Places, checks: CheckLog) -> None:
     """Checkpoints, evaluations, recipe, data, base and code."""
     checkpoints = [
         (f"predicate.checkpoints[{index}].files[{n}]", file)
         for index, part in enumerate(predicate["checkpoints"])
         for n, file in enumerate(part["files"])
     ]
-    _group("checkpoints", checkpoints, places, found)
-    evaluations_beside(predicate["evaluations"], places, found)
-    recipe_beside(predicate["recipe"], places, found)
-    _data(predicate["data"], places, found)
-    _base(predicate["base"], places, found)
-    _code(predicate["code"], found)
+    _group("checkpoints", checkpoints, places, checks)
+    evaluations_beside(predicate["evaluations"], places, checks)
+    recipe_beside(predicate["recipe"], places, checks)
+    _data(predicate["data"], places, checks)
+    _base(predicate["base"], places, checks)
+    _code(predicate["code"], checks)
 
 
-def _group(name: str, files: list[tuple[str, dict[str, Any]]], places: Places, found: Found) -> None:
+def _group(name: str, files: list[tuple[str, dict[str, Any]]], places: Places, checks: CheckLog) -> None:
     good, missing, bad = [], [], 0
     for field, file in files:
         path = places.beside(file["name"])
@@ -83,24 +83,24 @@ def _group(name: str, files: list[tuple[str, dict[str, Any]]], places: Places, f
         else:
             bad += 1
             if bad <= _MOST_TOLD:
-                said = f"{file['name']} was changed: {how_other(path, file)}."
-                found.failed(name, f"{field}.digest.sha256", said, (file["name"],))
+                message = f"{file['name']} was changed: {how_other(path, file)}."
+                checks.failed(name, f"{field}.digest.sha256", message, (file["name"],))
     if good:
-        said = f"Files of {name} that are what the receipt says: {len(good)} of {len(files)}."
-        found.ok(name, f"predicate.{name}", said, good)
+        message = f"Files of {name} that are what the receipt says: {len(good)} of {len(files)}."
+        checks.ok(name, f"predicate.{name}", message, good)
     if missing:
-        said = f"{few(missing)} could not be found beside the receipt."
-        found.skipped(name, f"predicate.{name}", said, missing)
+        message = f"{few(missing)} could not be found beside the receipt."
+        checks.skipped(name, f"predicate.{name}", message, missing)
 
 
-def evaluations_beside(evaluations: list[dict[str, Any]], places: Places, found: Found) -> None:
+def evaluations_beside(evaluations: list[dict[str, Any]], places: Places, checks: CheckLog) -> None:
     """Their files are the ones meant, and say what is written out in the receipt."""
     files = [(f"predicate.evaluations[{index}].file", one["file"]) for index, one in enumerate(evaluations)]
-    _group("evaluations", files, places, found)
-    _results(evaluations, places, found)
+    _group("evaluations", files, places, checks)
+    _results(evaluations, places, checks)
 
 
-def _results(evaluations: list[dict[str, Any]], places: Places, found: Found) -> None:
+def _results(evaluations: list[dict[str, Any]], places: Places, checks: CheckLog) -> None:
     """The results written out in the receipt are those of the files, where these are as they were."""
     for index, one in enumerate(evaluations):
         path = places.beside(one["file"]["name"])
@@ -111,31 +111,31 @@ def _results(evaluations: list[dict[str, Any]], places: Places, found: Found) ->
         except (OSError, ValueError, RecursionError, KeyError, TypeError):
             same = False
         if not same:
-            said = f"The results written out in the receipt are not those in {one['file']['name']}."
-            found.failed("evaluations", f"predicate.evaluations[{index}].results", said)
+            message = f"The results written out in the receipt are not those in {one['file']['name']}."
+            checks.failed("evaluations", f"predicate.evaluations[{index}].results", message)
 
 
-def recipe_beside(recipe: dict[str, Any], places: Places, found: Found) -> None:
+def recipe_beside(recipe: dict[str, Any], places: Places, checks: CheckLog) -> None:
     """The recipe's file is the one that the receipt is about, and says what is written out in it."""
     name = recipe["path"]
     path = places.beside(name)
     if path is None:
-        found.skipped("recipe", "predicate.recipe", f"{name} is not beside the receipt.", (name,))
+        checks.skipped("recipe", "predicate.recipe", f"{name} is not beside the receipt.", (name,))
     elif places.sha256(path) != recipe["digest"]["sha256"]:
-        found.failed("recipe", "predicate.recipe.digest.sha256", f"{name} was changed.", (name,))
+        checks.failed("recipe", "predicate.recipe.digest.sha256", f"{name} was changed.", (name,))
     else:
         try:
             same = plain(tomllib.loads(path.read_text("utf-8"))) == recipe["resolved"]
         except (OSError, ValueError, RecursionError):
             same = False
         if same:
-            found.ok("recipe", "predicate.recipe", f"{name} is the recipe in the receipt.", (name,))
+            checks.ok("recipe", "predicate.recipe", f"{name} is the recipe in the receipt.", (name,))
         else:
-            said = f"The recipe written out in the receipt is not the one in {name}."
-            found.failed("recipe", "predicate.recipe.resolved", said, (name,))
+            message = f"The recipe written out in the receipt is not the one in {name}."
+            checks.failed("recipe", "predicate.recipe.resolved", message, (name,))
 
 
-def _data(data: list[dict[str, Any]], places: Places, found: Found) -> None:
+def _data(data: list[dict[str, Any]], places: Places, checks: CheckLog) -> None:
     """Files of the run folder must be the ones named. Those of the package (`clearseek:`) may be another version's."""
     good, missing, others = [], [], []
     for index, one in enumerate(data):
@@ -154,18 +154,20 @@ def _data(data: list[dict[str, Any]], places: Places, found: Found) -> None:
                 others.append(where)
             else:
                 field = f"predicate.data[{index}].distribution[{number}].sha256"
-                found.failed("data", field, f"{where} is not the data that the receipt names.", (where,))
+                checks.failed("data", field, f"{where} is not the data that the receipt names.", (where,))
     if good:
-        said = f"Files of data that are what the receipt says: {len(good)} of {len(good) + len(missing) + len(others)}."
-        found.ok("data", "predicate.data", said, good)
+        message = (
+            f"Files of data that are what the receipt says: {len(good)} of {len(good) + len(missing) + len(others)}."
+        )
+        checks.ok("data", "predicate.data", message, good)
     if missing:
-        found.skipped("data", "predicate.data", f"{few(missing)} could not be reached from here.", missing)
+        checks.skipped("data", "predicate.data", f"{few(missing)} could not be reached from here.", missing)
     if others:
-        said = f"{few(others)}: the ClearSeek installed here ships another version than the run read."
-        found.skipped("data", "predicate.data", said, others)
+        message = f"{few(others)}: the ClearSeek installed here ships another version than the run read."
+        checks.skipped("data", "predicate.data", message, others)
 
 
-def _base(base: dict[str, Any] | None, places: Places, found: Found) -> None:
+def _base(base: dict[str, Any] | None, places: Places, checks: CheckLog) -> None:
     if base is None:
         return
     field, wanted = "predicate.base.digest.sha256", base["digest"]["sha256"]
@@ -173,23 +175,23 @@ def _base(base: dict[str, Any] | None, places: Places, found: Found) -> None:
         if model.sha256 == wanted and model.path.is_file():
             if places.sha256(model.path) == wanted:
                 places.base = model.path
-                found.ok("base", field, f"The base model is here, as {model.name}.")
+                checks.ok("base", field, f"The base model is here, as {model.name}.")
             else:
-                found.failed("base", field, f"The base model {model.name} was changed in the model store.")
+                checks.failed("base", field, f"The base model {model.name} was changed in the model store.")
             return
-    found.skipped("base", field, f"The base model {base['name']} ({wanted[:16]}...) is not on this machine.")
+    checks.skipped("base", field, f"The base model {base['name']} ({wanted[:16]}...) is not on this machine.")
 
 
-def _code(code: dict[str, Any], found: Found) -> None:
+def _code(code: dict[str, Any], checks: CheckLog) -> None:
     here = gather.code()
     field = "predicate.code.digest.sha256"
     if code["digest"] == here["digest"]:
-        found.ok("code", field, f"The code is that of the ClearSeek {here['version']} installed here.")
+        checks.ok("code", field, f"The code is that of the ClearSeek {here['version']} installed here.")
     else:
-        said = f"The run was made by another ClearSeek ({code['version']}) than the one here ({here['version']})"
+        message = f"The run was made by another ClearSeek ({code['version']}) than the one here ({here['version']})"
         if code["version"] == here["version"]:
-            said = f"The run was made by a ClearSeek {code['version']} whose files differ from the one here"
-        found.skipped("code", field, f"{said}, so its code cannot be compared.")
+            message = f"The run was made by a ClearSeek {code['version']} whose files differ from the one here"
+        checks.skipped("code", field, f"{message}, so its code cannot be compared.")
 
 
 def _store_models(root: Path | None = None) -> list[Any]:

@@ -25,7 +25,7 @@ from clearseek.hub.gguf_file import read_header
 from clearseek.hub.safetensors_file import list_tensors
 from clearseek.receipts import arithmetic
 from clearseek.receipts.check_files import Places
-from clearseek.receipts.outcome import Found
+from clearseek.receipts.outcome import CheckLog
 
 EVALUATION = "evaluation"
 """The name of the trainer's stage that only asks the model."""
@@ -47,7 +47,7 @@ class ModelSizes:
     source: str
 
 
-def flops(statement: dict[str, Any], places: Places, found: Found) -> None:
+def flops(statement: dict[str, Any], places: Places, checks: CheckLog) -> None:
     """Every stage whose work the trainer counts, as far as the weights are here."""
     predicate = statement["predicate"]
     sizes = _sizes(predicate, places)
@@ -61,35 +61,35 @@ def flops(statement: dict[str, Any], places: Places, found: Found) -> None:
         if own is None or sizes is None:
             if "flops_per_token_bounds" not in stage:
                 why = "the weights are not here" if sizes is None else "its work is of a kind that is not reckoned here"
-                said = f"FLOPs per token of the stage {name} are not told, and {why}: its FLOPs cannot be computed."
-                found.skipped("FLOPs", field, said)
+                message = f"FLOPs per token of the stage {name} are not told, and {why}: its FLOPs cannot be computed."
+                checks.skipped("FLOPs", field, message)
             continue
-        told = arithmetic.from_json(stage.get("flops_per_token_bounds", {}))
-        for kind, quantity in told.items():
+        bounds = arithmetic.from_json(stage.get("flops_per_token_bounds", {}))
+        for kind, quantity in bounds.items():
             low, high = own.get(kind, (0.0, 0.0))
             if quantity.known and not low * (1 - _NEAR) <= quantity.bounds[0] <= quantity.bounds[1] <= high * (
                 1 + _NEAR
             ):
                 where = f"predicate.stages[{index}].flops_per_token_bounds.{kind}"
-                said = (
+                message = (
                     f"The sizes in {sizes.source} give {low:.4g} to {high:.4g} FLOP a token, and `{where}` says others."
                 )
-                found.failed("FLOPs", where, said)
+                checks.failed("FLOPs", where, message)
         total = _total(stage, own)
         if total is None:
-            said = f"The tokens that the FLOPs of the stage {name} were spent on are not known."
-            found.skipped("FLOPs", field, said)
+            message = f"The tokens that the FLOPs of the stage {name} were spent on are not known."
+            checks.skipped("FLOPs", field, message)
         elif not total[0] * (1 - 1e-6) <= booked <= total[1] * (1 + 1e-6):
-            said = (
+            message = (
                 f"The tokens of the stage {name} take {total[0]:.4g} to {total[1]:.4g} FLOP by the sizes in "
                 f"{sizes.source}, and `{field}` is {booked:.4g}."
             )
-            found.failed("FLOPs", field, said)
+            checks.failed("FLOPs", field, message)
         else:
             done.append(f"{name} ({booked / 1e12:.4g} TFLOP, of {total[0] / 1e12:.4g} to {total[1] / 1e12:.4g})")
     if done and sizes is not None:
-        said = f"FLOPs lie within what the sizes in {sizes.source} give for their tokens: {', '.join(done[:12])}."
-        found.ok("FLOPs", "predicate.stages", said)
+        message = f"FLOPs lie within what the sizes in {sizes.source} give for their tokens: {', '.join(done[:12])}."
+        checks.ok("FLOPs", "predicate.stages", message)
 
 
 def bounds_of(stage: Mapping[str, Any], recipe: Mapping[str, Any], sizes: ModelSizes) -> Bounds | None:
@@ -177,11 +177,11 @@ def sizes_of_gguf(path: Path, source: str) -> ModelSizes | None:
 
 def sizes_of_folder(weights: Path, config: Path, source: str) -> ModelSizes | None:
     """From the header of a safetensors file and the config.json beside it, as `sizes_of_gguf`."""
-    said = json.loads(config.read_bytes()[: 1 << 20])
-    if any("expert" in key or key == "kv_lora_rank" for key in said):
+    data = json.loads(config.read_bytes()[: 1 << 20])
+    if any("expert" in key or key == "kv_lora_rank" for key in data):
         return None
-    layers, heads, width = said["num_hidden_layers"], said["num_attention_heads"], said["hidden_size"]
-    each = said.get("head_dim") or width // heads
+    layers, heads, width = data["num_hidden_layers"], data["num_attention_heads"], data["hidden_size"]
+    each = data.get("head_dim") or width // heads
     shapes = {name: tensor.shape for name, tensor in list_tensors(weights).items() if len(tensor.shape) == 2}
     body = [
         shape for name, shape in shapes.items() if not name.endswith("embed_tokens.weight") and "lm_head" not in name
@@ -189,7 +189,7 @@ def sizes_of_folder(weights: Path, config: Path, source: str) -> ModelSizes | No
     head = [shape for name, shape in shapes.items() if name.endswith(("embed_tokens.weight", "lm_head.weight"))]
     total = float(sum(a * b for a, b in body))
     edges = float(sum(a + b for a, b in body))
-    most = float(said["max_position_embeddings"])
+    most = float(data["max_position_embeddings"])
     return ModelSizes(total, max(_products(head), default=0.0), edges, 4.0 * layers * heads * each, most, source)
 
 

@@ -15,7 +15,7 @@ from clearseek.ledger.entry import Entry, unix
 from clearseek.ledger.processors import most_flops
 from clearseek.ledger.quantity import Quantity
 from clearseek.receipts.arithmetic import counts
-from clearseek.receipts.outcome import Found
+from clearseek.receipts.outcome import CheckLog
 
 SLACK = 5.0
 """Seconds that a clock may be set by, in the whole of a run."""
@@ -24,32 +24,32 @@ _UNBOOKED = 0.5
 """Where less than this share of an attempt's time is booked, that is told."""
 
 
-def times(predicate: dict[str, Any], entries: Sequence[Entry] | None, found: Found) -> None:
+def times(predicate: dict[str, Any], entries: Sequence[Entry] | None, checks: CheckLog) -> None:
     """The entries' own times against the run's dates and against what they say they took."""
     field = "predicate.ledger"
     if entries is None:
-        found.skipped("times", field, "Without the ledger, when each entry's work began is not known.")
+        checks.skipped("times", field, "Without the ledger, when each entry's work began is not known.")
         return
-    before = len(found.failed_ones())
+    before = len(checks.failed_ones())
     worked = [entry for entry in entries if counts(entry)]
-    _within(predicate, worked, found)
+    _within(predicate, worked, checks)
     # ClearSeek's trainer does one thing at a time; who books stages of their own may have several under way
-    _apart(worked, found, whole="arithmetic" in predicate["machine"])
-    _cpu(predicate["machine"], worked, found)
-    _rates(predicate, entries, found)
-    if len(found.failed_ones()) != before:
+    _apart(worked, checks, whole="arithmetic" in predicate["machine"])
+    _cpu(predicate["machine"], worked, checks)
+    _rates(predicate, entries, checks)
+    if len(checks.failed_ones()) != before:
         return
-    said = f"The {len(worked):,} entries lie within the run, one after another, and took no longer than there was."
-    found.ok("times", field, said)
+    message = f"The {len(worked):,} entries lie within the run, one after another, and took no longer than there was."
+    checks.ok("times", field, message)
     for name, span, booked in _thin(worked):
-        said = (
+        message = (
             f"The entries of attempt {name or '-'} lie over {span / 60:,.1f} minutes and hold {booked / 60:,.1f} of "
             "work: what the machine did in between was not booked (it may have slept)."
         )
-        found.skipped("times", field, said)
+        checks.skipped("times", field, message)
 
 
-def _within(predicate: dict[str, Any], worked: Sequence[Entry], found: Found) -> None:
+def _within(predicate: dict[str, Any], worked: Sequence[Entry], checks: CheckLog) -> None:
     """Nothing began before the run, nor ended after it; a receipt of version 1.0 noted the end of the run before its
     last test, so there it is the receipt's own date that nothing may come after."""
     run = predicate["run"]
@@ -62,19 +62,19 @@ def _within(predicate: dict[str, Any], worked: Sequence[Entry], found: Found) ->
         begun = unix(entry.at)
         ended = begun + wall_of(entry)
         if begun < first_s - SLACK:
-            said = f"Entry {entry.seq} began at {entry.at}, before the run did ({run['started_at']})."
-            found.failed("times", f"ledger entry {entry.seq}", said)
+            message = f"Entry {entry.seq} began at {entry.at}, before the run did ({run['started_at']})."
+            checks.failed("times", f"ledger entry {entry.seq}", message)
             return
         if ended > last_s + SLACK:
             what = "receipt was made" if predicate["version"] == "1.0" else "run ended"
-            said = (
+            message = (
                 f"Entry {entry.seq} began at {entry.at} and took {wall_of(entry):,.1f} s: the {what} before ({last})."
             )
-            found.failed("times", f"ledger entry {entry.seq}", said)
+            checks.failed("times", f"ledger entry {entry.seq}", message)
             return
 
 
-def _apart(worked: Iterable[Entry], found: Found, *, whole: bool) -> None:
+def _apart(worked: Iterable[Entry], checks: CheckLog, *, whole: bool) -> None:
     """Within one stage of one attempt (`whole`: within an attempt), work is done one after the other: together it
     cannot take longer than from the first beginning to the last end, and no entry ends after the next began."""
     groups: dict[tuple[str, str], list[Entry]] = {}
@@ -86,17 +86,17 @@ def _apart(worked: Iterable[Entry], found: Found, *, whole: bool) -> None:
         for one, other in pairwise(in_order):
             over = unix(one.at) + wall_of(one) - unix(other.at)
             if over > SLACK + _SHARE * wall_of(one):
-                said = (
+                message = (
                     f"Entry {one.seq} of the stage {stage or '-'} took {wall_of(one):,.1f} s, and entry {other.seq} "
                     f"began {over:,.1f} s before that was over."
                 )
-                found.failed("times", f"ledger entry {one.seq}", said)
+                checks.failed("times", f"ledger entry {one.seq}", message)
                 return
         span = max(unix(entry.at) + wall_of(entry) for entry in in_order) - unix(in_order[0].at)
         booked = sum(map(wall_of, in_order))
         if booked > span * (1 + _SHARE) + SLACK:
-            said = f"The entries of the stage {stage or '-'} say {booked:,.1f} s, and lie within {span:,.1f} s."
-            found.failed("times", "predicate.stages", said)
+            message = f"The entries of the stage {stage or '-'} say {booked:,.1f} s, and lie within {span:,.1f} s."
+            checks.failed("times", "predicate.stages", message)
             return
 
 
@@ -105,16 +105,16 @@ def _thin(worked: Iterable[Entry]) -> list[tuple[str, float, float]]:
     groups: dict[str, list[Entry]] = {}
     for entry in worked:
         groups.setdefault(entry.labels.get("attempt", ""), []).append(entry)
-    found = []
+    results = []
     for name, group in groups.items():
         span = max(unix(entry.at) + wall_of(entry) for entry in group) - min(unix(entry.at) for entry in group)
         booked = sum(map(wall_of, group))
         if span > 60 and booked < _UNBOOKED * span:
-            found.append((name, span, booked))
-    return found
+            results.append((name, span, booked))
+    return results
 
 
-def _cpu(machine: dict[str, Any], worked: Iterable[Entry], found: Found) -> None:
+def _cpu(machine: dict[str, Any], worked: Iterable[Entry], checks: CheckLog) -> None:
     """No process uses more processor seconds than there are cores and seconds."""
     if "seen" in machine or machine.get("accelerators"):
         return
@@ -122,12 +122,12 @@ def _cpu(machine: dict[str, Any], worked: Iterable[Entry], found: Found) -> None
     for entry in worked:
         cpu, wall = entry.quantities.get("cpu"), wall_of(entry)
         if cpu is not None and cpu.value is not None and cpu.value > cores * wall * (1 + _SHARE) + 1.0:
-            said = f"Entry {entry.seq} used {cpu.value:,.1f} processor seconds in {wall:,.1f} s on {cores} cores."
-            found.failed("times", f"ledger entry {entry.seq}", said)
+            message = f"Entry {entry.seq} used {cpu.value:,.1f} processor seconds in {wall:,.1f} s on {cores} cores."
+            checks.failed("times", f"ledger entry {entry.seq}", message)
             return
 
 
-def _rates(predicate: dict[str, Any], entries: Iterable[Entry], found: Found) -> None:
+def _rates(predicate: dict[str, Any], entries: Iterable[Entry], checks: CheckLog) -> None:
     """No entry computed more in a second than the machine can; those within others are looked at too."""
     most = bound_of(predicate)
     if most.value is None:
@@ -137,17 +137,17 @@ def _rates(predicate: dict[str, Any], entries: Iterable[Entry], found: Found) ->
         if flops is None or flops.value is None or "wall" not in entry.quantities:
             continue
         if flops.value > most.value * (wall + 1e-3):
-            said = f"Entry {entry.seq} computed {_rate(flops.value, wall)} by its own account: {_told(most)}."
-            found.failed("machine", f"ledger entry {entry.seq}", said)
+            message = f"Entry {entry.seq} computed {_rate(flops.value, wall)} by its own account: {_told(most)}."
+            checks.failed("machine", f"ledger entry {entry.seq}", message)
             return
 
 
-def machine(predicate: dict[str, Any], found: Found) -> None:
+def machine(predicate: dict[str, Any], checks: CheckLog) -> None:
     """The stages' computation in their time, which needs no ledger."""
     field = "predicate.machine"
     most = bound_of(predicate)
     if most.value is None:
-        found.skipped("machine", field, f"How much can have been computed is not bounded here: {most.how}.")
+        checks.skipped("machine", field, f"How much can have been computed is not bounded here: {most.how}.")
         return
     looked = 0
     for index, stage in enumerate(predicate["stages"]):
@@ -157,11 +157,11 @@ def machine(predicate: dict[str, Any], found: Found) -> None:
         looked += 1
         if flops > most.value * (wall + 1e-3):
             where = f"predicate.stages[{index}].quantities.wall"
-            said = f"The stage {stage['name'] or '-'} computed {_rate(flops, wall)}: {_told(most)}."
-            found.failed("machine", where, said)
+            message = f"The stage {stage['name'] or '-'} computed {_rate(flops, wall)}: {_told(most)}."
+            checks.failed("machine", where, message)
             return
     if looked:
-        found.ok("machine", field, f"No stage computed more than the machine can: {_told(most)}.")
+        checks.ok("machine", field, f"No stage computed more than the machine can: {_told(most)}.")
 
 
 def bound_of(predicate: dict[str, Any]) -> Quantity:
@@ -175,10 +175,10 @@ def bound_of(predicate: dict[str, Any]) -> Quantity:
 
 def dtype_of(predicate: dict[str, Any]) -> str | None:
     """What was computed in: "float32" only where the run says so of all its parts."""
-    told = predicate["machine"].get("arithmetic")
-    if not isinstance(told, dict):
+    value = predicate["machine"].get("arithmetic")
+    if not isinstance(value, dict):
         return None
-    kinds = {told.get("dtype"), told.get("rollout_dtype")}
+    kinds = {value.get("dtype"), value.get("rollout_dtype")}
     return "float32" if kinds == {"float32"} else None
 
 

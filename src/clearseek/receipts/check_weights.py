@@ -15,7 +15,7 @@ from typing import Any
 
 from clearseek.receipts import gather
 from clearseek.receipts.check_files import RECORD, Places, few, how_other, is_it, listed
-from clearseek.receipts.outcome import Found
+from clearseek.receipts.outcome import CheckLog
 
 WEIGHTS = (".gguf", ".safetensors", ".bin", ".pt", ".pth", ".npz", ".npy", ".onnx")
 """Endings of files that hold weights; the others of a subject say how to read them."""
@@ -24,7 +24,7 @@ _SHARD = re.compile(r"-\d{5}-of-\d{5}(?=\.[a-z]+\Z)")
 _MOST_STRANGERS = 20
 
 
-def weights(subject: Sequence[dict[str, Any]], places: Places, found: Found) -> None:
+def weights(subject: Sequence[dict[str, Any]], places: Places, checks: CheckLog) -> None:
     """Every file of the subject: as it should be, another, or not here; each is named."""
     good: list[str] = []
     away: list[str] = []
@@ -50,26 +50,26 @@ def weights(subject: Sequence[dict[str, Any]], places: Places, found: Found) -> 
         met |= {path.resolve() for path in paths}
         wrong = [path for path in paths if not is_it(path, file, places)]
         for path in wrong:
-            said = f"{name} is not the file that the receipt is about: {how_other(path, file)}."
-            found.failed("weights", f"subject[{index}].digest.sha256", said, (name,))
+            message = f"{name} is not the file that the receipt is about: {how_other(path, file)}."
+            checks.failed("weights", f"subject[{index}].digest.sha256", message, (name,))
         if not paths:
             missing.append(name)
         elif not wrong:
             good.append(name)
             places.found[name] = paths[0]
     if places.models is not None and not in_models:
-        found.failed("weights", "subject", f"{places.models} holds none of the files that the receipt is about.")
+        checks.failed("weights", "subject", f"{places.models} holds none of the files that the receipt is about.")
     if good:
-        said = f"{few(good)} {'is' if len(good) == 1 else 'are'} what the receipt says"
+        message = f"{few(good)} {'is' if len(good) == 1 else 'are'} what the receipt says"
         away = [one for one in away if one.partition(" (")[0] in good]
-        said += f"; not in the place that it names: {few(away)}." if away else "."
-        found.ok("weights", "subject", said, good)
-        found.whole_models += whole_forms([file["name"] for file in subject], good)
+        message += f"; not in the place that it names: {few(away)}." if away else "."
+        checks.ok("weights", "subject", message, good)
+        checks.whole_models += whole_forms([file["name"] for file in subject], good)
     if missing:
-        said = f"{few(missing)} could not be found; say with --models where to look."
-        found.skipped("weights", "subject", said, missing)
-    _record_beside(subject, places, found)
-    _strangers(subject, met, places, found)
+        message = f"{few(missing)} could not be found; say with --models where to look."
+        checks.skipped("weights", "subject", message, missing)
+    _record_beside(subject, places, checks)
+    _strangers(subject, met, places, checks)
 
 
 def whole_forms(names: Sequence[str], good: Sequence[str]) -> list[str]:
@@ -87,16 +87,16 @@ def whole_forms(names: Sequence[str], good: Sequence[str]) -> list[str]:
 def _named(file: dict[str, Any], subject: Sequence[dict[str, Any]], places: Places) -> list[Path]:
     """Where the layouts that ClearSeek writes have this file, as far as something lies there."""
     name, last = file["name"], file["name"].rsplit("/", 1)[-1]
-    found = [gather.inside(places.run, name, links=True)]
+    results = [gather.inside(places.run, name, links=True)]
     if last != name and (last in _FLAT or last.endswith(WEIGHTS)):
         flat = gather.inside(places.run, last, links=True)
         same = [one for one in subject if one["name"].rsplit("/", 1)[-1] == last]
         # one of several files of that name: whichever it is, it is not this one if it is another
         if flat is not None and (len(same) == 1 or not any(is_it(flat, one, places) for one in same if one != file)):
-            found.append(flat)
+            results.append(flat)
     if last.endswith(".gguf"):
-        found.append(gather.inside(places.run, f"{file['digest']['sha256'][:16]}.gguf", links=True))
-    unique = dict.fromkeys(path for path in found if path is not None)
+        results.append(gather.inside(places.run, f"{file['digest']['sha256'][:16]}.gguf", links=True))
+    unique = dict.fromkeys(path for path in results if path is not None)
     return list(unique)
 
 
@@ -105,9 +105,9 @@ def _in_models(file: dict[str, Any], places: Places) -> Path | None:
     if places.models is None:
         return None
     name = file["name"]
-    found = gather.inside(places.models, name, links=True)
-    found = found or gather.inside(places.models, name.rsplit("/", 1)[-1], links=True)
-    return found or places.like(file, places.walked(places.models))
+    inside = gather.inside(places.models, name, links=True)
+    inside = inside or gather.inside(places.models, name.rsplit("/", 1)[-1], links=True)
+    return inside or places.like(file, places.walked(places.models))
 
 
 def _by_content(file: dict[str, Any], places: Places) -> Path | None:
@@ -120,7 +120,7 @@ def _target(path: Path, folder: Path) -> Path | None:
     return None if target.is_relative_to(folder.resolve()) else target
 
 
-def _record_beside(subject: Sequence[dict[str, Any]], places: Places, found: Found) -> None:
+def _record_beside(subject: Sequence[dict[str, Any]], places: Places, checks: CheckLog) -> None:
     """A receipt in a model store, or in a copy of one of its folders: the weights beside it must be its own."""
     try:
         record = json.loads((places.run / RECORD).read_bytes()[: 1 << 20])
@@ -128,25 +128,25 @@ def _record_beside(subject: Sequence[dict[str, Any]], places: Places, found: Fou
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return
     if path is None:
-        said = f"{record['file']}, which {RECORD} beside this receipt names as the model's weights, is not there."
-        found.skipped("weights", "subject", said)
+        message = f"{record['file']}, which {RECORD} beside this receipt names as the model's weights, is not there."
+        checks.skipped("weights", "subject", message)
     elif places.sha256(path) not in {file["digest"]["sha256"] for file in subject}:
-        said = f"{path} beside this receipt is none of the files that the receipt is about."
-        found.failed("weights", "subject", said)
+        message = f"{path} beside this receipt is none of the files that the receipt is about."
+        checks.failed("weights", "subject", message)
 
 
-def _strangers(subject: Sequence[dict[str, Any]], met: set[Path], places: Places, found: Found) -> None:
+def _strangers(subject: Sequence[dict[str, Any]], met: set[Path], places: Places, checks: CheckLog) -> None:
     """Weights that lie beside the receipt, and that it does not speak of: they are not covered by it."""
     about = {file["digest"]["sha256"] for file in subject}
-    told = {name for check in found.checks if check.name == "weights" for name in (check.said,)}
+    checked = {name for check in checks.checks if check.name == "weights" for name in (check.said,)}
     strange: list[str] = []
     for path in listed(places.run)[:2000]:
         heavy = path.name.endswith(WEIGHTS) and path.resolve() not in met
-        if heavy and len(strange) < _MOST_STRANGERS and not any(str(path) in said for said in told):
+        if heavy and len(strange) < _MOST_STRANGERS and not any(str(path) in said for said in checked):
             size = path.stat().st_size
             same = any(file["annotations"]["bytes"] == size for file in subject)
             if not (same and places.sha256(path) in about):
                 strange.append(path.name)
     if strange:
         said = f"{few(strange)} beside this receipt {'is' if len(strange) == 1 else 'are'} not what it is about."
-        found.skipped("weights", "subject", said, strange)
+        checks.skipped("weights", "subject", said, strange)

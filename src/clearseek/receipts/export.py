@@ -77,8 +77,8 @@ def _elliptic_key() -> tuple[Path, Path]:
         write_key(private, secret)
     if not public.exists():
         loaded = pem.load_pem_private_key(private.read_bytes(), None)
-        told = loaded.public_key().public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
-        public.write_bytes(told)
+        public_pem = loaded.public_key().public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
+        public.write_bytes(public_pem)
     return private, public
 
 
@@ -94,8 +94,8 @@ def _sigstore(receipt: Path, out: Path) -> str:
     try:
         statement = Statement(payload)
         trust = ClientTrustConfig.production()
-        found = detect_credential()  # in a CI job
-        token = IdentityToken(found) if found else Issuer(trust.signing_config.get_oidc_url()).identity_token()
+        result = detect_credential()  # in a CI job
+        token = IdentityToken(result) if result else Issuer(trust.signing_config.get_oidc_url()).identity_token()
         with SigningContext.from_trust_config(trust).signer(token) as signer:
             bundle = signer.sign_dsse(statement)
     except Exception as error:  # sigstore's errors share no class: the network, the log, the identity

@@ -31,8 +31,8 @@ def schema_error(statement: dict[str, Any], *, newer: bool = False) -> tuple[str
     if error is None:
         return None
     field = field_path(error.absolute_path)
-    said = error.message if len(error.message) <= 200 else f"{error.message[:120]} ... {error.message[-60:]}"
-    return field, f"`{field}` does not have the form of a training receipt: {said.rstrip('.')}."
+    message = error.message if len(error.message) <= 200 else f"{error.message[:120]} ... {error.message[-60:]}"
+    return field, f"`{field}` does not have the form of a training receipt: {message.rstrip('.')}."
 
 
 def quantity_error(part: Any, field: str = "predicate") -> tuple[str, str] | None:

@@ -46,8 +46,8 @@ def files_under(folder: Path, within: Path) -> list[dict[str, Any]]:
     """Every file under `folder`, described with its path relative to `within`, in the order of their names."""
     if not folder.is_dir():
         return []
-    found = [path for path in folder.rglob("*") if path.is_file() and path.name not in _SKIPPED]
-    return [describe(path, path.relative_to(within).as_posix()) for path in sorted(found)]
+    results = [path for path in folder.rglob("*") if path.is_file() and path.name not in _SKIPPED]
+    return [describe(path, path.relative_to(within).as_posix()) for path in sorted(results)]
 
 
 def inside(folder: Path, name: str, *, links: bool = False) -> Path | None:
@@ -91,7 +91,7 @@ def _counts(path: Path, package: Path) -> bool:
 
 def environment() -> dict[str, Any]:
     """Python and the packages that ClearSeek stands on, with their versions; no others."""
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     waiting = ["clearseek"]
     while waiting:
         name = waiting.pop()
@@ -100,15 +100,15 @@ def environment() -> dict[str, Any]:
         except metadata.PackageNotFoundError:  # an extra that is not installed
             continue
         plain = re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower()
-        if plain in found:
+        if plain in results:
             continue
-        found[plain] = package.version
+        results[plain] = package.version
         # of ClearSeek's own extras those that run in a run; of the others' none: they may be there by chance
         optional = ("extra ==",) if name != "clearseek" else ('extra == "dev"', 'extra == "bench"')
         for line in package.requires or ():
             if (match := _NAME.match(line)) and not any(extra in line.replace("'", '"') for extra in optional):
                 waiting.append(match[0])
-    return {"python": platform.python_version(), "packages": dict(sorted(found.items()))}
+    return {"python": platform.python_version(), "packages": dict(sorted(results.items()))}
 
 
 def machine() -> dict[str, Any]:
@@ -149,22 +149,22 @@ def _accelerators() -> list[str]:
 
 
 def _processor() -> str:
-    found = _cpuinfo("model name")
-    return (found or platform.processor() or platform.machine() or "unknown").strip()[:200]
+    model_name = _cpuinfo("model name")
+    return (model_name or platform.processor() or platform.machine() or "unknown").strip()[:200]
 
 
 def _instruction_sets() -> list[str]:
     """The vector units that the processor says it has: they decide how sums are rounded, and bound how many there can
     be in a second. Empty where the system does not say."""
-    said = {
+    fields = {
         flag for line, starts in _VECTORS.items() for flag in (_cpuinfo(line) or "").split() if flag.startswith(starts)
     }
-    return sorted(said)
+    return sorted(fields)
 
 
 def _cpuinfo(key: str) -> str | None:
     try:
-        found = re.search(rf"^{key}\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8", "replace"), re.M)
+        match = re.search(rf"^{key}\s*:\s*(.+)$", Path("/proc/model_name").read_text("utf-8", "replace"), re.M)
     except OSError:
         return None
-    return found[1] if found else None
+    return match[1] if match else None

@@ -63,8 +63,8 @@ def signer_of(public: bytes) -> Signer:
         return Signer("project", keyid, f"It was signed by a key of the ClearSeek project ({short}).")
     if any(key.is_key(public) for key in trusted_here()):
         return Signer("trusted", keyid, f"It was signed by a key that you trust ({short}, in {TRUSTED}).")
-    said = (
+    message = (
         f"It was signed by the key {short}, which is not the project's, not yours, and none that you trust: anybody "
         "can have signed it. Name the key you trust with --key."
     )
-    return Signer("unknown", keyid, said)
+    return Signer("unknown", keyid, message)

@@ -87,22 +87,22 @@ class Lineage:
 
     def known(self) -> dict[str, tuple[Quantity, int]]:
         """Of what is not known of all runs, what those come to of which it is, and how many they are."""
-        each, found = self._each(), {}
+        each, result = self._each(), {}
         for name, whole in self.totals().items():
             parts = [one[name] for one in each if name in one and one[name].known]
             if not whole.known and parts:
-                found[name] = arithmetic.add_up(parts, UNITS[name], "runs"), len(parts)
-        return found
+                result[name] = arithmetic.add_up(parts, UNITS[name], "runs"), len(parts)
+        return result
 
     def signed_by(self) -> dict[str, list[str]]:
         """Which runs each key signed."""
-        found: dict[str, list[str]] = {}
+        results: dict[str, list[str]] = {}
         if self.signer is not None:
-            found[self.signer.keyid] = [self.runs[0][0]]
+            results[self.signer.keyid] = [self.runs[0][0]]
         for ancestor in self.ancestors:
             if ancestor.signer is not None:
-                found.setdefault(ancestor.signer.keyid, []).append(ancestor.run)
-        return found
+                results.setdefault(ancestor.signer.keyid, []).append(ancestor.run)
+        return results
 
     def as_json(self) -> dict[str, Any]:
         """What all views tell of it."""
@@ -125,13 +125,13 @@ class Lineage:
         }
 
     def _each(self) -> list[dict[str, Quantity]]:
-        found = []
+        results = []
         for _, predicate in self.runs:
             totals = arithmetic.from_json(predicate["totals"])
             for name in EVERYWHERE:
                 totals.setdefault(name, unknown(UNITS[name], "it was not booked"))
-            found.append(totals)
-        return found
+            results.append(totals)
+        return results
 
 
 def lineage_of(statement: dict[str, Any], path: Path, signer: bytes | None = None) -> Lineage:
@@ -148,13 +148,13 @@ def ancestors(predicate: Mapping[str, Any], places: Places) -> Iterator[Ancestor
     for child, place, of in line:  # which grows while it is gone along
         for index, parent in enumerate(child["parents"]):
             wanted = parent["digest"]["sha256"]
-            one = _ancestor(parent["name"], wanted, of, f"{place}.parents[{index}]", near, places)
+            ancestor = _ancestor(parent["name"], wanted, of, f"{place}.parents[{index}]", near, places)
             if wanted in met or len(line) >= MOST_RECEIPTS:
                 continue
             met.add(wanted)
-            yield one
-            if one.statement is not None:
-                line.append((one.statement["predicate"], one.place, parent["name"]))
+            yield ancestor
+            if ancestor.statement is not None:
+                line.append((ancestor.statement["predicate"], ancestor.place, parent["name"]))
 
 
 def _ancestor(name: str, wanted: str, of: str, place: str, near: Sequence[Path], places: Places) -> Ancestor:
@@ -174,17 +174,17 @@ def _ancestor(name: str, wanted: str, of: str, place: str, near: Sequence[Path],
     return Ancestor(name, wanted, of, place, path, statement, signer_of(public))
 
 
-def papers_folder(one: Ancestor) -> Path | None:
+def papers_folder(ancestor: Ancestor) -> Path | None:
     """Where the files that an ancestor's receipt names lie: beside it in its own run folder, or, where receipts are
     handed on, in a folder of the receipt's name; for runs whose receipt ships with ClearSeek also in the package, so
     that a model which was installed by an earlier version has them too."""
-    if one.path is None:
+    if ancestor.path is None:
         return None
-    folder = one.path.parent if one.path.name == RECEIPT else one.path.with_suffix("")
+    folder = ancestor.path.parent if ancestor.path.name == RECEIPT else ancestor.path.with_suffix("")
     if folder.is_dir():
         return folder
     for receipt in sorted(model_data().glob(f"*/{PARENTS}/*.json")):
-        if receipt.with_suffix("").is_dir() and sha256_of(receipt) == one.digest:
+        if receipt.with_suffix("").is_dir() and sha256_of(receipt) == ancestor.digest:
             return receipt.with_suffix("")
     return None
 

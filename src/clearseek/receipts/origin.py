@@ -220,8 +220,8 @@ def _source_words(source: str) -> str:
 def _changes(model: Model) -> tuple[str, ...]:
     if model.sha256 == model.original_sha256:
         return ()
-    found = _QUANT.findall(model.source.rsplit("/", 1)[-1])
-    before = found[-1].upper() if found else None
+    results = _QUANT.findall(model.source.rsplit("/", 1)[-1])
+    before = results[-1].upper() if results else None
     what = f"Requantised here from {before} to {model.quant}" if before else f"Requantised here to {model.quant}"
     by = model.requantised_by or "ClearSeek; with which version was not recorded"
     return (f"{what} when it was pulled, by {by}.",)

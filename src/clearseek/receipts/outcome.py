@@ -61,7 +61,7 @@ class Verification:
         open_ones = {check.name.lower() for check in self.skipped}
         done = {check.name.lower() for check in self.checks if check.state == "ok"}
         wrong = {check.name.lower() for check in self.failed}
-        found = []
+        results = []
         for name in required:
             if name == "weights":
                 there = bool(self.whole_models)
@@ -70,8 +70,8 @@ class Verification:
             else:
                 there = name not in open_ones and (name in done or name not in ALWAYS)
             if not there and name.removeprefix("all-") not in wrong:
-                found.append(name)
-        return found
+                results.append(name)
+        return results
 
     def as_json(self, required: Sequence[str] = ()) -> dict[str, Any]:
         missing = self.missing(required)
@@ -91,7 +91,7 @@ class Verification:
 
 
 @dataclass(slots=True)
-class Found:
+class CheckLog:
     """Checks as they are made."""
 
     checks: list[Check] = field(default_factory=list)

@@ -15,13 +15,13 @@ DEFAULT = ("weights", "ledger", "signer")
 """Asked for where nobody says otherwise: what somebody relies on who uses a model because of its receipt."""
 
 
-def required_of(said: str | None, *, strict: bool = False) -> tuple[str, ...]:
+def required_of(version: str | None, *, strict: bool = False) -> tuple[str, ...]:
     """What `--require` and `--strict` ask for. Raises UsageError for a word that is none."""
     if strict:
         return tuple(name for name in REQUIREMENTS if name != "weights")
-    if said is None:
+    if version is None:
         return DEFAULT
-    names = tuple(dict.fromkeys(name.strip().lower() for name in said.split(",") if name.strip()))
+    names = tuple(dict.fromkeys(name.strip().lower() for name in version.split(",") if name.strip()))
     if names == ("none",):
         return ()
     unknown = [name for name in names if name not in REQUIREMENTS]

@@ -103,22 +103,22 @@ def public_pem(public: bytes) -> str:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def trusted_keys(told: str) -> list[TrustedKey]:
+def trusted_keys(message: str) -> list[TrustedKey]:
     """What somebody gave as `--key`: a file of keys, a PEM text, or 64 hexadecimal digits of a public key or its keyid.
 
     A file may hold several: PEM texts, or lines of 64 digits. Raises UsageError for anything else.
     """
-    if found := _HEX.match(told.strip()):
-        return [TrustedKey(found[1].lower())]
-    if "-----BEGIN" in told:
-        return keys_in(told.encode(), "the key")
-    path = Path(told).expanduser()
+    if match := _HEX.match(message.strip()):
+        return [TrustedKey(match[1].lower())]
+    if "-----BEGIN" in message:
+        return keys_in(message.encode(), "the key")
+    path = Path(message).expanduser()
     try:
         with path.open("rb") as file:
             content = file.read(_MOST_KEYS)
     except (OSError, ValueError):
         raise UsageError(
-            f"`{told}` is neither a key file nor 64 hexadecimal digits of a public key or keyid."
+            f"`{message}` is neither a key file nor 64 hexadecimal digits of a public key or keyid."
         ) from None
     return keys_in(content, str(path))
 
@@ -130,22 +130,22 @@ def keys_in(content: bytes, where: str) -> list[TrustedKey]:
     """
     if b"PRIVATE KEY" in content:
         raise UsageError("That is a private key: keep it to yourself, and give the public one (signing.pub).")
-    found, pem = [], b""
+    result, pem = [], b""
     for line in content.replace(b"\r", b"").split(b"\n"):
         text = line.decode("ascii", "replace").strip()
         if pem or text.startswith("-----BEGIN"):
             pem += line + b"\n"
             if text.startswith("-----END"):
                 public = _public_from_pem(pem)
-                found.append(TrustedKey(keyid_of(public), public))
+                result.append(TrustedKey(keyid_of(public), public))
                 pem = b""
         elif match := _HEX.match(text):
-            found.append(TrustedKey(match[1].lower()))
+            result.append(TrustedKey(match[1].lower()))
         elif text and not text.startswith("#"):
             raise UsageError(f"{where} holds a line that is no key: a PEM text or 64 hexadecimal digits are.")
-    if pem or not found:
+    if pem or not result:
         raise UsageError(f"{where} holds no whole public key.")
-    return found
+    return result
 
 
 def signature_fits(envelope: Envelope, public: bytes) -> bool:

@@ -100,14 +100,14 @@ def _fits(statement: dict[str, Any]) -> None:
     """No receipt is signed that would not verify."""
     from clearseek.receipts.check_books import sums
     from clearseek.receipts.form import quantity_error, schema_error
-    from clearseek.receipts.outcome import Found
+    from clearseek.receipts.outcome import CheckLog
 
     wrong = schema_error(statement) or quantity_error(statement["predicate"])
     if wrong is not None:
         raise UserError(f"No receipt can be made of this run: {wrong[1]}")
-    found = Found()
-    sums(statement["predicate"], found)
-    if failed := found.failed_ones():
+    result = CheckLog()
+    sums(statement["predicate"], result)
+    if failed := result.failed_ones():
         raise CheckFailed(f"No receipt is made of sums that do not fit, at `{failed[0].field}`: {failed[0].said}")
 
 
@@ -178,10 +178,10 @@ def _signer(public_key: bytes) -> dict[str, str]:
 
 
 def _sums(books: arithmetic.Books, notes: dict[str, Any]) -> dict[str, Any]:
-    told = notes.get("stages", {})
+    value = notes.get("stages", {})
     stages, sums = [], []
     for stage in books.stages:
-        more = told.get(stage.name, {})
+        more = value.get(stage.name, {})
         quantities = stage.quantities()
         sums.append(quantities)
         stages.append({
@@ -219,11 +219,11 @@ def _prices(books: arithmetic.Books) -> dict[str, Any]:
     if not any(part.known for stage in books.stages for part in stage.parts.get("money", ())):
         return {}
     rates = rates_from(load_settings())
-    told = {
+    fields = {
         "machine_usd_per_hour": rates.machine_usd_per_hour,
         "electricity_usd_per_kwh": rates.electricity_usd_per_kwh,
     }
-    return {name: price.as_json() for name, price in told.items() if price.known}
+    return {name: price.as_json() for name, price in fields.items() if price.known}
 
 
 def _ledger(path: Path) -> dict[str, Any]:
@@ -274,7 +274,7 @@ def _notes(path: Path) -> dict[str, Any]:
 
 
 def _evaluations(folder: Path) -> list[dict[str, Any]]:
-    found = []
+    evaluations = []
     for path in sorted((folder / "evaluations").glob("*.json")):
         try:
             result = json.loads(path.read_bytes()[: _MAX_TEXT + 1])
@@ -282,8 +282,8 @@ def _evaluations(folder: Path) -> list[dict[str, Any]]:
         except (OSError, ValueError, RecursionError, KeyError, TypeError):
             raise UserError(f"{path} is no evaluation: it needs `name` and `results`, a table of quantities.") from None
         described = gather.describe(path, path.relative_to(folder).as_posix())
-        found.append({"name": str(result.get("name", path.stem)), "file": described, "results": results})
-    return found
+        evaluations.append({"name": str(result.get("name", path.stem)), "file": described, "results": results})
+    return evaluations
 
 
 def _checkpoints(folder: Path) -> list[dict[str, Any]]:

@@ -81,8 +81,8 @@ def check_timestamp(receipt: Path, token: Path, authority: Path) -> Check:
         response = rfc3161.decode_timestamp_response(answer)
         verifier.verify_message(response, content)
     except (rfc3161.VerificationError, ValueError) as error:
-        said = f"{name} does not show that this receipt existed: {str(error).rstrip('.')}."
-        return Check("timestamp", "failed", name, said.replace("\n", " ")[:300])
+        message = f"{name} does not show that this receipt existed: {str(error).rstrip('.')}."
+        return Check("timestamp", "failed", name, message.replace("\n", " ")[:300])
     return Check("timestamp", "ok", name, f"The receipt existed at {response.tst_info.gen_time.isoformat()}.")
 
 

@@ -55,14 +55,14 @@ def all_runs_rows(lineage: Lineage) -> list[tuple[str, Quantity]]:
 def lineage_words(lineage: Lineage) -> str:
     """Which runs there are, in the order in which they were made, and whose keys signed them."""
     runs = [f"{name} ({day(predicate['run']['started_at'])[:10]})" for name, predicate in reversed(lineage.runs)]
-    said = f"{len(runs) + len(lineage.missing)} runs made this model, one after the other: {', '.join(runs)}"
+    message = f"{len(runs) + len(lineage.missing)} runs made this model, one after the other: {', '.join(runs)}"
     if lineage.missing:
-        said += f"; of {', '.join(lineage.missing)} the receipt is not within reach"
+        message += f"; of {', '.join(lineage.missing)} the receipt is not within reach"
     keys = lineage.signed_by()
     if len(keys) > 1:
-        told = "; ".join(f"{keyid[:16]}... signed {', '.join(names)}" for keyid, names in keys.items())
-        said += f". {len(keys)} keys signed them: {told}"
-    return f"{said}."
+        text = "; ".join(f"{keyid[:16]}... signed {', '.join(names)}" for keyid, names in keys.items())
+        message += f". {len(keys)} keys signed them: {text}"
+    return f"{message}."
 
 
 def made_words(predicate: dict[str, Any]) -> str:

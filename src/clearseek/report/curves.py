@@ -41,8 +41,8 @@ def curves(
     points = [(x, y) for curve in drawn for x, y in curve.points if math.isfinite(x) and math.isfinite(y)]
     if not points:
         return Html("")
-    said = [f"{curve.label} {thinned(curve.points)[-1][1]:.3g}" for curve in drawn]
-    left, right, top, bottom = 58.0, WIDTH - max(120.0, 12 + LETTER * max(map(len, said))), 24.0, HEIGHT - 40.0
+    messages = [f"{curve.label} {thinned(curve.points)[-1][1]:.3g}" for curve in drawn]
+    left, right, top, bottom = 58.0, WIDTH - max(120.0, 12 + LETTER * max(map(len, messages))), 24.0, HEIGHT - 40.0
     x_low, x_high = x_range or (min(0.0, *(x for x, _ in points)), max(1.0, *(x for x, _ in points)))
     values = [y for _, y in points] + [y for curve in drawn for _, low, high in curve.band for y in (low, high)]
     low, high = y_range or (min(values), max(values))
@@ -83,7 +83,7 @@ def curves(
         parts.append(f'<path d="{path}" fill="none" stroke="{stroke}" stroke-width="1.5"{dashed}/>')
         if curve.dots or len(shown) == 1:
             parts += [f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="3" fill="{stroke}"/>' for x, y in shown]
-        parts.append(words_at(at_x(shown[-1][0]) + 6, named[number], said[number], "t", "start"))
+        parts.append(words_at(at_x(shown[-1][0]) + 6, named[number], messages[number], "t", "start"))
     parts.append(words_at((left + right) / 2, bottom + 34, x_label, "s", "middle"))
     return drawing(title, description, HEIGHT, parts)
 
@@ -94,20 +94,20 @@ def thinned(points: Sequence[tuple[float, float]], most: int = MAX_POINTS) -> li
     if len(whole) <= most:
         return whole
     each = math.ceil(len(whole) / (most - 1))
-    found = []
+    results = []
     for start in range(0, len(whole), each):
         part = whole[start : start + each]
-        found.append((sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)))
-    return [*found, whole[-1]]
+        results.append((sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)))
+    return [*results, whole[-1]]
 
 
 def smooth(points: Sequence[tuple[float, float]], window: int) -> list[tuple[float, float]]:
     """The mean of each point and up to `window - 1` before it."""
-    found, total = [], 0.0
+    result, total = [], 0.0
     for index, (x, y) in enumerate(points):
         total += y - (points[index - window][1] if index >= window else 0.0)
-        found.append((x, total / min(index + 1, window)))
-    return found
+        result.append((x, total / min(index + 1, window)))
+    return result
 
 
 def ticks(low: float, high: float, about: int) -> list[float]:

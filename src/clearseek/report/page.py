@@ -133,8 +133,8 @@ def number(quantity: Figure, *, digits: int = 3) -> Html:
     if quantity.low is not None and quantity.high is not None:
         exact += f", between {quantity.low:.15g} and {quantity.high:.15g}"
     shown, _, interval = say(quantity, digits=digits).partition(" (")
-    told = join(shown, element("small", f" ({interval}") if interval else None)
-    return element("span", element("span", told, title=exact), basis_mark(quantity), class_="q")
+    message = join(shown, element("small", f" ({interval}") if interval else None)
+    return element("span", element("span", message, title=exact), basis_mark(quantity), class_="q")
 
 
 def basis_legend() -> Html:

@@ -199,12 +199,12 @@ def _axis(low: float, high: float, start: float, end: float, log: bool):  # type
     if log:
         a, b = math.log(low), math.log(high)
         span = (b - a) or 1.0
-        found = [
+        results = [
             step * 10.0**power
             for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
             for step in ((1, 2, 5) if span < math.log(2000) else (1,))
         ]
-        ticks = [value for value in found if low * 0.999 <= value <= high * 1.001]
+        ticks = [value for value in results if low * 0.999 <= value <= high * 1.001]
         return (lambda value: start + (end - start) * (math.log(value) - a) / span), ticks
     step = 10.0 ** math.floor(math.log10(high or 1.0))
     step = next(s for s in (step / 5, step / 2, step, step * 2) if high / s <= 6)
@@ -225,11 +225,11 @@ def _plain(value: float) -> str:
 
 def apart(places: Sequence[float], least: float) -> list[float]:
     """The same places, moved down where two would be nearer than `least`."""
-    found = list(places)
+    results = list(places)
     last = float("-inf")
     for index in sorted(range(len(places)), key=places.__getitem__):
-        found[index] = last = max(places[index], last + least)
-    return found
+        results[index] = last = max(places[index], last + least)
+    return results
 
 
 def words_at(x: float, y: float, text: str, kind: str, anchor: str, strong: bool = False) -> str:

@@ -64,17 +64,17 @@ def books_of(book: Path, by: By, days: int, owner: str) -> dict[str, Any]:
 
 def _row_json(row: Row, answers: Mapping[str, int]) -> dict[str, Any]:
     """Tokens as plain counts; of the rest what is known, with the number of entries that have no price."""
-    told: dict[str, Any] = {"answers": answers.get(row.key, 0)}
+    fields: dict[str, Any] = {"answers": answers.get(row.key, 0)}
     for name in TOKENS:
         known = row.known.get(name)
-        told[name] = 0 if known is None or known.value is None else round(known.value)
+        fields[name] = 0 if known is None or known.value is None else round(known.value)
     for name, unit in AMOUNTS.items():
         amount = row.known.get(name) or row.totals.get(name)
         if amount is None:
             amount = unknown(unit, "no entry says it") if row.entries else measured(0, unit, "nothing was spent")
-        told[name] = amount.as_json()
-    told["unknown_money"] = row.missing.get("money", 0)
-    return told
+        fields[name] = amount.as_json()
+    fields["unknown_money"] = row.missing.get("money", 0)
+    return fields
 
 
 def hosted(tokens: list[tuple[float, int, int, int]], now: float) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def hosted(tokens: list[tuple[float, int, int, int]], now: float) -> list[dict[s
     models: dict[tuple[str, str], list[Offer]] = {}
     for offer in all_offers():
         models.setdefault((offer.vendor, offer.model), []).append(offer)
-    told = []
+    lines = []
     for (vendor, model), offers in models.items():
         last = next((offer for offer in offers if _holds(offer, now)), None)
         if last is None:
@@ -101,7 +101,7 @@ def hosted(tokens: list[tuple[float, int, int, int]], now: float) -> list[dict[s
         money = total(parts, "USD")
         if money.known:
             money = money.because("published prices of each hour x the tokens used in it")
-        told.append(
+        lines.append(
             {
                 "offer": model,
                 "provider": vendor,
@@ -112,7 +112,7 @@ def hosted(tokens: list[tuple[float, int, int, int]], now: float) -> list[dict[s
                 "provenance": last.provenance,
             }
         )
-    return told
+    return lines
 
 
 def _holds(offer: Offer, at: float) -> bool:
@@ -156,15 +156,15 @@ class Chain:
             began = time.monotonic()
             self._result, self._seen, self._checked_at = check(self._book), seen, time.time()
             self._took = time.monotonic() - began
-        found = self._result
-        problem = found.problem
-        if problem is not None and found.line is not None:
-            problem = f"Line {found.line} (entry {found.seq}): {problem}."
-        head = found.head if found.entries else None
+        result = self._result
+        problem = result.problem
+        if problem is not None and result.line is not None:
+            problem = f"Line {result.line} (entry {result.seq}): {problem}."
+        head = result.head if result.entries else None
         return {
-            "entries": found.entries,
+            "entries": result.entries,
             "head": head,
-            "state": found.state,
+            "state": result.state,
             "problem": problem,
             "checked_at": self._checked_at,
         }

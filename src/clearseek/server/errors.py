@@ -111,14 +111,14 @@ def error_response(error: ApiError) -> Response:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
-    told = as_api_error(error)
+    data = as_api_error(error)
     if isinstance(error, HTTPException):  # the router's own: it knows neither whose API was meant nor what is served
-        if told.status == 404:
-            told = ApiError(404, nothing_here(request.url.path))
-        elif told.status == 405:
+        if data.status == 404:
+            data = ApiError(404, nothing_here(request.url.path))
+        elif data.status == 405:
             allowed = (error.headers or {}).get("Allow", "")
-            told = ApiError(405, other_method(request.method, allowed), headers=error.headers)
-    return error_response(told)
+            data = ApiError(405, other_method(request.method, allowed), headers=error.headers)
+    return error_response(data)
 
 
 def install_handlers(app: FastAPI) -> None:

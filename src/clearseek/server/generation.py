@@ -195,9 +195,9 @@ class Generation:
             thought = self._tokens["thinking"]
             usage = Usage(self._read.total, self._read.cached, thought + self._tokens["answer"], thought)
             # Where the engine does not tell that it reads (a remote one), nobody knows how long it let others go first.
-            told = "told" in clock
-            began = clock["read"] if told else clock["begun"]
-            queue = clock["read"] - clock["begun"] if told else None
+            data = "told" in clock
+            began = clock["read"] if data else clock["begun"]
+            queue = clock["read"] - clock["begun"] if data else None
             timings = phases(queue, began, clock.get("wrote"), clock.get("last", time.monotonic()))
         # An engine that did not say how long the prompt is (a remote one) does not say what a piece of text counts.
         tokens = {name: value for name, value in asdict(usage).items() if name != "counted"}
@@ -312,11 +312,11 @@ def with_earlier(before: dict[str, Any] | None, spent: Spent | None) -> dict[str
     """As JSON, with what earlier goes at this answer took added; the entry is the last go's."""
     if spent is None:
         return before
-    told = spent.as_json()
+    as_json = spent.as_json()
     for name in SPENT_TOLD:
-        if before is not None and before.get(name) is not None and name in told:
-            told[name] = (Quantity.from_json(before[name]) + spent.quantities[name]).as_json()
-    return told
+        if before is not None and before.get(name) is not None and name in as_json:
+            as_json[name] = (Quantity.from_json(before[name]) + spent.quantities[name]).as_json()
+    return as_json
 
 
 def timed(before: dict[str, Any] | None, timings: Timings) -> dict[str, Any]:
@@ -324,17 +324,17 @@ def timed(before: dict[str, Any] | None, timings: Timings) -> dict[str, Any]:
 
     A phase that was not told apart is within another of the same go, so that the phases add up to the whole time.
     """
-    told = asdict(timings)
+    fields = asdict(timings)
     if before is None:
-        return told
-    if any(go.get("prompt") is None and go.get("decode") is None for go in (before, told)):
+        return fields
+    if any(go.get("prompt") is None and go.get("decode") is None for go in (before, fields)):
         return asdict(Timings())
     for name in ("queue", "prompt", "decode"):
-        known = [go[name] for go in (before, told) if go.get(name) is not None]
-        told[name] = sum(known) if known else None
+        known = [go[name] for go in (before, fields) if go.get(name) is not None]
+        fields[name] = sum(known) if known else None
     if before.get("clock") == "server":
-        told["clock"] = "server"
-    return told
+        fields["clock"] = "server"
+    return fields
 
 
 def _added(before: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:

@@ -168,10 +168,10 @@ class Generations:
 
     async def listen(self, owner: str, generation_id: str) -> AsyncIterator[bytes]:
         """The generation's events as bytes; raises NotFound or ApiError before the first one. Leaving stops nothing."""
-        found = await self._find(owner, generation_id)
-        if isinstance(found, Generation):
-            return _room(found).listen()
-        return _each([sse(name, data, number) for name, data, number in OverTelling(found).news()])
+        result = await self._find(owner, generation_id)
+        if isinstance(result, Generation):
+            return _room(result).listen()
+        return _each([sse(name, data, number) for name, data, number in OverTelling(result).news()])
 
     async def follow(self, owner: str, listener: Listener, ids: Sequence[str]) -> None:
         """Have a listener told of these generations and of no others. One that is not there is told as gone."""
@@ -181,11 +181,11 @@ class Generations:
             if id in listener.followed:
                 continue
             try:
-                found = await self._find(owner, id)
+                result = await self._find(owner, id)
             except NotFound:
                 telling: Telling = OverTelling(None)
             else:
-                telling = _room(found).tell(listener.wake) if isinstance(found, Generation) else OverTelling(found)
+                telling = _room(result).tell(listener.wake) if isinstance(result, Generation) else OverTelling(result)
             if id not in listener.followed:  # two of these may run at once
                 listener.followed[id] = telling
         listener.wake.set()
@@ -393,8 +393,8 @@ def _ended(generation: Generation, error: BaseException | None, spent: Spent | N
         return generation.end("complete", finish_reason="length")
     if error is None and generation.finished is not None:
         if generation.finished.over is not None:
-            told = {"message": generation.finished.over, "code": OverBudget.kind}
-            return generation.end("interrupted", finish_reason=generation.finished.reason, error=told)
+            fields = {"message": generation.finished.over, "code": OverBudget.kind}
+            return generation.end("interrupted", finish_reason=generation.finished.reason, error=fields)
         return generation.end("complete", finish_reason=generation.finished.reason)
     return generation.end("failed", error=_told(error))
 

@@ -100,10 +100,10 @@ class Guard:
         except _Gone:
             state["abandoned"] = True
         except Exception as error:
-            told = as_api_error(error)
+            data = as_api_error(error)
             if status:  # too late for another answer: the broken connection tells it
                 raise
-            await error_response(told)(scope, receive, guarded_send)
+            await error_response(data)(scope, receive, guarded_send)
         finally:
             code = 499 if state.get("abandoned") else status
             seconds = time.perf_counter() - began

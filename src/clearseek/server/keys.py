@@ -128,11 +128,11 @@ class KeyRing:
 
     def check(self, secret: str) -> str | None:
         """The id of the key with this secret, or None. Takes the same time whichever key it is, or none."""
-        digest, found = _digest(secret), None
+        digest, result = _digest(secret), None
         for key in self._current():
             if hmac.compare_digest(key.sha256, digest):
-                found = key.id
-        return found
+                result = key.id
+        return result
 
     def _current(self) -> list[Key]:
         try:

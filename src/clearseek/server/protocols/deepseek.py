@@ -180,13 +180,13 @@ def validated(model: type[_Model], document: Any) -> _Model:
 
 def limit(document: dict[str, Any], *names: str) -> int | None:
     """The most tokens, by whichever of these fields says so; -1 is no limit. Raises ApiError where they differ."""
-    said = [(name, document[name]) for name in names if document.get(name) is not None]
-    for name, value in said:
+    messages = [(name, document[name]) for name in names if document.get(name) is not None]
+    for name, value in messages:
         if value == 0:
             raise ApiError(422, f"`{name}` is wrong: at least 1, or -1 for no limit.", param=name)
-        if value != said[0][1]:
-            raise ApiError(400, f"`{said[0][0]}` and `{name}` contradict each other; send one of them.", param=name)
-    return said[0][1] if said and said[0][1] != -1 else None
+        if value != messages[0][1]:
+            raise ApiError(400, f"`{messages[0][0]}` and `{name}` contradict each other; send one of them.", param=name)
+    return messages[0][1] if messages and messages[0][1] != -1 else None
 
 
 def wants_usage(stream: bool | None, options: StreamOptions | None) -> bool:
@@ -201,8 +201,8 @@ def sampling(body: SamplingBody) -> Sampling:
     """The sampling fields. Raises ApiError where two of them contradict each other."""
     penalties = [value for value in (body.repetition_penalty, body.repeat_penalty) if value is not None]
     if len(set(penalties)) > 1:
-        told = "`repetition_penalty` and `repeat_penalty` contradict each other; send one of them."
-        raise ApiError(400, told, param="repeat_penalty")
+        message = "`repetition_penalty` and `repeat_penalty` contradict each other; send one of them."
+        raise ApiError(400, message, param="repeat_penalty")
     return Sampling(
         temperature=body.temperature,
         top_p=body.top_p,
@@ -290,24 +290,24 @@ def _unknown_in_messages(messages: list[dict[str, Any]]) -> tuple[str, ...]:
 def _message(index: int, message: _Message) -> dict[str, Any]:
     where = f"messages.{index}"
     role = "system" if message.role == "developer" else message.role
-    told: dict[str, Any] = {"role": role, "content": _text(message.content, f"{where}.content")}
+    fields: dict[str, Any] = {"role": role, "content": _text(message.content, f"{where}.content")}
     if message.content is None and role != "assistant":
         raise ApiError(422, f"`{where}.content` is wrong: a {role} message needs text.", param=f"{where}.content")
     if message.name is not None:
-        told["name"] = message.name
+        fields["name"] = message.name
     if role == "assistant":
         thought = message.reasoning if message.reasoning_content is None else message.reasoning_content
         if thought is not None:
-            told["reasoning_content"] = thought
+            fields["reasoning_content"] = thought
         if message.tool_calls:
-            told["tool_calls"] = [call.model_dump() for call in message.tool_calls]
+            fields["tool_calls"] = [call.model_dump() for call in message.tool_calls]
     if role == "tool":
         if not message.tool_call_id:
             raise ApiError(
                 422, f"`{where}.tool_call_id` is missing: say which call this answers.", param=f"{where}.tool_call_id"
             )
-        told["tool_call_id"] = message.tool_call_id
-    return told
+        fields["tool_call_id"] = message.tool_call_id
+    return fields
 
 
 def _text(content: Any, where: str) -> str:

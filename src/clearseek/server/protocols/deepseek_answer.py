@@ -54,19 +54,19 @@ def usage_json(usage: Usage) -> dict[str, Any] | None:
 def extension(stamp: Stamp, finished: Finished) -> dict[str, Any]:
     """The `clearseek` key: seconds by phase, which weights answered, what it took, the fields that were
     not understood, and the budget that cut it."""
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "timings": asdict(finished.timings),
         "model_digest": stamp.digest,
         "receipt_digest": stamp.receipt,
         "spent": None if finished.spent is None else finished.spent.as_json(),
     }
     if stamp.ignored:
-        told["ignored"] = list(stamp.ignored)
+        fields["ignored"] = list(stamp.ignored)
     if finished.over is not None:
-        told["budget"] = finished.over
+        fields["budget"] = finished.over
     if finished.note is not None:
-        told["note"] = finished.note
-    return told
+        fields["note"] = finished.note
+    return fields
 
 
 def finish_reason(finished: Finished) -> str:

@@ -28,8 +28,8 @@ def form_of(body: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
     ]
     for name, schema in wanted[1:]:
         if orjson.dumps(schema) != orjson.dumps(wanted[0][1]):
-            told = f"`{wanted[0][0]}` and `{name}` ask for different forms; an answer has one."
-            raise ApiError(400, told, param=name)
+            message = f"`{wanted[0][0]}` and `{name}` ask for different forms; an answer has one."
+            raise ApiError(400, message, param=name)
     return (wanted[0][1], wanted[0][0]) if wanted else (None, "response_format")
 
 
@@ -42,8 +42,8 @@ def _response_format(value: Any) -> dict[str, Any] | None:
         raise ApiError(422, f"`{where}` is wrong: it is an object with a `type`.", param=where)
     kind = value.get("type")
     if kind not in ("text", "json_object", "json_schema"):
-        told = f"`{where}.type` is wrong: text, json_object or json_schema, not {str(kind)[:40]!r}."
-        raise ApiError(422, told, param=f"{where}.type")
+        message = f"`{where}.type` is wrong: text, json_object or json_schema, not {str(kind)[:40]!r}."
+        raise ApiError(422, message, param=f"{where}.type")
     for name in value:
         if name not in ("type", "json_schema", "schema", "strict", "name", "description") and value[name] is not None:
             raise ApiError(400, f"`{where}.{name[:60]}` is not understood.", param=f"{where}.{name[:60]}")
@@ -94,7 +94,7 @@ def _structured(value: Any) -> dict[str, Any] | None:
         raise ApiError(422, f"`{where}` is wrong: it is an object with `json`.", param=where)
     for name, part in value.items():
         if name not in ("json", "json_object") and part not in (None, False):
-            told = f"`{where}.{name[:60]}` is not done here: of its forms `json` is held to."
-            raise ApiError(400, told, param=f"{where}.{name[:60]}")
+            message = f"`{where}.{name[:60]}` is not done here: of its forms `json` is held to."
+            raise ApiError(400, message, param=f"{where}.{name[:60]}")
     schema = _schema(f"{where}.json", value.get("json"))
     return ANY_OBJECT if schema is None and value.get("json_object") else schema

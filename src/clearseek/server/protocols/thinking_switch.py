@@ -61,8 +61,8 @@ def _agreed(votes: list[tuple[str, _T]]) -> _T | None:
     """What all of them say; None where none does."""
     for (first, one), (second, other) in pairwise(votes):
         if one != other:
-            told = f"`{first}` and `{second}` contradict each other; say once how the model should think."
-            raise ApiError(400, told, param=second)
+            message = f"`{first}` and `{second}` contradict each other; say once how the model should think."
+            raise ApiError(400, message, param=second)
     return votes[0][1] if votes else None
 
 
@@ -74,8 +74,8 @@ def _parts(body: dict[str, Any], name: str, kinds: Mapping[str, Callable[[str, A
         raise ApiError(422, f"`{name}` is wrong: it is an object of {', '.join(kinds)}.", param=name)
     for part in value:
         if part not in kinds and value[part] is not None:
-            told = f"`{name}.{part}` is not understood; `{name}` may have {', '.join(kinds)}."
-            raise ApiError(400, told[:400], param=f"{name}.{part}"[:200])
+            message = f"`{name}.{part}` is not understood; `{name}` may have {', '.join(kinds)}."
+            raise ApiError(400, message[:400], param=f"{name}.{part}"[:200])
     return {part: kinds[part](f"{name}.{part}", value[part]) for part in value if part in kinds}
 
 
@@ -113,10 +113,10 @@ def _tokens(name: str, value: Any) -> int | None:
 
 def _not_excluded(name: str, value: Any) -> None:
     if value not in (None, False):
-        told = (
+        message = (
             f"`{name}` is not done here: the thinking is told apart in `reasoning_content`; disable it to do without."
         )
-        raise ApiError(400, told, param=name)
+        raise ApiError(400, message, param=name)
 
 
 def _nothing(name: str, value: Any) -> None:

@@ -36,8 +36,8 @@ async def balance(request: Request) -> dict[str, Any]:
     if left is not None:
         shown = f"{max(0.0, left):.6f}"
         infos = [{"currency": "USD", "total_balance": shown, "granted_balance": shown, "topped_up_balance": "0.000000"}]
-    told = {"budget": budget_json(books, owner)}
-    return {"is_available": available, "balance_infos": infos, "clearseek": told}
+    fields = {"budget": budget_json(books, owner)}
+    return {"is_available": available, "balance_infos": infos, "clearseek": fields}
 
 
 def _usd_left(books: Books, owner: str) -> float | None:

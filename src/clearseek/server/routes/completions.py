@@ -57,8 +57,8 @@ async def chat_completions(request: Request) -> Response:
     if call.stream:
         writer = ChatStream(stamp, logprobs=logprobs, include_usage=call.include_usage)
         form = call.request.json_schema is not None
-        told = settled(events, hold, words=words, form=form)
-        return StreamAnswer(told, writer, first_token)
+        data = settled(events, hold, words=words, form=form)
+        return StreamAnswer(data, writer, first_token)
     return DocumentAnswer(events, ChatDocument(stamp, logprobs), first_token)
 
 

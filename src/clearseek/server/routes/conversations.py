@@ -100,8 +100,8 @@ class Following(Body):
 
 
 def services(request: Request) -> Services:
-    found: Services = request.app.state.services
-    return found
+    result: Services = request.app.state.services
+    return result
 
 
 def owner(request: Request) -> str:
@@ -165,10 +165,10 @@ async def live(request: Request, listener: Annotated[ListenerName | None, Query(
 @router.post("/live/{listener}")
 async def follow(request: Request, listener: ListenerName, body: Following) -> Response:
     generations = services(request).generations
-    found = generations.live.listener(owner(request), listener)
-    if found is None:
+    result = generations.live.listener(owner(request), listener)
+    if result is None:
         raise ApiError(404, "There is no stream of this name; open one first (GET /api/live?listener=NAME).")
-    await generations.follow(owner(request), found, body.follow)
+    await generations.follow(owner(request), result, body.follow)
     return answer({}, 202)
 
 

@@ -158,13 +158,13 @@ def find_markers(template: ChatTemplate) -> Markers:
 def _around(template: ChatTemplate, messages: Sequence[dict[str, str]]) -> list[str] | None:
     """What a template writes before, between and after the contents; None where it leaves one out."""
     rest = "".join(piece.text for piece in template.render(messages, add_generation_prompt=False))
-    found = []
+    results = []
     for message in messages:
         before, content, rest = rest.partition(message["content"])
         if not content:
             return None
-        found.append(before)
-    return [*found, rest]
+        results.append(before)
+    return [*results, rest]
 
 
 def template_source(markers: Markers) -> str:

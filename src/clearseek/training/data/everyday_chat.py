@@ -31,7 +31,7 @@ def read_prompts(file: str) -> list[str]:
     else:
         place = resources.files("clearseek") / PROMPTS_FILE
         where, text = "prompts.jsonl", place.read_text("utf-8")
-    found = []
+    prompts = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
@@ -41,8 +41,8 @@ def read_prompts(file: str) -> list[str]:
             prompt = None
         if not isinstance(prompt, str) or not prompt.strip():
             raise UserError(f"{where}, line {number}, holds no `prompt`.")
-        found.append(prompt)
-    return found
+        prompts.append(prompt)
+    return prompts
 
 
 def _text(path: Path) -> str:
@@ -70,7 +70,7 @@ def is_repetitive(answer: str) -> bool:
     Numbers, signs and capitals make no other word: the items of a list repeat themselves under new numbers.
     """
     lines = [tuple(_WORD.findall(line.lower())) for line in answer.splitlines()]
-    said = [line for line in lines if line]
-    words = [word for line in said for word in line]
+    messages = [line for line in lines if line]
+    words = [word for line in messages for word in line]
     runs = list(zip(words, words[1:], words[2:], words[3:], strict=False))
-    return len(set(runs)) < 0.8 * len(runs) or len(set(said)) < 0.75 * len(said)
+    return len(set(runs)) < 0.8 * len(runs) or len(set(messages)) < 0.75 * len(messages)

@@ -59,8 +59,8 @@ def load_source(name: str, run: Path) -> list[Trace]:
         raise UserError(f"There is no file of worked examples at {file}.")
     if not file.is_file():
         made = sorted(path.stem for path in (run / "data").glob("*.jsonl"))
-        told = f" This run has {', '.join(made)}." if made else ""
-        raise UserError(f"There are no worked examples in {file}; a stage before this one has to write them.{told}")
+        message = f" This run has {', '.join(made)}." if made else ""
+        raise UserError(f"There are no worked examples in {file}; a stage before this one has to write them.{message}")
     traces: list[Trace] = []
     for trace in read_traces(file):
         traces.append(trace)
@@ -87,15 +87,15 @@ def counts_of(step: int, examples: int, shares: Sequence[float]) -> list[tuple[i
 
 def from_file(traces: Sequence[Trace], start: int, count: int, *seeds: int | str) -> list[Trace]:
     """`count` traces from place `start` of an endless sequence: the file again and again, each time in a new order."""
-    found: list[Trace] = []
+    results: list[Trace] = []
     epoch, order = -1, []
     for place in range(start, start + count):
         if place // len(traces) != epoch:
             epoch = place // len(traces)
             order = list(range(len(traces)))
             random.Random(seed_of(*seeds, "epoch", epoch)).shuffle(order)
-        found.append(traces[order[place % len(traces)]])
-    return found
+        results.append(traces[order[place % len(traces)]])
+    return results
 
 
 def check_solved(task: Task) -> None:
@@ -122,7 +122,7 @@ def from_tasks(
     wanted: dict[int, int] = {}
     for number in rng.choices(range(len(tasks)), weights=list(weights), k=count):
         wanted[number] = wanted.get(number, 0) + 1
-    found: list[Trace] = []
+    results: list[Trace] = []
     for number, need in sorted(wanted.items()):
         task = tasks[number]
         check_solved(task)
@@ -139,14 +139,14 @@ def from_tasks(
                     thought, source = solution.thinking, "solution"
                     if glances:
                         thought, source = words.choice(AT_A_GLANCE).format(solution.answer), "glance"
-                    found.append(Trace(problem.prompt, thought, solution.answer, task.name, problem.id, source))
+                    results.append(Trace(problem.prompt, thought, solution.answer, task.name, problem.id, source))
                     need -= 1
             if need <= 0:
                 break
         else:
             raise UserError(f"The verifier of {task.name} rejects most of its own worked solutions.")
-    rng.shuffle(found)
-    return found
+    rng.shuffle(results)
+    return results
 
 
 def end_markers(chat: ChatFormat) -> tuple[str, ...]:

@@ -34,11 +34,11 @@ class ProblemStream:
         """A larger count begins with the same problems."""
         seed = self._seed_of(task.name)
         try:
-            found = draw(task, "train", count, seed, self._avoid)
+            result = draw(task, "train", count, seed, self._avoid)
         except OutOfProblems as short:
             if not short.found:
                 raise
-            found = draw(task, "train", short.found, seed, self._avoid)
+            result = draw(task, "train", short.found, seed, self._avoid)
             self._all[task.name] = True
-        self._found[task.name] = found
-        return found
+        self._found[task.name] = result
+        return result

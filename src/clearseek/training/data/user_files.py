@@ -31,16 +31,16 @@ def rename_files(settings: Any, name_of: Callable[[str], str]) -> Any:
 
 def files_of(settings: Any) -> list[str]:
     """The files of yours that a stage reads."""
-    found = [name for name in getattr(settings, "sources", ()) if is_file(name)]
-    return found + [name for name in (getattr(settings, "general_file", ""),) if name]
+    results = [name for name in getattr(settings, "sources", ()) if is_file(name)]
+    return results + [name for name in (getattr(settings, "general_file", ""),) if name]
 
 
 def shipped_files_of(settings: Any) -> list[str]:
     """The files of ClearSeek's package that a stage reads, by their paths in it: examples of who the model is, and the
     everyday prompts where no other file of them is named."""
-    found = [IDENTITY_FILE] if "identity" in getattr(settings, "sources", ()) else []
+    results = [IDENTITY_FILE] if "identity" in getattr(settings, "sources", ()) else []
     own = getattr(settings, "general_file", "")
-    return found + ([PROMPTS_FILE] if getattr(settings, "general", 0) and not own else [])
+    return results + ([PROMPTS_FILE] if getattr(settings, "general", 0) and not own else [])
 
 
 def is_file(source: str) -> bool:

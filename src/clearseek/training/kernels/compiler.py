@@ -50,15 +50,15 @@ def compiled_with() -> Built | None:
     if compiler is None:
         return None
     try:
-        said = _version(compiler).decode("utf-8", "replace").split("\n", 1)[0].strip()
+        message = _version(compiler).decode("utf-8", "replace").split("\n", 1)[0].strip()
     except (OSError, subprocess.SubprocessError):
         return None
     target = hashlib.sha256(_processor()).hexdigest()[:16]
-    return Built(said[:200], f"{' '.join(FLAGS)} ({target})")
+    return Built(message[:200], f"{' '.join(FLAGS)} ({target})")
 
 
 def _compiler() -> str | None:
-    return next((found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None)
+    return next((which for name in ("c++", "g++", "clang++") if (which := shutil.which(name))), None)
 
 
 def _version(compiler: str) -> bytes:

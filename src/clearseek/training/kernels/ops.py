@@ -100,8 +100,8 @@ class TorchOps:
     def gather(self, x_NJK: Tensor, index_BT: Tensor, groups: int) -> Tensor:
         B, T = index_BT.shape
         J, K = x_NJK.shape[1:]
-        found = x_NJK[index_BT.clamp(min=0).view(-1)].masked_fill_((index_BT < 0).view(-1, 1, 1), 0.0)
-        return found.view(B, T, groups, J // groups, K).permute(2, 0, 3, 1, 4).reshape(groups, B, -1, K)
+        masked_fill = x_NJK[index_BT.clamp(min=0).view(-1)].masked_fill_((index_BT < 0).view(-1, 1, 1), 0.0)
+        return masked_fill.view(B, T, groups, J // groups, K).permute(2, 0, 3, 1, 4).reshape(groups, B, -1, K)
 
     def scatter_(self, x_GBMK: Tensor, index_BT: Tensor, out_NJK: Tensor, skip: int = 0) -> None:
         B, T = index_BT.shape

@@ -136,11 +136,11 @@ class CompiledTrainOps:
         targets_C = targets_C.contiguous()
         self._check_index(targets_C, V)
         _same(targets_C.shape == (C,) and (not C or int(targets_C.min()) >= 0))
-        found = torch.empty((2, C), dtype=torch.float32)
+        empty = torch.empty((2, C), dtype=torch.float32)
         self._calls["head_softmax"](
-            _at(logits_CV), _at(targets_C), _at(found[0]), _at(found[1]), C, V, 1.0 / temperature
+            _at(logits_CV), _at(targets_C), _at(empty[0]), _at(empty[1]), C, V, 1.0 / temperature
         )
-        return found[0], found[1], logits_CV
+        return empty[0], empty[1], logits_CV
 
     def _check(self, *tensors: Tensor | None) -> None:
         for tensor in tensors:

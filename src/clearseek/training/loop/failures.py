@@ -46,13 +46,13 @@ def failure_of(session: Session, error: BaseException) -> BaseException:
 
 def note_failure(session: Session, error: BaseException) -> None:
     """Note why, as far as that can still be written."""
-    told = isinstance(error, UserError)
+    data = isinstance(error, UserError)
     with contextlib.suppress(OSError, UserError):
-        session.end("failed", str(error) if told else f"{type(error).__name__}: {error}"[:400])
+        session.end("failed", str(error) if data else f"{type(error).__name__}: {error}"[:400])
     with contextlib.suppress(OSError, UserError):
-        if told and session.fresh and session.saved < 0:
+        if data and session.fresh and session.saved < 0:
             (session.folder / run_folder.STATUS).unlink(missing_ok=True)  # nothing was begun that could be resumed
-        elif told:
+        elif data:
             session.report(force=True, ended="failed")
 
 
@@ -77,10 +77,10 @@ def check_step(session: Session, plan: StagePlan, number: int, report: StepRepor
         return
     rows = session.view.rows_of(plan.name)
     losses = [row["numbers"]["loss"] for row in rows if "loss" in row["numbers"]]
-    said = diverged([*losses, report.numbers["loss"]], session.context.stage_context.learner.model.config.vocab_size)
-    if said is not None:
+    reply = diverged([*losses, report.numbers["loss"]], session.context.stage_context.learner.model.config.vocab_size)
+    if reply is not None:
         raise UserError(
-            f"Step {number + 1} of the stage {plan.name} went wrong: {said}. Begin again with a lower `lr`; --resume "
+            f"Step {number + 1} of the stage {plan.name} went wrong: {reply}. Begin again with a lower `lr`; --resume "
             "would come to the same."
         )
 

@@ -41,13 +41,13 @@ def check_lengths(recipe: Recipe, context: RunContext) -> list[str]:
         if plan.kind == "sft" and any(source in FROM_TASKS for source in plan.settings.sources):
             for task in tasks:
                 _show(plan, task, samples[task.name], stage_context)
-    said = [few for task in stage_context.tasks if (few := _few(task, stage_context.avoid)) is not None]
+    messages = [few for task in stage_context.tasks if (few := _few(task, stage_context.avoid)) is not None]
     evaluate = recipe.evaluate
     for split, count in (("dev", evaluate.dev), ("test", evaluate.test)):
         for task in stage_context.tasks if count else ():
             problems = draw(task, split, count, EVAL_SEED)  # type: ignore[arg-type]
-            said += _ask(task, problems, stage_context, evaluate.max_new, positions, f"The evaluation on {split}")
-    return said
+            messages += _ask(task, problems, stage_context, evaluate.max_new, positions, f"The evaluation on {split}")
+    return messages
 
 
 def _ask(

@@ -54,7 +54,7 @@ def preflight(recipe: Recipe, context: RunContext, limits: Limits, rates: Rates,
     memory = psutil.Process().memory_info().rss
     kv = max((kv_bytes(float(getattr(plan.settings, "kv_gigabytes", 0.0))) for plan in recipe.stages), default=0)
     state = learner.state()
-    one = checkpoint.room_needed(state) * (1.0 if any(name.startswith("exp_avg/") for name in state) else 3.0)
+    room_needed = checkpoint.room_needed(state) * (1.0 if any(name.startswith("exp_avg/") for name in state) else 3.0)
     learner.restore(checkpoint.without_optimizer(state) | before)
     forecasts = tuple(
         _stage(plan, generate_rate, train_rate, prompt_tokens, answer_tokens, recipe) for plan in recipe.stages
@@ -82,7 +82,7 @@ def preflight(recipe: Recipe, context: RunContext, limits: Limits, rates: Rates,
         learned=sum(parameter.numel() for parameter in learner.trainable().values()),
         memory_needed=memory + kv,
         memory_there=float(memory + psutil.virtual_memory().available),
-        disk_needed=one * (saved + len(forecasts) + 2) + parameters * 8.0,
+        disk_needed=room_needed * (saved + len(forecasts) + 2) + parameters * 8.0,
         disk_there=float(checkpoint.free_bytes(place)),
         stages=forecasts,
         tests_seconds=tests,
@@ -101,15 +101,15 @@ def preflight(recipe: Recipe, context: RunContext, limits: Limits, rates: Rates,
 def probe_examples(context: RunContext, seed: int) -> list[Group]:
     """A prompt of each task (some of the first ones where there are few), with an answer of a likely length."""
     stage_context = context.stage_context
-    found = []
+    results = []
     each = max(1, 8 // len(stage_context.tasks))
     for task in stage_context.tasks[:16]:
         for problem in draw_up_to(task, each, seed_of(seed, "probe"), stage_context.avoid):
-            found.append(
+            results.append(
                 Group(tuple(stage_context.chat.prompt(problem.prompt)), (tuple(_answer(task, problem, context)),))
             )
     most = stage_context.learner.model.config.max_positions - PROBE_TOKENS
-    return [group for group in found if len(group.prompt) + group.scored <= most] or found[:1]
+    return [group for group in results if len(group.prompt) + group.scored <= most] or results[:1]
 
 
 def _answer(task: Task, problem: Any, context: RunContext) -> Sequence[int]:

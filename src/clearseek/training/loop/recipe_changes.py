@@ -29,34 +29,34 @@ def differences(own: Recipe, given: Recipe) -> list[str]:
 
 
 def _apart(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    found: list[str] = []
+    results: list[str] = []
     for key in dict.fromkeys((*was, *now)):
         old, new = was.get(key), now.get(key)
         if old == new:
             continue
         if key in ("stage", "tasks"):
             what = "stage" if key == "stage" else "task"
-            found += _of_list(what, old or [], new or [])
+            results += _of_list(what, old or [], new or [])
         elif isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += [_said(f"`{name}` of [{key}]", old.get(name), new.get(name)) for name in _changed(old, new)]
+            results += [_said(f"`{name}` of [{key}]", old.get(name), new.get(name)) for name in _changed(old, new)]
         else:
-            found.append(_said(f"`{key}`", old, new))
-    return found
+            results.append(_said(f"`{key}`", old, new))
+    return results
 
 
 def _of_list(what: str, was: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:
     old, new = ({_name(table): table for table in tables} for tables in (was, now))
-    found = [f"the {what} {name} is gone" for name in old if name not in new]
-    found += [f"the {what} {name} is new" for name in new if name not in old]
+    results = [f"the {what} {name} is gone" for name in old if name not in new]
+    results += [f"the {what} {name} is new" for name in new if name not in old]
     for name in old:
         if name in new:
-            found += [
+            results += [
                 _said(f"`{key}` of the {what} {name}", old[name].get(key), new[name].get(key))
                 for key in _changed(old[name], new[name])
             ]
-    if not found:
-        found.append(f"the {what}s come in another order")
-    return found
+    if not results:
+        results.append(f"the {what}s come in another order")
+    return results
 
 
 def _name(table: Mapping[str, Any]) -> str:

@@ -105,17 +105,17 @@ def _evaluations(run: Path) -> Iterator[str]:
     yield "## Evaluations\n"
     columns: dict[str, dict[str, Quantity]] = {}
     for path in files:
-        said = _read(path)
+        read = _read(path)
         try:
-            columns[str(said.get("name", path.stem))] = arithmetic.from_json(said["results"])
+            columns[str(read.get("name", path.stem))] = arithmetic.from_json(read["results"])
         except (KeyError, TypeError, AttributeError):
             raise UserError(f"{path} is no evaluation.") from None
     rows = list(dict.fromkeys(name for results in columns.values() for name in results))
     yield f"| | {' | '.join(_cell(name) for name in columns)} |"
     yield f"|---|{'---|' * len(columns)}"
     for row in rows:
-        found = (say(results[row]) if row in results else "" for results in columns.values())
-        yield f"| {_cell(row)} | {' | '.join(_cell(text) for text in found)} |"
+        result = (say(results[row]) if row in results else "" for results in columns.values())
+        yield f"| {_cell(row)} | {' | '.join(_cell(text) for text in result)} |"
     how = list(dict.fromkeys(basis_words(quantity) for results in columns.values() for quantity in results.values()))
     yield ""
     yield "Of each figure in `evaluations/`: how it was found. For example:\n"
@@ -131,9 +131,9 @@ def _in_time(path: Path) -> tuple[bool, bool, bool, str]:
 
 def _said(notes: Mapping[str, Any]) -> Iterator[str]:
     """What the run had to say of itself."""
-    if said := str(notes.get("notes") or ""):
+    if message := str(notes.get("notes") or ""):
         yield "## What the run says\n"
-        yield " ".join(said.split()) + "\n"
+        yield " ".join(message.split()) + "\n"
 
 
 def _data(notes: Mapping[str, Any]) -> Iterator[str]:
@@ -181,9 +181,9 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        said = json.loads(path.read_bytes()[:MAX_JSON_BYTES])
+        data = json.loads(path.read_bytes()[:MAX_JSON_BYTES])
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON: {error}.") from None
-    if not isinstance(said, dict):
+    if not isinstance(data, dict):
         raise UserError(f"{path} must be a JSON object.")
-    return said
+    return data

@@ -91,11 +91,11 @@ class ChatReport:
     @property
     def says(self) -> str:
         """The finding in a sentence."""
-        found = self.answers_of_base
-        t = found.times
+        result = self.answers_of_base
+        t = result.times
         return (
-            f"On {self.prompts} everyday prompts the base's own answers have a perplexity of {found.own:.2f} under the "
-            f"base and {found.other:.2f} under {self.new}: {t.value:.2f} times ({t.low:.2f} to {t.high:.2f})."
+            f"On {self.prompts} everyday prompts the base's own answers have a perplexity of {result.own:.2f} under "
+            f"the base and {result.other:.2f} under {self.new}: {t.value:.2f} times ({t.low:.2f} to {t.high:.2f})."
         )
 
 
@@ -104,10 +104,10 @@ def everyday_prompts() -> list[str]:
     source = resources.files("clearseek").joinpath("data/chat/everyday.jsonl")
     try:
         raw = source.read_bytes()
-        found = [str(json.loads(line)["prompt"]) for line in raw[:MAX_FILE].splitlines() if line.strip()]
+        results = [str(json.loads(line)["prompt"]) for line in raw[:MAX_FILE].splitlines() if line.strip()]
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError("The everyday prompts are missing from this installation of ClearSeek, or damaged.") from None
-    return found[:MAX_PROMPTS]
+    return results[:MAX_PROMPTS]
 
 
 def open_chat_model(weights: Path, name: str | None = None) -> ChatModel:
@@ -138,13 +138,13 @@ def chat_model_of(name: str, model: Any, tokenizer: Tokenizer, chat: ChatFormat 
 def replies(speaker: ChatModel, prompts: Sequence[str], max_new: int = MAX_NEW) -> list[Reply]:
     """Greedy answers."""
     how = Sampling(max_new=max_new, temperature=0.0, stop_ids=speaker.stop_ids)
-    found = []
+    results = []
     for (sample,) in rollout(speaker.model, [speaker.prompt(text) for text in prompts], sampling=how):
         ended = sample.ids[-1] in speaker.stop_ids
         ids = sample.ids[:-1] if ended else sample.ids
         text = speaker.tokenizer.decode(ids, keep_control=True)
-        found.append(Reply((*ids, speaker.end_id) if ended else ids, text, not ended))
-    return found
+        results.append(Reply((*ids, speaker.end_id) if ended else ids, text, not ended))
+    return results
 
 
 @torch.no_grad()
@@ -152,15 +152,15 @@ def negative_log_likelihoods(
     speaker: ChatModel, prompts: Sequence[str], answers: Sequence[Sequence[int]]
 ) -> list[float]:
     """The mean over each answer's tokens, in nats, after its prompt. Empty answers count as zero."""
-    found = []
+    results = []
     for text, ids in zip(prompts, answers, strict=True):
         if not ids:
-            found.append(0.0)
+            results.append(0.0)
             continue
         sample = Sample(0, 0, 0, tuple(ids), (0.0,) * len(ids), "length")
         (log_probs_T,) = score(speaker.model, speaker.prompt(text), [sample], Sampling(max_new=len(ids)))
-        found.append(-float(log_probs_T.double().mean()))
-    return found
+        results.append(-float(log_probs_T.double().mean()))
+    return results
 
 
 def check(
@@ -254,8 +254,8 @@ def blinded(prompts: Sequence[str], base: Sequence[Reply], new: Sequence[Reply],
         key.append(f"{number}: A is {first}, prompt {index + 1}")
         pair = (base[index], new[index]) if first == "base" else (new[index], base[index])
         parts += [heading(f"{number}. {prompts[index]}", 2), _said("A", pair[0]), _said("B", pair[1])]
-    told = paragraph("Two models answered each prompt. Which is which is in the key; read first.", class_="lead")
-    return page("Everyday chat, side by side", join(told, *parts)), key
+    data = paragraph("Two models answered each prompt. Which is which is in the key; read first.", class_="lead")
+    return page("Everyday chat, side by side", join(data, *parts)), key
 
 
 def _said(name: str, reply: Reply) -> Html:

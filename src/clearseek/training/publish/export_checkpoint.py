@@ -35,7 +35,7 @@ def export_checkpoint(folder: Path, target: Path, *, hf: bool, tell: Callable[[s
         target = target / f"{run.name}-{folder.name}.gguf"
     if target.exists():
         raise UserError(f"{target} exists already; choose another name.")
-    found = checkpoint.load(folder)
+    load = checkpoint.load(folder)
     with (
         disk_errors_told(f"Exporting {folder.name}", target.parent),
         tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as place,
@@ -43,7 +43,7 @@ def export_checkpoint(folder: Path, target: Path, *, hf: bool, tell: Callable[[s
         scratch = Path(place)
         shutil.copy2(run / "recipe.toml", scratch)
         context = open_context(read_recipe(run / "recipe.toml"), scratch, Meter(lambda draft: None), tell)
-        context.stage_context.learner.restore(found.learner)
+        context.stage_context.learner.restore(load.learner)
         done = export_run(scratch, context.stage_context, base=context.base.path if context.base else None)
         made = scratch / "model" if hf else done.gguf
         if made is None:

@@ -208,10 +208,10 @@ def merged_weights(weights: Weights, layers: Mapping[str, LowRank], vectors: Map
         if name in vectors:
             return vectors[name].detach().cpu().float().clone()
         x = weights.read(name)
-        one = layers.get(name.removesuffix(".weight"))
-        if one is None:
+        value = layers.get(name.removesuffix(".weight"))
+        if value is None:
             return x
-        return torch.from_numpy(merged(x.float().numpy(), one.a_RI.numpy(), one.b_OR.numpy()))
+        return torch.from_numpy(merged(x.float().numpy(), value.a_RI.numpy(), value.b_OR.numpy()))
 
     return dataclasses.replace(weights, read=read)
 
@@ -260,16 +260,19 @@ def with_template(workshop: StageContext) -> Tokenizer:
 
 def metadata_of(name: str, begun: Path | None, tokenizer: Tokenizer) -> dict[str, str | int | None]:
     """What the GGUF says of itself beside what its base said."""
-    found: dict[str, str | int | None] = {
+    results: dict[str, str | int | None] = {
         "general.name": name,
         "general.description": "Trained by ClearSeek on problems whose answers are checked. Small; often wrong.",
         "tokenizer.chat_template": tokenizer.chat_template,
     }
     if begun is not None and begun.is_file():
         header = read_header(begun)
-        found |= dict.fromkeys(("general.finetune", "general.organization", "general.basename"))
-        found |= {"general.base_model.count": 1, "general.base_model.0.name": header.text("general.name") or begun.stem}
-    return {key: value for key, value in found.items() if value is not None or key.startswith("general.")}
+        results |= dict.fromkeys(("general.finetune", "general.organization", "general.basename"))
+        results |= {
+            "general.base_model.count": 1,
+            "general.base_model.0.name": header.text("general.name") or begun.stem,
+        }
+    return {key: value for key, value in results.items() if value is not None or key.startswith("general.")}
 
 
 def read_recipe(run: Path) -> dict[str, Any]:
@@ -282,11 +285,11 @@ def read_recipe(run: Path) -> dict[str, Any]:
 
 def find_base(recipe: Mapping[str, Any]) -> Path | None:
     """What the recipe began from; None where it began from nothing. Raises UserError where that is missing."""
-    said = recipe.get("base")
-    if said is None:
+    value = recipe.get("base")
+    if value is None:
         return None
-    path = Path(str(said))
-    return path if path.exists() else Store(home() / "models").find(str(said)).path
+    path = Path(str(value))
+    return path if path.exists() else Store(home() / "models").find(str(value)).path
 
 
 def describe_base(path: Path) -> AdapterBase:

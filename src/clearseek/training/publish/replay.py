@@ -92,14 +92,14 @@ class Replay:
 
     def words(self) -> str:
         """How the two arithmetics compare, in a sentence; empty where they are the same."""
-        said = []
+        messages = []
         if self.differs:
-            said.append(f"Not the same arithmetic, so bits may differ: {_listed(self.differs)}.")
+            messages.append(f"Not the same arithmetic, so bits may differ: {_listed(self.differs)}.")
         if self.unknown:
-            said.append(
+            messages.append(
                 f"The run did not note its {_listed(self.unknown)}, so it is unknown whether bits must be the same."
             )
-        return " ".join(said)
+        return " ".join(messages)
 
     def as_json(self) -> dict[str, Any]:
         tolerance = None if self.same_arithmetic else TOLERANCE
@@ -113,14 +113,14 @@ def replay(folder: Path, segments: int, seed: int, tell: Callable[[str], None]) 
     if run_folder.read_status(folder) is None:
         raise UserError(run_folder.no_run(folder))
     recipe = read_recipe(folder / run_folder.RECIPE)
-    found = segments_of(folder, recipe)
-    if not found:
+    value = segments_of(folder, recipe)
+    if not value:
         raise UserError(
             f'{folder} has no two checkpoints of one stage beside each other; a recipe with `keep = "all"` under '
             "[checkpoints] keeps them."
         )
     drawn = sorted(
-        random.Random(seed_of(seed, "replay")).sample(found, min(segments, len(found))), key=lambda one: one.start
+        random.Random(seed_of(seed, "replay")).sample(value, min(segments, len(value))), key=lambda one: one.start
     )
     for segment in drawn:
         check_receipt(folder, segment)
@@ -131,9 +131,9 @@ def replay(folder: Path, segments: int, seed: int, tell: Callable[[str], None]) 
         for segment in drawn:
             result = one_segment(folder, Path(place), recipe, context, segment)
             results.append(result)
-            said = "the same bits" if result.same_bits else f"weights apart by {result.apart:.3g} of their change"
-            tell(f"Steps {segment.start} to {segment.end} ({segment.stage}): {said}, {result.seconds:.0f} s.")
-    return Replay(recipe.name, differs, unknown, len(found), tuple(results))
+            message = "the same bits" if result.same_bits else f"weights apart by {result.apart:.3g} of their change"
+            tell(f"Steps {segment.start} to {segment.end} ({segment.stage}): {message}, {result.seconds:.0f} s.")
+    return Replay(recipe.name, differs, unknown, len(value), tuple(results))
 
 
 def _listed(keys: Sequence[str]) -> str:
@@ -160,13 +160,13 @@ def segments_of(folder: Path, recipe: Recipe) -> list[Segment]:
     root = folder / "checkpoints"
     numbers = checkpoint.numbers(root)
     at = {number: json.loads((root / f"step-{number:06d}" / "position.json").read_bytes()) for number in numbers}
-    found = []
+    segments = []
     for start, end in itertools.pairwise(numbers):
         one, other = at[start], at[end]
         whole = other["stage"] == one["stage"] or (other["stage"] == one["stage"] + 1 and other["step"] == 0)
         if whole and one["stage"] < len(recipe.stages):
-            found.append(Segment(start, end, recipe.stages[one["stage"]].name))
-    return found
+            segments.append(Segment(start, end, recipe.stages[one["stage"]].name))
+    return segments
 
 
 def check_receipt(folder: Path, segment: Segment) -> None:
@@ -210,11 +210,11 @@ def one_segment(folder: Path, place: Path, recipe: Recipe, context: RunContext, 
     stage = open_stage(plan, stage_context)
     if start.position.step or start.stage.values or start.stage.tensors:
         stage.restore(start.stage)
-    told = {row["done"]: row["numbers"] for row in Lines(folder / run_folder.METRICS).read() if row["kind"] == "step"}
+    fields = {row["done"]: row["numbers"] for row in Lines(folder / run_folder.METRICS).read() if row["kind"] == "step"}
     agree = True
     for done in range(segment.start, segment.end):
         report = stage.step(start.position.step + done - segment.start)
-        numbers = told.get(done + 1, {})
+        numbers = fields.get(done + 1, {})
         agree &= all(float(report.numbers.get(name, float("nan"))) == value for name, value in numbers.items())
     state = stage_context.learner.state()
     data = all(

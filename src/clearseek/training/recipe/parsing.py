@@ -172,7 +172,7 @@ def _learner(given: Mapping[str, Any], source: Source, seed: int, nothing: bool)
 def _stages(given: Any, source: Source, scale: float, folder: Path) -> tuple[StagePlan, ...]:
     if not isinstance(given, list) or not given or not all(isinstance(table, dict) for table in given):
         raise UsageError(f"{source.name} has no stages: a recipe needs at least one [[stage]] table.")
-    found: list[StagePlan] = []
+    results: list[StagePlan] = []
     for index, table in enumerate(given):
         rest = dict(table)
         kind = rest.pop("kind", None)
@@ -182,20 +182,20 @@ def _stages(given: Any, source: Source, scale: float, folder: Path) -> tuple[Sta
                 f"there are {', '.join(KINDS)}."
             )
         if kind not in KINDS:
-            said = "a stage needs a `kind`."
+            message = "a stage needs a `kind`."
             if kind:
-                said = f"there is no kind `{kind}`; {nearest(str(kind), list(KINDS))}"
-            raise UsageError(f"{source.where('stage', index, 'kind' if kind else None)}: {said}")
+                message = f"there is no kind `{kind}`; {nearest(str(kind), list(KINDS))}"
+            raise UsageError(f"{source.where('stage', index, 'kind' if kind else None)}: {message}")
         settings_class = KINDS[kind]
         own = [field_.name for field_ in dataclasses.fields(settings_class) if field_.init and field_.name != "name"]
         source.check_keys(rest, ["name", "start", *own], "stage", index)
-        name = rest.pop("name", None) or (kind if kind not in {one.name for one in found} else f"{kind}-{index + 1}")
+        name = rest.pop("name", None) or (kind if kind not in {one.name for one in results} else f"{kind}-{index + 1}")
         start = rest.pop("start", "here")
         if start not in ("here", "base"):
             raise UsageError(f'{source.where("stage", index, "start")}: `start` must be "here" or "base".')
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise UsageError(f"{source.where('stage', index, 'name')}: a stage's name is made of a-z, 0-9 and `-`.")
-        if name in {one.name for one in found} | {"setup", "evaluation", "publish"}:
+        if name in {one.name for one in results} | {"setup", "evaluation", "publish"}:
             raise UsageError(f"{source.where('stage', index, 'name')}: the name `{name}` is taken; choose another.")
         try:
             settings: Any = fill(settings_class, {**rest, "name": name}, source, "stage", index)
@@ -203,13 +203,13 @@ def _stages(given: Any, source: Source, scale: float, folder: Path) -> tuple[Sta
             raise
         except UserError as error:
             raise UsageError(f"{source.where('stage', index)}: {error}") from None
-        _check_sources(getattr(settings, "sources", ()), found, source.where("stage", index, "sources"))
+        _check_sources(getattr(settings, "sources", ()), results, source.where("stage", index, "sources"))
         settings = rename_files(settings, lambda file: str(_beside(file, folder)))
         steps = getattr(settings, "steps", None)
         if isinstance(steps, int) and steps > 0 and scale != 1.0:
             settings = dataclasses.replace(settings, steps=max(1, round(steps * scale)))
-        found.append(StagePlan(name, kind, settings, start))
-    return tuple(found)
+        results.append(StagePlan(name, kind, settings, start))
+    return tuple(results)
 
 
 def _check_sources(names: Sequence[str], before: Sequence[StagePlan], where: str) -> None:
@@ -228,15 +228,15 @@ def _tasks(given: Any, source: Source, folder: Path) -> tuple[TaskPlan, ...]:
             f"{source.where('', None, 'tasks')}: write a [[tasks]] table, with two brackets, for each task; "
             "its `name` may be that of a shipped one."
         )
-    found = []
+    results = []
     for index, table in enumerate(given):
         rest = dict(table)
         weight = _weight(rest.pop("weight", 1.0), source.where("tasks", index, "weight"), "weight")
         for key in FILES:
             if isinstance(rest.get(key), str):
                 rest[key] = str(_beside(rest[key], folder))
-        found.append(TaskPlan(fill(TaskSpec, rest, source, "tasks", index), weight))
-    return tuple(found)
+        results.append(TaskPlan(fill(TaskSpec, rest, source, "tasks", index), weight))
+    return tuple(results)
 
 
 def _weight(value: Any, where: str, key: str) -> float:
@@ -269,13 +269,13 @@ def _base(name: str, folder: Path) -> str:
 
 def _adapter(given: Mapping[str, Any], source: Source, folder: Path, learner: LearnerSettings) -> str:
     """As `base`: a path from the recipe's folder on where there is something at it, else a name."""
-    said = _text(given, "adapter", source)
+    text = _text(given, "adapter", source)
     if "base" not in given or learner.method != "lora":
         raise UsageError(
             f"{source.where('', None, 'adapter')}: `adapter` is what [lora] over a `base` begins as; a recipe with it "
             "needs both."
         )
-    return _base(said, folder)
+    return _base(text, folder)
 
 
 def _architecture(table: Any, folder: Path, source: Source) -> Mapping[str, Any] | None:

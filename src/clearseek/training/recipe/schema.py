@@ -149,10 +149,10 @@ def weight_deciding(recipe: Recipe) -> dict[str, Any]:
     """What decides the weights, as tables: everything but the budget, the name, and what is kept or published. Files
     stand there by the digest of what is in them; of a Python file, comments and layout are not."""
     stages = (dataclasses.replace(stage, settings=rename_files(stage.settings, content_of)) for stage in recipe.stages)
-    told = as_tables(dataclasses.replace(recipe, stages=tuple(stages)))
+    data = as_tables(dataclasses.replace(recipe, stages=tuple(stages)))
     for key in ("name", "budget", "checkpoints", "publish"):
-        told.pop(key, None)
-    for task in told.get("tasks", ()):
+        data.pop(key, None)
+    for task in data.get("tasks", ()):
         task["name"] = task.get("name") or task.get("generator") or Path(task.get("jsonl") or task["python"]).stem
         for key in FILES:
             if task.get(key):
@@ -160,8 +160,8 @@ def weight_deciding(recipe: Recipe) -> dict[str, Any]:
     if recipe.adapter is not None:
         with contextlib.suppress(UserError):  # one that is not there is told where the run begins
             start = find_start(recipe.adapter)
-            told["adapter"] = start.adapter.sha256 if start else None
-    return told
+            data["adapter"] = start.adapter.sha256 if start else None
+    return data
 
 
 def task_name(plan: TaskPlan) -> str:
@@ -177,15 +177,15 @@ def as_tables(recipe: Recipe) -> dict[str, Any]:
     if method == "full":
         for key in ("rank", "alpha", "targets"):
             learner.pop(key, None)
-    found: dict[str, Any] = {"name": recipe.name, "seed": recipe.seed}
+    fields: dict[str, Any] = {"name": recipe.name, "seed": recipe.seed}
     for key in ("base", "adapter", "suite"):
         if getattr(recipe, key) is not None:
-            found[key] = getattr(recipe, key)
+            fields[key] = getattr(recipe, key)
     if recipe.weights:
-        found["weights"] = dict(recipe.weights)
+        fields["weights"] = dict(recipe.weights)
     if recipe.architecture is not None:
-        found["architecture"] = plain(recipe.architecture)
-    found |= {
+        fields["architecture"] = plain(recipe.architecture)
+    fields |= {
         "budget": table_of(recipe.budget),
         method: learner,
         "evaluate": table_of(recipe.evaluate),
@@ -193,12 +193,12 @@ def as_tables(recipe: Recipe) -> dict[str, Any]:
         "publish": table_of(recipe.publish),
     }
     if recipe.tasks:
-        found["tasks"] = [{**_said(task.spec), "weight": task.weight} for task in recipe.tasks]
-    found["stage"] = [
+        fields["tasks"] = [{**_said(task.spec), "weight": task.weight} for task in recipe.tasks]
+    fields["stage"] = [
         {"kind": stage.kind, "name": stage.name, "start": stage.start, **_without(table_of(stage.settings), "name")}
         for stage in recipe.stages
     ]
-    return found
+    return fields
 
 
 def _said(spec: TaskSpec) -> dict[str, Any]:

@@ -40,26 +40,26 @@ class StartAdapter:
         return [{"name": self.adapter.name, "digest": {"sha256": hash_file(self.receipt)}}]
 
 
-def adapter_folder(said: str) -> Path:
+def adapter_folder(name: str) -> Path:
     """The folder that a recipe's `adapter` means: one with an adapter in it, a run's, the name of a run in the home,
     or of an adapter in the package."""
-    given = Path(said)
-    for folder in (given, given / "adapter", home() / "runs" / said / "adapter", model_data() / said):
+    given = Path(name)
+    for folder in (given, given / "adapter", home() / "runs" / name / "adapter", model_data() / name):
         if (folder / RECORD).is_file():
             return folder
     shipped = sorted(path.parent.name for path in model_data().glob(f"*/{RECORD}"))
-    hint = f"; {nearest(said, shipped)}" if shipped else "."
+    hint = f"; {nearest(name, shipped)}" if shipped else "."
     raise UserError(
-        f"There is no adapter {said}: name a finished run that was trained with [lora], its folder, or an adapter that "
+        f"There is no adapter {name}: name a finished run that was trained with [lora], its folder, or an adapter that "
         f"ClearSeek ships{hint}"
     )
 
 
-def find_start(said: str | None) -> StartAdapter | None:
+def find_start(name: str | None) -> StartAdapter | None:
     """What a recipe's `adapter` names, its weights checked against their digest. Raises UserError."""
-    if said is None:
+    if name is None:
         return None
-    folder = adapter_folder(said)
+    folder = adapter_folder(name)
     try:
         adapter = read_adapter(folder)
     except BadModelFile as error:

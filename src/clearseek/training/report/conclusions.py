@@ -16,9 +16,9 @@ LAST = 5
 
 def conclusions_of(folder: Path, stages: Sequence[StageView], tasks: Sequence[str]) -> Conclusions:
     """From the lines of the steps and the transcripts of the tests before and after. `tasks` are those trained on."""
-    said = [sentence for stage in stages if (sentence := idle(stage)) is not None]
+    messages = [sentence for stage in stages if (sentence := idle(stage)) is not None]
     damaged = [sentence for stage in stages if (sentence := higher_loss(stage)) is not None]
-    said += damaged
+    messages += damaged
     before, after = (_accuracies(folder / "evaluations" / f"test-{name}.transcripts.jsonl") for name in
                      ("before", "after"))  # fmt: skip
     pairs = [
@@ -27,17 +27,17 @@ def conclusions_of(folder: Path, stages: Sequence[StageView], tasks: Sequence[st
     ]
     pairs = [of for of in pairs if of]
     if not pairs:
-        return Conclusions(tuple(said), bool(damaged))
+        return Conclusions(tuple(messages), bool(damaged))
     change = paired_bootstrap([[a for a, _ in of] for of in pairs], [[b for _, b in of] for of in pairs], 0)
     was, now = (sum(sum(pair[side] for pair in of) / len(of) for of in pairs) / len(pairs) for side in (0, 1))
     numbers = f"{was:.0%} before and {now:.0%} after, {points(change)} paired, {sum(map(len, pairs))} problems"
     if change.high < 0:
-        said.append(f"On test the model is worse than what it began from: {numbers}.")
+        messages.append(f"On test the model is worse than what it began from: {numbers}.")
     elif change.low > 0:
-        said.append(f"On test the model is better than what it began from: {numbers}.")
+        messages.append(f"On test the model is better than what it began from: {numbers}.")
     else:
-        said.append(f"On test no change can be told from chance: {numbers}.")
-    return Conclusions(tuple(said), bool(damaged) or change.high < 0)
+        messages.append(f"On test no change can be told from chance: {numbers}.")
+    return Conclusions(tuple(messages), bool(damaged) or change.high < 0)
 
 
 def idle(stage: StageView) -> str | None:

@@ -85,23 +85,23 @@ def _last(stage: StageView, name: str) -> str:
 
 
 def _dev(view: View) -> Html | None:
-    found = view.dev()
-    if not found:
+    result = view.dev()
+    if not result:
         return None
     rows = [row for row in view.evaluations if row["split"] == "dev"]
     names = sorted({name for row in rows for name in row["tasks"]})
     chart = curves(
         "Accuracy on dev",
         "Mean over the tasks, greedy, the same problems each time; the band is a 95% interval.",
-        [Curve("dev", [(x, y) for x, y, _, _ in found], [(x, low, high) for x, _, low, high in found], dots=True)],
+        [Curve("dev", [(x, y) for x, y, _, _ in result], [(x, low, high) for x, _, low, high in result], dots=True)],
         y_range=(0.0, 1.0),
         x_range=_steps(view),
         marks=_stage_marks(view),
     )
     last, first = rows[-1]["tasks"], rows[0]["tasks"]
     lines = [(name, _interval(first.get(name)), _interval(last.get(name))) for name in names]
-    told = table(("task", "first", "last"), lines, caption="Accuracy on dev by task, 95% intervals", numeric=(1, 2))
-    return section("On the way", _chart("Accuracy on dev", chart), told)
+    data = table(("task", "first", "last"), lines, caption="Accuracy on dev by task, 95% intervals", numeric=(1, 2))
+    return section("On the way", _chart("Accuracy on dev", chart), data)
 
 
 def _tests(view: View) -> Html | None:
@@ -123,8 +123,8 @@ def _tests(view: View) -> Html | None:
     )
 
 
-def _interval(told: Any) -> str:
-    return "" if not told else f"{told['value']:.2f} ({told['low']:.2f}-{told['high']:.2f})"
+def _interval(value: Any) -> str:
+    return "" if not value else f"{value['value']:.2f} ({value['low']:.2f}-{value['high']:.2f})"
 
 
 def _transcripts(samples: Sequence[Mapping[str, Any]]) -> Html | None:
@@ -139,12 +139,12 @@ def _transcripts(samples: Sequence[Mapping[str, Any]]) -> Html | None:
     shown = []
     for one in chosen:
         text = one.get("text") or "\n".join(str(one[key]) for key in ("thinking", "answer") if one.get(key))
-        told = f"Step {int(one.get('done', 0))}, {one.get('stage') or one.get('source') or one.get('kind')}"
+        message = f"Step {int(one.get('done', 0))}, {one.get('stage') or one.get('source') or one.get('kind')}"
         if one.get("kind") == "sample":
-            told += f": reward {float(one.get('reward', 0.0)):.2f}, the reference is {one.get('reference')}. "
-            told += str(one.get("why", ""))
+            message += f": reward {float(one.get('reward', 0.0)):.2f}, the reference is {one.get('reference')}. "
+            message += str(one.get("why", ""))
         shown.append(
-            join(paragraph(told), element("pre", _cut(str(one.get("prompt", "")))), element("pre", _cut(text)))
+            join(paragraph(message), element("pre", _cut(str(one.get("prompt", "")))), element("pre", _cut(text)))
         )
     kind = "What it wrote last" if written else "What it learns from"
     return section(kind, paragraph("A few of the lines of samples.jsonl: the question, and what was written."), *shown)

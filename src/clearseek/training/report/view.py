@@ -29,8 +29,8 @@ class StageView:
         return [(row["done"], row["numbers"][name]) for row in self.rows if name in row["numbers"]]
 
     def last(self, name: str) -> float | None:
-        found = self.curve(name)
-        return found[-1][1] if found else None
+        curve = self.curve(name)
+        return curve[-1][1] if curve else None
 
 
 @dataclass(frozen=True)
@@ -134,30 +134,30 @@ class View:
         """Where the run is, in one line."""
         stage = self.stages[self.now]
         last = stage.rows[-1]["numbers"] if stage.rows else {}
-        told = [f"{stage.name} {len(stage.rows)}/{stage.steps}"]
+        lines = [f"{stage.name} {len(stage.rows)}/{stage.steps}"]
         for name in ("loss", "reward", "accuracy", "groups_that_teach", "truncated", "length", "entropy", "lr"):
             if name in last:
-                told.append(f"{name.replace('_', ' ')} {last[name]:.3g}")
+                lines.append(f"{name.replace('_', ' ')} {last[name]:.3g}")
         rate = self.rates()
-        told += [f"{words} {value:.0f} tok/s" for words, value in rate.items()]
+        lines += [f"{words} {value:.0f} tok/s" for words, value in rate.items()]
         dev = self.dev()
         if dev:
-            told.append(f"dev {dev[-1][1]:.3f}")
-        told.append(self.spent_words())
-        return " | ".join(told)
+            lines.append(f"dev {dev[-1][1]:.3f}")
+        lines.append(self.spent_words())
+        return " | ".join(lines)
 
     def spent_words(self, *, left: bool = True) -> str:
         """Time and money; with `left`, what is still to come of them."""
-        told = f"{self.seconds / 60:.1f} min"
+        message = f"{self.seconds / 60:.1f} min"
         if self.limits.seconds is not None:
-            told += f" of {self.limits.seconds / 60:.0f}"
+            message += f" of {self.limits.seconds / 60:.0f}"
         if self.usd is not None:
-            told += f", ${self.usd:.4f}"
+            message += f", ${self.usd:.4f}"
         if left and self.seconds_left is not None:
-            told += f", stage ends in {self.seconds_left / 60:.0f} min"
+            message += f", stage ends in {self.seconds_left / 60:.0f} min"
         if left and self.run_seconds_left is not None:
-            told += f", run in {self.run_seconds_left / 60:.0f}"
-        return told
+            message += f", run in {self.run_seconds_left / 60:.0f}"
+        return message
 
     def rates(self) -> dict[str, float]:
         """Tokens a second by phase, in the last step."""
@@ -165,14 +165,14 @@ class View:
         if not stage.rows:
             return {}
         numbers, seconds = stage.rows[-1]["numbers"], stage.rows[-1]["time"]
-        found = {}
+        results = {}
         for words, tokens, clock in (
             ("rollout", "tokens_generated", "seconds_rollout"),
             ("update", "tokens_trained", "seconds_update"),
         ):
             if numbers.get(tokens) and seconds.get(clock):
-                found[words] = numbers[tokens] / seconds[clock]
-        return found
+                results[words] = numbers[tokens] / seconds[clock]
+        return results
 
 
 def _steps(settings: Any) -> int:

@@ -42,14 +42,14 @@ def cache_tensors(cache: Any) -> list[tuple[str, Tensor, int]]:
 
     Told by the letters of its name: `k_LBGSK` has layers, rows, groups, slots and values.
     """
-    found = []
+    results = []
     for name, value in vars(cache).items():
         letters = name.rpartition("_")[2]
         if isinstance(value, Tensor) and letters[:2] == "LB" and "S" in letters and value.dim() == len(letters):
-            found.append((name, value, letters.index("S")))
-    if not found:
+            results.append((name, value, letters.index("S")))
+    if not results:
         raise ModelingError(f"A cache of the kind {type(cache).__name__} cannot be copied row by row.")
-    return found
+    return results
 
 
 def first_rows(cache: Any, rows: int) -> Any:
@@ -115,12 +115,12 @@ class PlainDecoder:
 
 def find_bad_layer(model: nn.Module, ids: Sequence[int]) -> str:
     """Name of the first module whose output is not finite on these ids; "" where every one is."""
-    found: list[str] = []
+    results: list[str] = []
 
     def watch(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             if isinstance(output, Tensor) and output.is_floating_point() and not bool(torch.isfinite(output).all()):
-                found.append(name)
+                results.append(name)
 
         return hook
 
@@ -132,4 +132,4 @@ def find_bad_layer(model: nn.Module, ids: Sequence[int]) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    return found[0] if found else ""
+    return results[0] if results else ""

@@ -120,24 +120,24 @@ class TorchBackend:
 
         return bisect.bisect_left(range(len(ids)), True, key=closed) if closed(len(ids)) else None
 
-    def _answered(self, one: _Answer, how: Conditions, seconds: float) -> Completion:
-        if one.too_long:
-            why = f"the prompt has {len(one.prompt)} tokens, and with {how.max_new} more it does not fit"
-            return Completion("", "", "length", False, len(one.prompt), 0, 0, 0.0, refused=why)
-        written = self.chat.read(one.ids, thinking=how.thinking)
+    def _answered(self, answer: _Answer, how: Conditions, seconds: float) -> Completion:
+        if answer.too_long:
+            why = f"the prompt has {len(answer.prompt)} tokens, and with {how.max_new} more it does not fit"
+            return Completion("", "", "length", False, len(answer.prompt), 0, 0, 0.0, refused=why)
+        written = self.chat.read(answer.ids, thinking=how.thinking)
         thought = 0
         if how.thinking:
-            found = self._thought(one.ids) if one.thought is None else one.thought
-            thought = len(one.ids) if found is None else found
-        finish: Finish = "length" if not one.ended else "stop" if one.thought is None else "budget"
+            result = self._thought(answer.ids) if answer.thought is None else answer.thought
+            thought = len(answer.ids) if result is None else result
+        finish: Finish = "length" if not answer.ended else "stop" if answer.thought is None else "budget"
         return Completion(
             thinking=written.thinking,
             answer=written.answer,
             finish=finish,
             well_formed=written.well_formed and finish == "stop",
-            prompt_tokens=len(one.prompt),
+            prompt_tokens=len(answer.prompt),
             thinking_tokens=thought,
-            tokens=len(one.ids) - one.put_in,
+            tokens=len(answer.ids) - answer.put_in,
             seconds=seconds,
         )
 

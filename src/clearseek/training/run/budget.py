@@ -31,16 +31,16 @@ def limits_of(minutes: float | None, usd: float | None, rates: Rates, cores: int
 
     Raises UsageError for a budget of money where no price is declared: there is no default one.
     """
-    found: list[Limits] = []
+    results: list[Limits] = []
     if minutes is not None:
-        found.append(Limits(minutes * 60, f"the budget of {minutes:g} minutes"))
+        results.append(Limits(minutes * 60, f"the budget of {minutes:g} minutes"))
     if usd is not None:
         each = usd_per_second(rates, cores)
         if each is None:
             raise UsageError(f"A budget of money needs a price of this machine: {HOW_TO_DECLARE}.")
         if each > 0:
-            found.append(Limits(usd / each, f"the budget of ${usd:g}"))
-    return min(found, key=lambda limit: limit.seconds or 0.0, default=Limits())
+            results.append(Limits(usd / each, f"the budget of ${usd:g}"))
+    return min(results, key=lambda limit: limit.seconds or 0.0, default=Limits())
 
 
 def usd_per_second(rates: Rates, cores: int) -> float | None:

@@ -78,8 +78,8 @@ def save(root: Path, position: Position, learner: Mapping[str, Tensor], stage: S
         _write_tensors(aside / "learner.safetensors", learner)
         if stage.tensors:
             _write_tensors(aside / "stage.safetensors", stage.tensors)
-        told = {**asdict(position), "values": dict(stage.values)}
-        _write(aside / "position.json", json.dumps(told, sort_keys=True).encode())
+        fields = {**asdict(position), "values": dict(stage.values)}
+        _write(aside / "position.json", json.dumps(fields, sort_keys=True).encode())
         digests = {path.name: hash_file(path) for path in sorted(aside.iterdir())}
         _write(aside / "digests.json", json.dumps(digests, indent=1).encode())
         sync_folder(aside)
@@ -113,10 +113,10 @@ def load(folder: Path) -> Checkpoint:
         for name, digest in digests.items():
             if name not in _WORDS or hash_file(folder / name) != digest:
                 raise UserError(f"{folder / name} is not the file that was written: the checkpoint is damaged.")
-        told = json.loads((folder / "position.json").read_bytes())
-        if told.get("format") != FORMAT:
+        data = json.loads((folder / "position.json").read_bytes())
+        if data.get("format") != FORMAT:
             raise UserError(f"{folder} is a checkpoint of another version of ClearSeek.")
-        position = Position(**told)
+        position = Position(**data)
         learner = safetensors.torch.load_file(folder / "learner.safetensors")
         tensors = safetensors.torch.load_file(folder / "stage.safetensors") if "stage.safetensors" in digests else {}
     except UserError:
@@ -145,24 +145,24 @@ def numbers(root: Path) -> list[int]:
     """Steps that have a checkpoint, in order."""
     if not root.is_dir():
         return []
-    return sorted(int(found[1]) for path in root.iterdir() if (found := _STEP.fullmatch(path.name)))
+    return sorted(int(match[1]) for path in root.iterdir() if (match := _STEP.fullmatch(path.name)))
 
 
 def latest(root: Path) -> Path | None:
-    found = numbers(root)
-    return root / f"step-{found[-1]:06d}" if found else None
+    result = numbers(root)
+    return root / f"step-{result[-1]:06d}" if result else None
 
 
 def load_latest(root: Path) -> tuple[Checkpoint, list[str]]:
     """The last whole one, and what was said of later ones that are not. Raises UserError where there is none."""
     recover(root)
-    said: list[str] = []
+    messages: list[str] = []
     for number in reversed(numbers(root)):
         try:
-            return load(root / f"step-{number:06d}"), said
+            return load(root / f"step-{number:06d}"), messages
         except UserError as error:
-            said.append(str(error))
-    raise UserError(" ".join(said) or f"There is no checkpoint in {root} to go on from; start the run again.")
+            messages.append(str(error))
+    raise UserError(" ".join(messages) or f"There is no checkpoint in {root} to go on from; start the run again.")
 
 
 def prune(root: Path, keep: int | None) -> list[int]:

@@ -151,16 +151,16 @@ def check_tasks(tasks: tuple[Task, ...]) -> None:
 
 def held_out(recipe: Recipe, trained: tuple[Task, ...], unseen: tuple[Task, ...]) -> frozenset[str]:
     """Digests of the problems of dev and test that this run is evaluated on, and that `clearseek eval` asks later."""
-    found: set[str] = set()
+    results: set[str] = set()
     plan = recipe.evaluate
     test = max(plan.test, SUITE_TEST) if recipe.suite is not None else plan.test
     for task in trained:
         for split, count in (("dev", plan.dev), ("test", test)):
             if count:
-                found |= {problem.digest for problem in draw(task, split, count, EVAL_SEED)}  # type: ignore[arg-type]
+                results |= {problem.digest for problem in draw(task, split, count, EVAL_SEED)}  # type: ignore[arg-type]
     for task in unseen if plan.unseen and plan.test else ():
-        found |= {problem.digest for problem in draw(task, "test", plan.test, EVAL_SEED)}
-    return frozenset(found)
+        results |= {problem.digest for problem in draw(task, "test", plan.test, EVAL_SEED)}
+    return frozenset(results)
 
 
 def open_context(recipe: Recipe, folder: Path, meter: Meter, tell: Callable[[str], None]) -> RunContext:

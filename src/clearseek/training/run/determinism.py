@@ -63,7 +63,7 @@ def _name(dtype: torch.dtype) -> str:
 
 def _libraries() -> dict[str, str]:
     """Versions of what torch multiplies matrices with, as it tells them."""
-    told = torch.__config__.show()
-    mkl = re.search(r"Math Kernel Library Version (\S+(?: Build \d+)?)", told)
-    onednn = re.search(r"(?:MKL-DNN|oneDNN) (v\S+(?: \(Git Hash \w+\))?)", told)
+    show = torch.__config__.show()
+    mkl = re.search(r"Math Kernel Library Version (\S+(?: Build \d+)?)", show)
+    onednn = re.search(r"(?:MKL-DNN|oneDNN) (v\S+(?: \(Git Hash \w+\))?)", show)
     return {"mkl": mkl[1] if mkl else "none", "onednn": onednn[1] if onednn else "none"}

@@ -80,8 +80,8 @@ class RunForecast:
             return None
         fixed = self.evaluations_total + self.export_seconds
         fixed += sum(stage.seconds for stage in self.stages if not stage.dialled)
-        found = scale_to_fit([stage.seconds for stage in self.stages if stage.dialled], fixed, self.limit_seconds)
-        scale = self.scaled_by * (found or 0.0)
+        result = scale_to_fit([stage.seconds for stage in self.stages if stage.dialled], fixed, self.limit_seconds)
+        scale = self.scaled_by * (result or 0.0)
         return scale if scale >= LEAST_SCALE else 0.0
 
     def refuse(self) -> None:
@@ -140,9 +140,9 @@ class RunForecast:
         return dataclasses.asdict(self) | {"forecast_seconds": self.seconds, "scale": self.scale}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> RunForecast:
-        values = {field.name: told[field.name] for field in dataclasses.fields(cls) if field.name in told}
-        values["stages"] = tuple(StageForecast(**stage) for stage in told["stages"])
+    def from_json(cls, fields: Mapping[str, Any]) -> RunForecast:
+        values = {field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name in fields}
+        values["stages"] = tuple(StageForecast(**stage) for stage in fields["stages"])
         return cls(**values)
 
 

@@ -27,7 +27,7 @@ def data_notes(recipe: Recipe, context: RunContext) -> list[dict[str, Any]]:
     folder, plan = context.stage_context.folder, recipe.evaluate
     cards = folder / "data" / "cards"
     cards.mkdir(parents=True, exist_ok=True)
-    found = []
+    results = []
     trained = [(task, True) for task in context.stage_context.tasks]
     for task, learned in (*trained, *((task, False) for task in context.unseen)):
         report = data_report(task, plan.dev, plan.test, EVAL_SEED, trained=learned)
@@ -38,7 +38,7 @@ def data_notes(recipe: Recipe, context: RunContext) -> list[dict[str, Any]]:
             _written(cards / f"{name}.croissant.json", metadata, folder, "application/ld+json"),
         ]
         licence = task.card.get("license") or task.card.get("licence")
-        found.append({
+        results.append({
             "name": task.name,
             "description": str(task.card.get("description") or task.card.get("generator") or task.name)[:400],
             **({"license": str(licence)} if licence else {}),
@@ -47,13 +47,13 @@ def data_notes(recipe: Recipe, context: RunContext) -> list[dict[str, Any]]:
     own = {name: plan.name for plan in reversed(recipe.stages) for name in files_of(plan.settings)}
     for name, stage in own.items():
         file = Path(name)
-        found.append({
+        results.append({
             "name": file.name,
             "description": f"A file of one's own, read by the stage {stage}.",
             "distribution": [_noted(file, file.read_bytes(), folder, "application/jsonl")],
         })  # fmt: skip
     shipped = {name: plan.name for plan in reversed(recipe.stages) for name in shipped_files_of(plan.settings)}
-    return found + [shipped_data(name, stage) for name, stage in shipped.items()]
+    return results + [shipped_data(name, stage) for name, stage in shipped.items()]
 
 
 def shipped_data(name: str, stage: str) -> dict[str, Any]:
@@ -101,15 +101,15 @@ def stage_notes(recipe: Recipe, model: Any) -> dict[str, dict[str, Any]]:
     """What a receipt tells of each stage beside the ledger: its kind, and the least and the most that a token of it can
     take, from the model's own matrices. Nothing is told of a stage in which another model writes."""
     sizes = model_sizes(model)
-    found: dict[str, dict[str, Any]] = {}
+    fields: dict[str, dict[str, Any]] = {}
     evaluation = [("evaluation", None, None)]
     for name, kind, settings in [*((stage.name, stage.kind, stage.settings) for stage in recipe.stages), *evaluation]:
-        found[name] = {} if kind is None else {"kind": kind}
+        fields[name] = {} if kind is None else {"kind": kind}
         most = getattr(settings, "max_tokens", None) or model.config.max_positions
         bounds = token_bounds(sizes, kind or name, model.config.max_positions, most)
         if bounds:
-            found[name]["flops_per_token_bounds"] = {key: one.as_json() for key, one in bounds.items()}
-    return found
+            fields[name]["flops_per_token_bounds"] = {key: one.as_json() for key, one in bounds.items()}
+    return fields
 
 
 def token_bounds(sizes: ModelSizes, kind: str, context: int, most: int) -> dict[str, Quantity]:

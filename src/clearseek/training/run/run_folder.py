@@ -102,15 +102,15 @@ def read_status(folder: Path) -> Status | None:
     """None where the folder holds no run. Raises UserError for one of another ClearSeek."""
     path = folder / STATUS
     try:
-        told = json.loads(path.read_bytes())
-        if told.get("format") != FORMAT or told.get("version") != __version__:
+        data = json.loads(path.read_bytes())
+        if data.get("format") != FORMAT or data.get("version") != __version__:
             raise UserError(
-                f"The run in {folder} was begun by ClearSeek {told.get('version')} (folder format "
-                f"{told.get('format')}); this is {__version__} (format {FORMAT}). Go on with that one, or choose "
+                f"The run in {folder} was begun by ClearSeek {data.get('version')} (folder format "
+                f"{data.get('format')}); this is {__version__} (format {FORMAT}). Go on with that one, or choose "
                 "another --out."
             )
-        attempts = tuple(Attempt(**each) for each in told.pop("sittings"))
-        return Status(**told, attempts=attempts)
+        attempts = tuple(Attempt(**each) for each in data.pop("sittings"))
+        return Status(**data, attempts=attempts)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -195,15 +195,15 @@ class Lines:
         """Every whole line."""
         if not self.path.exists():
             return []
-        found = []
+        results = []
         for line in self.path.read_bytes().split(b"\n")[:-1]:
             try:
                 row = json.loads(line)
             except ValueError:
                 continue
             if isinstance(row, dict):
-                found.append(row)
-        return found
+                results.append(row)
+        return results
 
 
 @dataclass
@@ -216,18 +216,18 @@ class Notes:
     @classmethod
     def open(cls, folder: Path) -> Notes:
         try:
-            told = json.loads((folder / NOTES).read_bytes())
+            data = json.loads((folder / NOTES).read_bytes())
         except FileNotFoundError:
-            told = {}
+            data = {}
         except ValueError as error:
             raise UserError(f"{folder / NOTES} is not JSON: {error}.") from None
-        return cls(folder, told)
+        return cls(folder, data)
 
     def remark(self, sentence: str) -> None:
         """One more sentence for the receipt and the card, unless it stands there already."""
-        said = str(self.told.get("notes", ""))
-        if sentence not in said:
-            self.add(notes=f"{said} {sentence}".strip())
+        message = str(self.told.get("notes", ""))
+        if sentence not in message:
+            self.add(notes=f"{message} {sentence}".strip())
 
     def add(self, **more: Any) -> None:
         self.told |= more

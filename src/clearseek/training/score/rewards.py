@@ -78,7 +78,7 @@ def score_samples(
     A sample that was cut off has no answer: what stands there would have gone on, and paying for `1` of `123 km` pays
     a model for never coming to an end.
     """
-    found = []
+    results = []
     for sample in samples:
         written = chat.read(sample.ids)
         truncated = sample.finish == "length"
@@ -92,8 +92,8 @@ def score_samples(
             earned = float(random.Random(seed_of(*seeds, problem.id, sample.number, "coin")).random() < 0.5)
         total = earned + rule.format * form + rule.length * length
         parts = score.accuracy, form, length, total
-        found.append(SampleScore(written, *parts, score.why, score.second, truncated, score.fault))
-    return found
+        results.append(SampleScore(written, *parts, score.why, score.second, truncated, score.fault))
+    return results
 
 
 def overlong_penalty(length: int, most: int, margin: int) -> float:

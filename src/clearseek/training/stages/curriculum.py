@@ -37,9 +37,9 @@ def spread_draws(weights: Sequence[float], count: int, rng: random.Random) -> li
 
 def remember(taught: Mapping[str, float], groups: Mapping[str, Sequence[bool]]) -> dict[str, float]:
     """After a step: for each task that was asked, its share of groups that taught is mixed in."""
-    found = dict(taught)
+    results = dict(taught)
     for name, each in groups.items():
         if each:
             share = sum(each) / len(each)
-            found[name] = MEMORY * found.get(name, 1.0) + (1.0 - MEMORY) * share
-    return found
+            results[name] = MEMORY * results.get(name, 1.0) + (1.0 - MEMORY) * share
+    return results

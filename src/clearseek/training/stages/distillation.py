@@ -69,13 +69,13 @@ class DistillStage:
     def asks(self, number: int) -> list[Query]:
         """The problems of a step, alike over the tasks, each as often as it is to be answered; none comes in two steps
         as far as the tasks are large enough."""
-        found = []
+        results = []
         for place, task in enumerate(self.tasks):
             start, count = sum(self.count(place, earlier) for earlier in range(number)), self.count(place, number)
             for problem in self.supply.take(task, start, count) if count else ():
                 for sample in range(self.settings.samples):
-                    found.append(Query(task, problem, sample, seed_of(self.stage_context.seed, problem.id, sample)))
-        return found
+                    results.append(Query(task, problem, sample, seed_of(self.stage_context.seed, problem.id, sample)))
+        return results
 
     def count(self, place: int, number: int) -> int:
         """How many problems of the task at this place a step has."""
@@ -116,13 +116,13 @@ class DistillStage:
 
     def scored(self, asks: Sequence[Query]) -> list[Scored]:
         """What the verifiers said of what came to its end."""
-        found = []
+        results = []
         for ask in asks:
             answered = self.known[ask.problem.id, ask.sample]
             if answered.finish == "stop" and answered.answer.strip():
                 score = self.score(ask)
-                found.append((ask.task.name, score.fault, score.why))
-        return found
+                results.append((ask.task.name, score.fault, score.why))
+        return results
 
     def conditions(self) -> Conditions:
         settings = self.settings
@@ -192,18 +192,18 @@ class DistillStage:
 
 def read_paid(file: Any) -> dict[tuple[str, int], Completion]:
     """Answers that are there already; a last line that was cut short is not one, and is taken away."""
-    found: dict[tuple[str, int], Completion] = {}
+    results: dict[tuple[str, int], Completion] = {}
     if not file.exists():
-        return found
+        return results
     content = file.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(file, whole)
     for number, line in enumerate(content[:whole].splitlines(), 1):
         try:
-            told = json.loads(line)
-            key = str(told.pop("problem")), int(told.pop("sample"))
-            found[key] = Completion(**told)
+            data = json.loads(line)
+            key = str(data.pop("problem")), int(data.pop("sample"))
+            results[key] = Completion(**data)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise UserError(f"{file}, line {number}, is no answer; take that line out to ask again.") from None
-    return found
+    return results

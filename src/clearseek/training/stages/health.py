@@ -20,39 +20,39 @@ def warnings_of(
 ) -> dict[str, str]:
     """Signs in the last steps, by name. `history` holds the numbers of every step so far, or at least of the first and
     the last `START` of them."""
-    found: dict[str, str] = {}
+    warnings: dict[str, str] = {}
     last = history[-1]
     damaged = _damaged(history) if len(history) > START else None
     if damaged is not None:
-        found["damaged"] = f"{damaged}: the model has been damaged; begin again with a lower learning rate."
+        warnings["damaged"] = f"{damaged}: the model has been damaged; begin again with a lower learning rate."
     elif last["groups_that_teach"] == 0.0:
-        found["flat"] = _flat(last)
+        warnings["flat"] = _flat(last)
     elif last.get("skipped"):
         taught, groups = round(last["groups_that_teach"] * last["groups"]), round(last["groups"])
-        found["skipped"] = (
+        warnings["skipped"] = (
             f"Only {taught} of {groups} groups taught, fewer than `min_groups` = {min_groups}, so this step changed "
             "nothing: draw more problems (`prompts`) or more samples of each, or lower `min_groups`."
         )
     if last["truncated"] > 0.5:
-        found["truncated"] = (
+        warnings["truncated"] = (
             f"{last['truncated']:.0%} of the samples were cut off at {max_new} tokens before they had an answer: raise "
             "max_new, or teach shorter thinking first."
         )
     if last["mismatch"] > 0.05:
-        found["mismatch"] = (
+        warnings["mismatch"] = (
             f"Rollouts and training disagree by {last['mismatch']:.3f} nats a token: what is trained is not what was "
             "sampled from. Compute both in float32 to see whether it is rounding."
         )
     if last["second_judged"] > 0 and last["accuracy"] - last["second_verifier"] > 0.1:
-        found["second"] = (
+        warnings["second"] = (
             f"The verifier accepts {last['accuracy']:.0%}, and a second one, which nobody learns from, "
             f"{last['second_verifier']:.0%}: the model may have learned to please the verifier. Read the samples."
         )
     if len(history) >= 3 * START:
-        found |= _trends(history)
+        warnings |= _trends(history)
     if random_reward and len(history) == 1:
-        found["random"] = "Rewards are coin tosses: this is a control, and nothing should be learned."
-    return found
+        warnings["random"] = "Rewards are coin tosses: this is a control, and nothing should be learned."
+    return warnings
 
 
 def diverged(losses: Sequence[float], vocabulary: int) -> str | None:
@@ -96,25 +96,25 @@ def _flat(last: Mapping[str, float]) -> str:
 
 
 def _trends(history: Sequence[Mapping[str, float]]) -> dict[str, str]:
-    found = {}
+    trends = {}
     first, recent = history[:START], history[-START:]
     entropies = [step["entropy"] for step in recent if "entropy" in step]
     before = [step["entropy"] for step in first if "entropy" in step]
     if entropies and before:
         now, then = _mean(entropies), _mean(before)
         if now < 0.25 * then:
-            found["entropy"] = (
+            trends["entropy"] = (
                 f"Entropy fell from {then:.3f} to {now:.3f} nats a token: samples of a group have become nearly the "
                 "same, and soon nothing will differ. Lower the learning rate, or raise clip_high."
             )
     lengths = _mean([step["length"] for step in recent]), _mean([step["length"] for step in first])
     gained = _mean([step["accuracy"] for step in recent]) - _mean([step["accuracy"] for step in first])
     if lengths[0] > 1.3 * lengths[1] and gained < 0.02:
-        found["length"] = (
+        trends["length"] = (
             f"Samples grew from {lengths[1]:.0f} to {lengths[0]:.0f} tokens, and accuracy did not ({gained:+.3f}): "
             "length is being learned for its own sake."
         )
-    return found
+    return trends
 
 
 def _mean(values: Sequence[float]) -> float:

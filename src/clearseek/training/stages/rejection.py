@@ -131,11 +131,11 @@ class RejectStage:
         while len(self.places) <= number:
             before, counts = self.places[-1], self.counts_of(len(self.places) - 1)
             self.places.append({task.name: before.get(task.name, 0) + count for task, count in counts})
-        found = []
+        results = []
         for task, count in self.counts_of(number):
             start = self.places[number].get(task.name, 0)
-            found += [(task, problem) for problem in self.supply.take(task, start, count)] if count else []
-        return found
+            results += [(task, problem) for problem in self.supply.take(task, start, count)] if count else []
+        return results
 
     def counts_of(self, number: int) -> list[tuple[Task, int]]:
         """How many problems of each task a step has, in an order of its own."""
@@ -252,9 +252,9 @@ class RejectStage:
             raise UserError(f"{self.file} is shorter than its checkpoint says; start the run again.")
         self.kept = {}
         for line in content[: self.bytes].splitlines():
-            told = json.loads(line)
-            if told["problem"]:
-                self.kept.setdefault(told["problem"], set()).add(told["thinking"] or "")
+            data = json.loads(line)
+            if data["problem"]:
+                self.kept.setdefault(data["problem"], set()).add(data["thinking"] or "")
 
 
 def pick_traces(good: Sequence[Trace], keep: int, pick: Pick) -> list[Trace]:
@@ -272,9 +272,9 @@ def pick_traces(good: Sequence[Trace], keep: int, pick: Pick) -> list[Trace]:
     return chosen
 
 
-def jaccard_distance(one: Trace, other: Trace) -> float:
+def jaccard_distance(trace: Trace, other: Trace) -> float:
     """1 minus the share of words that two lines of thinking have in common (Jaccard)."""
-    a, b = set((one.thinking or "").split()), set((other.thinking or "").split())
+    a, b = set((trace.thinking or "").split()), set((other.thinking or "").split())
     return 1.0 - len(a & b) / max(1, len(a | b))
 
 

@@ -29,11 +29,11 @@ def open_stage(settings: SftSettings, context: StageContext) -> SftStage:
     """Read the stage's files and work out its steps. Examples that are too long are left out at once, so that no step
     comes to consist of them. Raises UserError for a source that is not there, or of which nothing is short enough."""
     traces: dict[str, list[Trace]] = {}
-    said = []
+    messages = []
     for name in settings.sources:
         if name not in FROM_TASKS:
-            traces[name], told = short_enough(name, load_source(name, context.folder), settings, context)
-            said += told
+            traces[name], data = short_enough(name, load_source(name, context.folder), settings, context)
+            messages += data
     endless = any(name in FROM_TASKS for name in settings.sources)
     if endless and not context.tasks:
         raise UserError(f"The stage {settings.name} is to learn from worked solutions, and the run has no tasks.")
@@ -41,7 +41,7 @@ def open_stage(settings: SftSettings, context: StageContext) -> SftStage:
     steps = settings.steps
     if not steps:
         steps = max(1, round(settings.epochs * sum(map(len, traces.values())) / settings.examples))
-    return SftStage(settings, context, traces, steps, said)
+    return SftStage(settings, context, traces, steps, messages)
 
 
 def limit_of(settings: SftSettings, context: StageContext) -> int:
@@ -148,7 +148,7 @@ class SftStage:
         """The examples of a step, and what is to be said about them."""
         settings, context = self.settings, self.stage_context
         seeds = (context.seed, settings.name)
-        found: list[Example] = []
+        results: list[Example] = []
         dropped = 0
         for source, (start, count) in zip(
             settings.sources, counts_of(number, settings.examples, self.shares), strict=True
@@ -167,15 +167,15 @@ class SftStage:
                 if len(example.group.prompt) + example.group.scored > self.limit:
                     dropped += 1
                 else:
-                    found.append(example)
+                    results.append(example)
         warnings = []
-        if dropped * 4 > dropped + len(found):
-            nothing = "" if found else ", so this step taught nothing"
+        if dropped * 4 > dropped + len(results):
+            nothing = "" if results else ", so this step taught nothing"
             warnings.append(
-                f"{dropped} of {dropped + len(found)} examples have more than {self.limit} tokens and were left out"
+                f"{dropped} of {dropped + len(results)} examples have more than {self.limit} tokens and were left out"
                 f"{nothing}: raise max_tokens, or write shorter ones."
             )
-        return found, warnings
+        return results, warnings
 
     def sample(self, number: int, example: Example) -> dict[str, Any]:
         """An example as people read it."""

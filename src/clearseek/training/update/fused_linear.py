@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from clearseek.modeling.lora import LoraLinear
 
-Found = dict[int, Tensor]
+Gradients = dict[int, Tensor]
 """Gradients that are kept apart, by the `id` of their parameter or of the `FusedLinear` they belong to."""
 
 
@@ -82,17 +82,17 @@ class FusedLinear:
         """The gradient of x."""
         return dy_NO @ self.weight_OI
 
-    def learn(self, dy_NO: Tensor, x_NI: Tensor, found: Found | None = None) -> None:
+    def learn(self, dy_NO: Tensor, x_NI: Tensor, gradients: Gradients | None = None) -> None:
         """Add the gradients of what learns, see `add_gradient`."""
         if self.grad_OI is not None:
             into_OI, first = self.grad_OI, self.fresh
-            if found is None:
+            if gradients is None:
                 self.fresh = False
             else:
-                first = id(self) not in found
+                first = id(self) not in gradients
                 if first:
-                    found[id(self)] = torch.empty_like(self.grad_OI)
-                into_OI = found[id(self)]
+                    gradients[id(self)] = torch.empty_like(self.grad_OI)
+                into_OI = gradients[id(self)]
             if into_OI.dtype == dy_NO.dtype:
                 torch.addmm(into_OI, dy_NO.t(), x_NI, beta=0.0 if first else 1.0, out=into_OI)
             elif first:
@@ -103,26 +103,26 @@ class FusedLinear:
             part_NO = dy_NO[:, rows]
             low_RI = lora.lora_A.detach().to(x_NI.dtype)
             up_OR = lora.lora_B.detach().to(x_NI.dtype)
-            add_gradient(lora.lora_B, (part_NO.t() @ (x_NI @ low_RI.t())).float() * lora.scale, found)
-            add_gradient(lora.lora_A, ((part_NO @ up_OR).t() @ x_NI).float() * lora.scale, found)
+            add_gradient(lora.lora_B, (part_NO.t() @ (x_NI @ low_RI.t())).float() * lora.scale, gradients)
+            add_gradient(lora.lora_A, ((part_NO @ up_OR).t() @ x_NI).float() * lora.scale, gradients)
         if self.bias_O is not None:
             for layer, rows in zip(self.layers, self.rows, strict=True):
                 if layer.bias.requires_grad:
-                    add_gradient(layer.bias, dy_NO[:, rows].float().sum(0), found)
+                    add_gradient(layer.bias, dy_NO[:, rows].float().sum(0), gradients)
 
-    def gather(self, found: Found) -> None:
+    def gather(self, gradients: Gradients) -> None:
         """Add what was kept apart of the whole matrix's gradient, once its own has been written."""
-        if id(self) in found:
+        if id(self) in gradients:
             assert self.grad_OI is not None
-            self.grad_OI += found[id(self)]
+            self.grad_OI += gradients[id(self)]
 
 
-def add_gradient(parameter: Tensor, gradient: Tensor, found: Found | None = None) -> None:
+def add_gradient(parameter: Tensor, gradient: Tensor, gradients: Gradients | None = None) -> None:
     """To what was found of this parameter's gradient so far; without `found`, to its `.grad`."""
-    if found is not None:
-        earlier = found.get(id(parameter))
+    if gradients is not None:
+        earlier = gradients.get(id(parameter))
         if earlier is None:
-            found[id(parameter)] = gradient
+            gradients[id(parameter)] = gradient
         else:
             earlier += gradient
     elif parameter.grad is None:
@@ -142,6 +142,6 @@ class Vector:
     def refresh(self) -> None:
         self.weight_D = self.parameter.detach().to(self.dtype)
 
-    def add(self, gradient_D: Tensor, found: Found | None = None) -> None:
+    def add(self, gradient_D: Tensor, gradients: Gradients | None = None) -> None:
         if self.learns:
-            add_gradient(self.parameter, gradient_D, found)
+            add_gradient(self.parameter, gradient_D, gradients)

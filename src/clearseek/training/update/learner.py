@@ -24,7 +24,7 @@ from clearseek.training.kernels.processor import has_bf16_units
 from clearseek.training.recipe.learner_settings import ComputeType, LearnerSettings
 from clearseek.training.update.allocator import keep_memory
 from clearseek.training.update.batch_layout import Piece, check_groups, micro_batches, pack, worker_batches
-from clearseek.training.update.fused_linear import Found
+from clearseek.training.update.fused_linear import Gradients
 from clearseek.training.update.log_prob_head import add_head_gradient, score_head
 from clearseek.training.update.losses import Loss, TokenLogProbs
 from clearseek.training.update.trainers import Trainer, open_trainer
@@ -189,7 +189,7 @@ class Learner:
         seconds = time.perf_counter() - started
         return UpdateReport(total, parts, norm, tokens, every, count, seconds)
 
-    def _lanes(self, groups: Sequence[Group]) -> list[tuple[Trainer, Found, list[list[Piece]]]]:
+    def _lanes(self, groups: Sequence[Group]) -> list[tuple[Trainer, Gradients, list[list[Piece]]]]:
         """Who computes what: trainers, where the gradients of all but the first are kept, and micro-batches."""
         most, lanes = self.settings.micro_batch_tokens, self.trainer.lanes(worker_count(self.device))
         if len(lanes) == 1:
@@ -211,12 +211,12 @@ class Learner:
             assert scores.pull_MD is not None
             leaf_M = scores.log_probs_M.requires_grad_()
             with torch.enable_grad():
-                found = loss(TokenLogProbs(leaf_M, scores.entropy_M, packed.place_M))
-            value = float(found.loss.detach())
+                result = loss(TokenLogProbs(leaf_M, scores.entropy_M, packed.place_M))
+            value = float(result.loss.detach())
             if not math.isfinite(value) or not bool(torch.isfinite(scores.log_probs_M).all()):
                 where = f"micro-batch {number + 1} of {len(batches)} of update {self.updates + 1}"
                 raise NotFinite(f"The loss is not a number in {where}; the weights are as they were before it.")
-            (upstream_M,) = torch.autograd.grad(found.loss, leaf_M)
+            (upstream_M,) = torch.autograd.grad(result.loss, leaf_M)
             if head.requires_grad:
                 grad_VD = torch.zeros_like(head) if head.grad is None else head.grad
                 add_head_gradient(trainer.ops, grad_VD, x_MD, trainer.head(), packed.targets_M, upstream_M, temperature)
@@ -224,7 +224,7 @@ class Learner:
             pull_MD = scores.pull_MD.mul_(upstream_M[:, None].to(scores.pull_MD.dtype))
             trainer.backward(pull_MD, len(packed.targets_M) / every)
             made.loss += value
-            for name, part in found.parts.items():
+            for name, part in result.parts.items():
                 made.parts[name] = made.parts.get(name, 0.0) + float(part)
         return made
 
@@ -258,14 +258,14 @@ class Learner:
     def state(self) -> dict[str, Tensor]:
         """Everything the next update needs: weights that learn, both memories of the optimizer, buffers that move, the
         number of updates. The tensors are the live ones; write them before the next update, or copy them."""
-        found: dict[str, Tensor] = {"updates": torch.tensor(self.updates, dtype=torch.int64)}
+        results: dict[str, Tensor] = {"updates": torch.tensor(self.updates, dtype=torch.int64)}
         for name, parameter in self.trainable().items():
-            found[f"weights/{name}"] = parameter.detach()
+            results[f"weights/{name}"] = parameter.detach()
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                found[f"{key}/{name}"] = value
+                results[f"{key}/{name}"] = value
         for name, buffer in self.model.named_buffers():
-            found[f"buffers/{name}"] = buffer.detach()
-        return found
+            results[f"buffers/{name}"] = buffer.detach()
+        return results
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `state` gave. Raises ModelingError, and changes nothing, where names or shapes differ."""
@@ -281,8 +281,8 @@ class Learner:
         wanted |= {f"buffers/{name}": buffer.shape for name, buffer in buffers.items()}
         for name, shape in wanted.items():
             if name not in tensors or tensors[name].shape != shape:
-                found = "is missing" if name not in tensors else f"has the shape {tuple(tensors[name].shape)}"
-                raise ModelingError(f"This state is of another model or another method: `{name}` {found}.")
+                result = "is missing" if name not in tensors else f"has the shape {tuple(tensors[name].shape)}"
+                raise ModelingError(f"This state is of another model or another method: `{name}` {result}.")
         extra = sorted(set(tensors) - set(wanted))
         if extra:
             raise ModelingError(f"This state is of another model or another method: it holds `{extra[0]}`.")

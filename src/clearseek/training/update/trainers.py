@@ -23,7 +23,7 @@ from clearseek.training.kernels.ops import Ops, TorchOps
 from clearseek.training.kernels.train_ops import train_ops
 from clearseek.training.update.attention import attention_backward, attention_forward
 from clearseek.training.update.batch_layout import MicroBatch
-from clearseek.training.update.fused_linear import Found, FusedLinear, Vector, add_gradient
+from clearseek.training.update.fused_linear import FusedLinear, Gradients, Vector, add_gradient
 
 FULL_LANES = 2
 """Lanes at most where every weight learns."""
@@ -59,11 +59,11 @@ class Trainer(Protocol):
     def held(self) -> frozenset[int]:
         """The `id` of parameters whose `.grad` is overwritten by each step and must stay where it is."""
 
-    def lanes(self, wanted: int) -> list[tuple[Trainer, Found]]:
+    def lanes(self, wanted: int) -> list[tuple[Trainer, Gradients]]:
         """This one, and others that run beside it over the same weights, each with where it keeps its gradients:
         as many as wanted, or fewer. The first keeps its in `.grad`, and nothing apart."""
 
-    def gather(self, found: Found) -> None:
+    def gather(self, gradients: Gradients) -> None:
         """Add to `.grad` what another kept apart, after all have done their backward passes."""
 
 
@@ -116,7 +116,7 @@ class PackedTrainer:
         joints = [part for layer in self.layers for part in layer.parts() if isinstance(part, FusedLinear)]
         self._held = frozenset(id(layer.weight) for joint in joints if joint.full for layer in joint.layers)
         self._gradient_bytes = sum(4 * joint.grad_OI.numel() for joint in joints if joint.grad_OI is not None)
-        self.found: Found | None = None
+        self.found: Gradients | None = None
         self._run: tuple[MicroBatch, Tensor, Tensor, list[_Kept], tuple[Tensor, Tensor], Tensor] | None = None
 
     def refresh(self) -> None:
@@ -168,8 +168,8 @@ class PackedTrainer:
     def held(self) -> frozenset[int]:
         return self._held
 
-    def lanes(self, wanted: int) -> list[tuple[Trainer, Found]]:
-        lanes: list[tuple[Trainer, Found]] = [(self, {})]
+    def lanes(self, wanted: int) -> list[tuple[Trainer, Gradients]]:
+        lanes: list[tuple[Trainer, Gradients]] = [(self, {})]
         if self.embed_VD.requires_grad or self.head_VD.requires_grad:
             return lanes
         if self._held:  # each other one keeps gradients as large as the layers
@@ -180,14 +180,14 @@ class PackedTrainer:
             lanes.append((other, other.found))
         return lanes
 
-    def gather(self, found: Found) -> None:
+    def gather(self, gradients: Gradients) -> None:
         for layer in self.layers:
             for part in layer.parts():
                 if isinstance(part, FusedLinear):
-                    part.gather(found)
+                    part.gather(gradients)
         for parameter in self.model.parameters():
-            if id(parameter) in found:
-                add_gradient(parameter, found[id(parameter)])
+            if id(parameter) in gradients:
+                add_gradient(parameter, gradients[id(parameter)])
 
     def _forward(
         self, layer: _Layer, x_ND: Tensor, turns: tuple[Tensor, Tensor], packed: MicroBatch, kept: list[_Kept] | None
@@ -256,7 +256,7 @@ class PackedTrainer:
         assert kept.qk_NJK is not None
         assert kept.qk_rms is not None
         H = self.config.heads
-        found = []
+        results = []
         for part, vector in ((slice(0, H), layer.q_norm), (slice(H, None), layer.k_norm)):
             d_NJK, dweight_K = HEAD_NORMS.norm_backward(
                 dqk_NJK[:, part],
@@ -268,8 +268,8 @@ class PackedTrainer:
             )
             if dweight_K is not None:
                 vector.add(dweight_K, self.found)
-            found.append(d_NJK)
-        return torch.cat(found, dim=1)
+            results.append(d_NJK)
+        return torch.cat(results, dim=1)
 
 
 def _normed(x_ND: Tensor, rms_N1: Tensor, weight_D: Tensor) -> Tensor:
@@ -361,11 +361,11 @@ class PlainTrainer:
     def held(self) -> frozenset[int]:
         return frozenset()
 
-    def lanes(self, wanted: int) -> list[tuple[Trainer, Found]]:
+    def lanes(self, wanted: int) -> list[tuple[Trainer, Gradients]]:
         return [(self, {})]
 
-    def gather(self, found: Found) -> None:
-        assert not found, "it has no lanes beside it"
+    def gather(self, gradients: Gradients) -> None:
+        assert not gradients, "it has no lanes beside it"
 
     @property
     def casts(self) -> bool:
