@@ -22,6 +22,7 @@ from clearseek.settings import home  # noqa: E402
 from clearseek.training.loop import ending  # noqa: E402
 from clearseek.training.loop.early_stopping import IDLE, regression_warning, stop_reason  # noqa: E402
 from clearseek.training.loop.session import Session  # noqa: E402
+from clearseek.training.publish import publish  # noqa: E402
 from clearseek.training.publish.replay import replay, same_bits  # noqa: E402
 from clearseek.training.recipe.parsing import read_recipe  # noqa: E402
 from clearseek.training.report.console import Screen  # noqa: E402
@@ -197,7 +198,8 @@ def test_a_signal_while_the_model_is_written_leaves_nothing_half_and_is_gone_on_
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     recipe = write_recipe_file(tmp_path, base, SFT, evaluate=BARE)
-    own = getattr(ending, where)
+    module = publish if where == "register_model" else ending
+    own = getattr(module, where)
 
     def signalled(*args: Any, **more: Any) -> Any:
         (tmp_path / "run" / "model.gguf").write_bytes(b"half") if where == "export_run" else None
@@ -205,7 +207,7 @@ def test_a_signal_while_the_model_is_written_leaves_nothing_half_and_is_gone_on_
         return own(*args, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ending, where, signalled)
+        patch.setattr(module, where, signalled)
         with pytest.raises(UserError, match=r"Stopped by SIGTERM\. Everything up to step 5 is saved; .*--resume"):
             going(recipe, tmp_path / "run")
     assert (tmp_path / "run" / "model.gguf").exists() == (where != "export_run")
