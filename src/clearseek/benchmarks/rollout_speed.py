@@ -18,6 +18,7 @@ import torch
 
 from clearseek.errors import UserError
 from clearseek.modeling import load_model
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.modeling.tokenizer_files import load_tokenizer
 from clearseek.training.kernels.packed_product import PackedProduct, can_pack
 from clearseek.training.kernels.processor import has_bf16_units
@@ -74,7 +75,7 @@ def measure(
     kind = DTYPES[dtype] if dtype else best_dtype()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tell(f"loading {weights.name} as {kind} on {device}")
-    model: Any = load_model(weights, kind, device)
+    model = load_model(weights, kind, device)
     tokenizer = load_tokenizer(weights)
     arms = [_ours(model, new_tokens, "clearseek", plain=False)]
     for peer in peers:
@@ -150,7 +151,7 @@ def question(number: int) -> str:
     )
 
 
-def _ours(model: Any, new_tokens: int, name: str, *, plain: bool) -> Arm:
+def _ours(model: CausalLM, new_tokens: int, name: str, *, plain: bool) -> Arm:
     def generate(prompts: Sequence[Sequence[int]], group: int) -> int:
         how = Sampling(max_new=new_tokens)
         groups = rollout(
@@ -161,7 +162,7 @@ def _ours(model: Any, new_tokens: int, name: str, *, plain: bool) -> Arm:
     return Arm(name, generate)
 
 
-def as_transformers(model: Any) -> Any:
+def as_transformers(model: CausalLM) -> Any:
     """The same weights, the same memory, as a model of `transformers`."""
     try:
         transformers = importlib.import_module("transformers")

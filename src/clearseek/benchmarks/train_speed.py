@@ -59,7 +59,7 @@ def measure(
     kind = DTYPES[dtype] if dtype else best_dtype()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tell(f"loading {weights.name}; learning in {kind} on {device.type}, {method}")
-    model: Any = load_model(weights, torch.float32, str(device))
+    model = load_model(weights, torch.float32, str(device))
     tokenizer = load_tokenizer(weights)
     name: Any = str(kind).removeprefix("torch.")
     how: Any = method

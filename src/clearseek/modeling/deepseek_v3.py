@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.modeling.deepseek_config import DeepseekV3Config
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.llama import MLP, RMSNorm
@@ -88,8 +89,10 @@ class Trunk(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
-class DeepseekV3(nn.Module):
+class DeepseekV3(CausalLM):
     """A model of DeepSeek-V3's architecture. Weights are random (normal) until they are loaded."""
+
+    config: DeepseekV3Config
 
     def __init__(self, config: DeepseekV3Config) -> None:
         super().__init__()
@@ -105,7 +108,6 @@ class DeepseekV3(nn.Module):
         self.tie()
 
     def tie(self) -> None:
-        """Make the output matrix the embedding, where the architecture says so; again after weights were replaced."""
         if self.config.tie_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 
@@ -127,13 +129,7 @@ class DeepseekV3(nn.Module):
         mask: Tensor | None = None,
         routes: list[Routing] | None = None,
     ) -> Tensor:
-        """What the output matrix is applied to, after the last norm: (B, T, D).
-
-        Without positions they are 0, 1, 2, ... or go on where the cache ends. `mask`, True where a token may be seen,
-        is broadcastable to (B, 1, T, S); S is T, or with a cache the highest position of this call + 1. Without one,
-        a token sees what stands before it in its row: in a cache, all slots up to its own position. To `routes`, when
-        given, each MoE layer appends what it decided.
-        """
+        """As `CausalLM.hidden`. To `routes`, when given, each MoE layer appends what it decided."""
         x_BTD: Tensor = self.model.embed_tokens(ids_BT)
         if cache is not None and positions_BT is None:
             positions_BT = cache.next_positions(ids_BT.shape[0], ids_BT.shape[1], ids_BT.device)
@@ -201,7 +197,6 @@ class DeepseekV3(nn.Module):
         return x_BTD
 
     def logits(self, x_BTD: Tensor) -> Tensor:
-        """(..., D) -> (..., V)"""
         y_BTV: Tensor = self.lm_head(x_BTD)
         return y_BTV
 

@@ -45,7 +45,8 @@ def open_folder(folder: Path) -> Weights:
 
     def read_as_stored(name: str) -> Tensor:
         try:
-            return handles[files[name]].get_tensor(name).clone()
+            tensor: Tensor = handles[files[name]].get_tensor(name).clone()
+            return tensor
         except (SafetensorError, OSError, KeyError) as error:
             raise ModelingError(f"{files.get(name, name)} cannot be read: {error}.") from None
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clearseek.modeling.cache import KVCache
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.modeling.config import LlamaConfig
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.rope import Rope, rotate_half
@@ -46,7 +47,8 @@ class MLP(nn.Module):
         self.down_proj = nn.Linear(inner, width, bias=False)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        y_BTD: Tensor = self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        return y_BTD
 
 
 def attend(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, mask: Tensor | None) -> Tensor:
@@ -66,7 +68,8 @@ def attend(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, mask: Tensor | None) 
         mask = torch.ones(T, S, dtype=torch.bool, device=q_BHTK.device).tril_()[None, None]
     scores_BGRTS = (scores_BGRTS * K**-0.5).masked_fill(~mask[:, :, None], float("-inf"))
     weights_BGRTS = scores_BGRTS.softmax(-1, dtype=torch.float32).to(v_BGSK.dtype)
-    return (weights_BGRTS.view(B, G, R * T, S) @ v_BGSK).view(B, H, T, K)
+    mixed_BHTK: Tensor = (weights_BGRTS.view(B, G, R * T, S) @ v_BGSK).view(B, H, T, K)
+    return mixed_BHTK
 
 
 class Attention(nn.Module):
@@ -93,7 +96,8 @@ class Attention(nn.Module):
         if past is not None:
             k_BGTK, v_BGTK = past.store(k_BGTK, v_BGTK)
         mixed_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, mask)
-        return self.o_proj(mixed_BHTK.transpose(1, 2).reshape(B, T, -1))
+        y_BTD: Tensor = self.o_proj(mixed_BHTK.transpose(1, 2).reshape(B, T, -1))
+        return y_BTD
 
 
 class Past:
@@ -116,7 +120,8 @@ class Layer(nn.Module):
 
     def forward(self, x_BTD: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor | None, past: Past | None) -> Tensor:
         x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), turns, mask, past)
-        return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+        y_BTD: Tensor = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+        return y_BTD
 
 
 class Trunk(nn.Module):
@@ -129,8 +134,10 @@ class Trunk(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
-class Llama(nn.Module):
+class Llama(CausalLM):
     """A model of the dense family. Weights are random (normal, 0.02) until they are loaded."""
+
+    config: LlamaConfig
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
@@ -146,7 +153,6 @@ class Llama(nn.Module):
         self.tie()
 
     def tie(self) -> None:
-        """Make the output matrix the embedding, where the architecture says so; again after weights were replaced."""
         if self.config.tie_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 
@@ -161,12 +167,6 @@ class Llama(nn.Module):
         positions_BT: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """What the output matrix is applied to, after the last norm: (B, T, D).
-
-        Without positions they are 0, 1, 2, ... or go on where the cache ends. `mask`, True where a token may be seen,
-        is broadcastable to (B, 1, T, S); S is T, or with a cache the highest position of this call + 1. Without one,
-        a token sees what stands before it in its row: in a cache, all slots up to its own position.
-        """
         B, T = ids_BT.shape
         reach = T
         if cache is not None:
@@ -188,14 +188,14 @@ class Llama(nn.Module):
         for number, layer in enumerate(self.model.layers):
             past = Past(cache, number, positions_BT, reach) if cache is not None else None
             x_BTD = layer(x_BTD, turns, mask, past)
-        return self.model.norm(x_BTD)
+        y_BTD: Tensor = self.model.norm(x_BTD)
+        return y_BTD
 
     def logits(self, x_BTD: Tensor) -> Tensor:
-        """(..., D) -> (..., V)"""
-        return self.lm_head(x_BTD)
+        y_BTV: Tensor = self.lm_head(x_BTD)
+        return y_BTV
 
     def new_cache(self, rows: int, length: int, dtype: torch.dtype | None = None) -> KVCache:
-        """Room for `length` tokens in each of `rows` rows, in the model's type unless another is named."""
         weight, config = self.model.embed_tokens.weight, self.config
         return KVCache(
             config.layers, rows, config.kv_heads, length, config.head_dim, dtype or weight.dtype, weight.device

@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.modeling.config import LlamaConfig
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.gguf_weights import open_gguf
@@ -27,7 +28,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 def load_model(
     folder_or_gguf: Path | str, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
-) -> nn.Module:
+) -> CausalLM:
     """A module that takes ids (B, T) int64 and gives logits (B, T, V).
 
     Raises ModelingError (or BadModelFile for what is no GGUF): an architecture that is not known, tensors missing,
@@ -50,7 +51,7 @@ def open_weights(folder_or_gguf: Path | str) -> Weights:
     return open_gguf(path)
 
 
-def build_model(config: AnyConfig, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> nn.Module:
+def build_model(config: AnyConfig, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> CausalLM:
     """A model from nothing: random weights, drawn from torch's generator. On `meta`, shapes only.
 
     Parameters get the type; buffers (a router's balancing bias) keep the one they need.
@@ -62,7 +63,7 @@ def build_model(config: AnyConfig, dtype: torch.dtype = torch.float32, device: t
     return model
 
 
-def load_weights(weights: Weights, dtype: torch.dtype, device: torch.device | str = "cpu") -> nn.Module:
+def load_weights(weights: Weights, dtype: torch.dtype, device: torch.device | str = "cpu") -> CausalLM:
     """Build the model on `meta`, check what is there against it, say what it takes, then fill it."""
     model = build_model(weights.config, dtype, "meta")
     places = _places(model, weights)
@@ -81,7 +82,7 @@ def config_of(model: nn.Module) -> AnyConfig:
     return cast(AnyConfig, config)
 
 
-def _class_of(config: AnyConfig) -> type[nn.Module]:
+def _class_of(config: AnyConfig) -> type[CausalLM]:
     if isinstance(config, LlamaConfig):
         return Llama
     from clearseek.modeling.deepseek_v3 import DeepseekV3

@@ -83,7 +83,7 @@ def add_lora(
         raise ModelingError("This model has LoRA adapters already; remove them first.")
     names = match_linears(model, targets)
     for name in names:
-        if rank > min(model.get_submodule(name).weight.shape):  # type: ignore[arg-type,union-attr]
+        if rank > min(model.get_submodule(name).weight.shape):  # type: ignore[arg-type]
             raise ModelingError(f"A LoRA of rank {rank} is larger than the layer {name} itself.")
     for parameter in model.parameters():
         parameter.requires_grad_(False)

@@ -108,7 +108,7 @@ class Past:
 def softmax_scale(config: DeepseekV3Config) -> float:
     """What scores are multiplied by: 1 / sqrt(N + R), and under a stretched context m^2 more, with
     m = 0.1 mscale_all_dim ln(factor) + 1 (YaRN's temperature, as the published code applies it)."""
-    scale = config.qk_head_dim**-0.5
+    scale: float = config.qk_head_dim**-0.5
     if config.rope.kind != "default" and config.rope.mscale_all_dim:
         scale *= yarn_mscale(config.rope.factor, config.rope.mscale_all_dim) ** 2
     return scale

@@ -120,7 +120,8 @@ class TorchOps:
     def seen_softmax_backward_(self, weights_GBMS: Tensor, grad_GBMS: Tensor, tokens: int, scale: float) -> Tensor:
         wide, slope = weights_GBMS.float(), grad_GBMS.float()
         dot = torch.linalg.vecdot(slope, wide).unsqueeze(-1)
-        return ((slope - dot) * wide * scale).to(grad_GBMS.dtype)
+        change: Tensor = (slope - dot) * wide * scale
+        return change.to(grad_GBMS.dtype)
 
     def head_softmax_(self, logits_CV: Tensor, targets_C: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
         log_p_CV = torch.log_softmax(logits_CV.float() / temperature, dim=-1)

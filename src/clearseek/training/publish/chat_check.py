@@ -26,6 +26,7 @@ from clearseek.evaluation.statistics import Interval, paired_bootstrap
 from clearseek.hub.files import disk_errors_told, write_aside
 from clearseek.ledger.meter import Meter
 from clearseek.modeling import load_model
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.modeling.chat_ids import prompt_ids
 from clearseek.modeling.tokenizer import Tokenizer
 from clearseek.modeling.tokenizer_files import load_tokenizer
@@ -47,7 +48,7 @@ class ChatModel:
     """A model and how it is spoken to with thinking off."""
 
     name: str
-    model: Any
+    model: CausalLM
     tokenizer: Tokenizer
     prompt: Callable[[str], list[int]]
     stop_ids: tuple[int, ...]
@@ -117,7 +118,7 @@ def open_chat_model(weights: Path, name: str | None = None) -> ChatModel:
     return chat_model_of(name or weights.stem, load_model(weights, dtype), tokenizer)
 
 
-def chat_model_of(name: str, model: Any, tokenizer: Tokenizer, chat: ChatFormat | None = None) -> ChatModel:
+def chat_model_of(name: str, model: CausalLM, tokenizer: Tokenizer, chat: ChatFormat | None = None) -> ChatModel:
     """By `chat`, or by the model's own template: one that knows thinking is told that it is off."""
     template = tokenizer.template()
     if chat is None and template.uses_thinking:

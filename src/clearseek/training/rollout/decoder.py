@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.modeling.errors import ModelingError
 
 
@@ -79,7 +80,7 @@ def padded(prompts: Sequence[Sequence[int]], device: torch.device) -> Tensor:
 class PlainDecoder:
     """The model's own forward over its own cache: weights, and LoRA where there is any, are read live."""
 
-    def __init__(self, model: Any, rows: int, length: int) -> None:
+    def __init__(self, model: CausalLM, rows: int, length: int) -> None:
         self.model = model
         self.cache = model.new_cache(rows, length)
         self.scratch: Any = None
@@ -88,7 +89,7 @@ class PlainDecoder:
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self.model.parameters())).device  # type: ignore[no-any-return]
+        return next(iter(self.model.parameters())).device
 
     def read(self, prompts: Sequence[Sequence[int]]) -> None:
         self.scratch = None
@@ -110,7 +111,7 @@ class PlainDecoder:
             self._rows = len(ids_N)
             self._view = first_rows(self.cache, self._rows)
         x_NTD = self.model.hidden(ids_N[:, None], cache=self._view, positions_BT=positions_N[:, None])
-        return self.model.logits(x_NTD[:, 0])  # type: ignore[no-any-return]
+        return self.model.logits(x_NTD[:, 0])
 
 
 def find_bad_layer(model: nn.Module, ids: Sequence[int]) -> str:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from clearseek.modeling.cache import KVCache
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.modeling.llama import Llama, RMSNorm
 from clearseek.modeling.lora import LoraLinear
 from clearseek.training.kernels.decode_ops import CompiledDecodeOps, decode_ops
@@ -30,7 +31,7 @@ REACH_STEP = 16
 """Attention looks at a multiple of so many slots, so that the shapes of its products change seldom."""
 
 
-def can_lay_out(model: Any) -> bool:
+def can_lay_out(model: CausalLM) -> TypeGuard[Llama]:
     """Whether this model can be packed."""
     return isinstance(model, Llama)
 
@@ -117,7 +118,8 @@ class LlamaDecoder:
 
     @property
     def device(self) -> torch.device:
-        return self.embed_VD.device
+        device: torch.device = self.embed_VD.device
+        return device
 
     def place(self, prompt: int, rows: Sequence[int], tokens: int) -> None:
         if tokens:

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.modeling.errors import ModelingError
 from clearseek.training.rollout.decoder import Decoder, PlainDecoder, find_bad_layer
 from clearseek.training.rollout.llama_decoder import LlamaDecoder, can_lay_out
@@ -37,7 +38,7 @@ Decode = Callable[[Sequence[int]], str]
 
 
 def rollout(
-    model: Any,
+    model: CausalLM,
     prompts: Sequence[Sequence[int]],
     *,
     group_size: int = 1,
@@ -123,7 +124,7 @@ def rollout(
     return groups
 
 
-def kv_bytes_per_token(model: Any, dtype: torch.dtype) -> int:
+def kv_bytes_per_token(model: CausalLM, dtype: torch.dtype) -> int:
     """Bytes of cache for one token in all layers, measured on a cache of one token."""
     from clearseek.training.rollout.decoder import cache_tensors
 
@@ -131,7 +132,7 @@ def kv_bytes_per_token(model: Any, dtype: torch.dtype) -> int:
     return sum(tensor.numel() * size for _, tensor, _ in cache_tensors(model.new_cache(1, 1)))
 
 
-def score(model: Any, prompt: Sequence[int], samples: Sequence[Sample], sampling: Sampling) -> list[Tensor]:
+def score(model: CausalLM, prompt: Sequence[int], samples: Sequence[Sample], sampling: Sampling) -> list[Tensor]:
     """The log-probabilities of the samples of one prompt by a training forward, differentiable, one (T,) each.
 
     Under the distribution they were drawn from: same temperature, and without the stop ids where `min_new` forbade
@@ -173,7 +174,7 @@ class _Run:
 
     def __init__(
         self,
-        model: Any,
+        model: CausalLM,
         stepper: Decoder,
         prompts: Sequence[Sequence[int]],
         jobs: list[Job],

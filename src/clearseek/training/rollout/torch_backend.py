@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,6 +18,7 @@ from clearseek.ledger.entry import Draft
 from clearseek.ledger.meter import Meter
 from clearseek.ledger.prices import Rates
 from clearseek.modeling import load_model
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.modeling.chat_ids import Message
 from clearseek.tasks.task import Task
 from clearseek.training.data.chat_format import CLOSING, ChatFormat
@@ -37,7 +37,7 @@ class TorchBackend:
 
     def __init__(
         self,
-        model: Any,
+        model: CausalLM,
         chat: ChatFormat,
         meter: Meter,
         labels: Mapping[str, str] | None = None,

@@ -149,4 +149,5 @@ class RunForecast:
 def _down(number: float) -> float:
     """Two significant digits, rounded down: what is said to fit has to fit."""
     digits = 1 - math.floor(math.log10(number))
-    return math.floor(number * 10**digits + 1e-6) / 10**digits
+    step = float(10**digits)
+    return math.floor(number * step + 1e-6) / step

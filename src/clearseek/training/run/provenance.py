@@ -11,6 +11,7 @@ from typing import Any
 
 from clearseek.hub.files import write_aside
 from clearseek.ledger.quantity import Quantity, modelled
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.tasks.data_cards import data_report
 from clearseek.training.data.user_files import files_of, shipped_files_of
 from clearseek.training.recipe.schema import Recipe
@@ -97,7 +98,7 @@ def _json(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def stage_notes(recipe: Recipe, model: Any) -> dict[str, dict[str, Any]]:
+def stage_notes(recipe: Recipe, model: CausalLM) -> dict[str, dict[str, Any]]:
     """What a receipt tells of each stage beside the ledger: its kind, and the least and the most that a token of it can
     take, from the model's own matrices. Nothing is told of a stage in which another model writes."""
     sizes = model_sizes(model)

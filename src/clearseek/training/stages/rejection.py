@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from clearseek.errors import UserError
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.seeds import seed_of
 from clearseek.tasks.json_lines import tag_in
 from clearseek.tasks.task import Problem, Task
@@ -202,7 +203,13 @@ class RejectStage:
         return rng.choice(DIRECT) if rng.random() < self.settings.general_thinking else None
 
     def generate(
-        self, model: Any, prompts: Sequence[Sequence[int]], samples: int, max_new: int, temperature: float, number: int
+        self,
+        model: CausalLM,
+        prompts: Sequence[Sequence[int]],
+        samples: int,
+        max_new: int,
+        temperature: float,
+        number: int,
     ) -> list[list[Sample]]:
         settings, context = self.settings, self.stage_context
         with context.meter.span("rollout") as span:

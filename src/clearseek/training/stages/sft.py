@@ -46,7 +46,8 @@ def open_stage(settings: SftSettings, context: StageContext) -> SftStage:
 
 def limit_of(settings: SftSettings, context: StageContext) -> int:
     """Tokens that an example may have."""
-    return min(settings.max_tokens, context.learner.model.config.max_positions)
+    positions: int = context.learner.model.config.max_positions
+    return min(settings.max_tokens, positions)
 
 
 def short_enough(

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clearseek.ledger.quantity import Quantity, modelled
+from clearseek.modeling.causal_lm import CausalLM
+from clearseek.modeling.deepseek_config import DeepseekV3Config
 from clearseek.training.data.groups import Group
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class ModelSizes:
     head_learns: bool
 
 
-def model_sizes(model: Any) -> ModelSizes:
+def model_sizes(model: CausalLM) -> ModelSizes:
     """Counted from the model's matrices."""
     config = model.config
     experts, used = getattr(config, "routed_experts", 0), getattr(config, "experts_per_token", 0)
@@ -48,7 +50,7 @@ def model_sizes(model: Any) -> ModelSizes:
             body += amount
             learns += amount if parameter.requires_grad else 0.0
     head = model.lm_head.weight
-    if hasattr(config, "v_head_dim"):
+    if isinstance(config, DeepseekV3Config):
         width = config.heads * (config.qk_head_dim + config.v_head_dim)
     else:
         width = 2 * config.heads * config.head_dim

@@ -51,7 +51,9 @@ class FusedLinear:
                 layer.weight.grad = self.grad_OI[rows]
         self.live = live
         biases = [layer.bias for layer in layers]
-        self.bias_O = None if biases[0] is None else torch.empty(ends[-1], dtype=dtype, device=first.device)
+        self.bias_O: Tensor | None = (
+            None if biases[0] is None else torch.empty(ends[-1], dtype=dtype, device=first.device)
+        )
         self.fresh = True  # the gradient holds nothing yet: the first product overwrites it
 
     def refresh(self) -> None:

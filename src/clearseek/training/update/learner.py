@@ -11,12 +11,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clearseek.errors import UserError
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.lora import add_lora, lora_layers, lora_parameters
 from clearseek.training.data.groups import Group
@@ -83,7 +83,7 @@ def compute_dtype(wanted: ComputeType, device: torch.device) -> torch.dtype:
 
 
 def open_learner(
-    model: Any, settings: LearnerSettings | None = None, *, plain: bool = False, compiled: bool = True
+    model: CausalLM, settings: LearnerSettings | None = None, *, plain: bool = False, compiled: bool = True
 ) -> Learner:
     """Make a model ready to learn, in place: what learns becomes float32, the rest is frozen.
 
@@ -113,7 +113,9 @@ def open_learner(
 class Learner:
     """Made by `open_learner`. `model` is the live model, fit for rollouts at any time; `dtype` what is computed in."""
 
-    def __init__(self, model: Any, settings: LearnerSettings, *, plain: bool = False, compiled: bool = True) -> None:
+    def __init__(
+        self, model: CausalLM, settings: LearnerSettings, *, plain: bool = False, compiled: bool = True
+    ) -> None:
         self.model, self.settings = model, settings
         for parameter in model.parameters():
             if parameter.requires_grad and parameter.dtype != torch.float32:
@@ -304,7 +306,7 @@ class Learner:
     def _clip(self) -> float:
         """The norm of the whole gradient, which is then scaled down to the clip; NotFinite where it is not a number."""
         gradients = {name: p.grad for name, p in self.trainable().items() if p.grad is not None}
-        norms = torch.stack(torch._foreach_norm(list(gradients.values())))  # type: ignore[no-untyped-call]
+        norms = torch.stack(torch._foreach_norm(list(gradients.values())))
         norm = float(norms.double().norm())
         if not math.isfinite(norm):
             bad = next(name for name, one in zip(gradients, norms.tolist(), strict=True) if not math.isfinite(one))
@@ -314,7 +316,7 @@ class Learner:
                 "before it."
             )
         if self.settings.clip and norm > self.settings.clip:
-            torch._foreach_mul_(list(gradients.values()), self.settings.clip / norm)  # type: ignore[no-untyped-call]
+            torch._foreach_mul_(list(gradients.values()), self.settings.clip / norm)
         return norm
 
     def _clear(self) -> None:

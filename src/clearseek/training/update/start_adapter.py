@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
 from clearseek.errors import UserError
+from clearseek.modeling.causal_lm import CausalLM
+from clearseek.modeling.config import LlamaConfig
 from clearseek.modeling.gguf_weights import gguf_name, heads_of, pairs_apart
 from clearseek.modeling.lora import lora_layers
 from clearseek.training.recipe.start import StartAdapter
 
 
-def load_start_adapter(model: Any, start: StartAdapter, base_sha256: str | None) -> None:
+def load_start_adapter(model: CausalLM, start: StartAdapter, base_sha256: str | None) -> None:
     """Give the model's LoRA the adapter's values, in place.
 
     Only products of A and B are known of an adapter that was written; A's rows get the size that LoRA's begin with
@@ -40,7 +40,7 @@ def load_start_adapter(model: Any, start: StartAdapter, base_sha256: str | None)
             )
         a, b = adapter.factors(theirs)
         a_RI, b_OR = torch.from_numpy(a.copy()), torch.from_numpy(b.copy())
-        heads = heads_of(f"{name}.weight", model.config)
+        heads = heads_of(f"{name}.weight", model.config) if isinstance(model.config, LlamaConfig) else None
         b_OR = pairs_apart(b_OR, heads) if heads else b_OR
         size_R = a_RI.pow(2).mean(1).sqrt()
         used_R = size_R > 0

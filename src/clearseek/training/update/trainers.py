@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.modeling.llama import Llama, RMSNorm
 from clearseek.modeling.moe import BALANCE_WEIGHT, Routing, balance_loss, loads_of, update_bias
 from clearseek.training.kernels.ops import Ops, TorchOps
@@ -301,7 +302,7 @@ class PlainTrainer:
 
     shared = False
 
-    def __init__(self, model: Any, dtype: torch.dtype) -> None:
+    def __init__(self, model: CausalLM, dtype: torch.dtype) -> None:
         self.model, self.dtype = model, dtype
         self.ops: Ops = train_ops(dtype, model.lm_head.weight.device)
         self.routed = bool(getattr(model.config, "routed_experts", 0))
@@ -312,7 +313,7 @@ class PlainTrainer:
         self.loads = {}
 
     def head(self) -> Tensor:
-        return self.model.lm_head.weight.detach().to(self.dtype)  # type: ignore[no-any-return]
+        return self.model.lm_head.weight.detach().to(self.dtype)
 
     def forward(self, packed: MicroBatch, *, keep: bool) -> Tensor:
         blocks = packed.blocks
@@ -372,7 +373,7 @@ class PlainTrainer:
         return self.dtype != torch.float32
 
 
-def open_trainer(model: Any, dtype: torch.dtype, *, plain: bool = False, compiled: bool = True) -> Trainer:
+def open_trainer(model: CausalLM, dtype: torch.dtype, *, plain: bool = False, compiled: bool = True) -> Trainer:
     """The fast one where there is one for this architecture; `compiled` lets it use C++ where there is a compiler."""
     if isinstance(model, Llama) and not plain:
         return PackedTrainer(model, dtype, compiled=compiled)
