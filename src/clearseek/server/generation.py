@@ -27,7 +27,8 @@ from clearseek.inference.engine import (
 )
 from clearseek.inference.stopwatch import phases
 from clearseek.ledger.quantity import Quantity
-from clearseek.server.live import KEEP_ALIVE_COMMENT, sse, woken
+from clearseek.server.event_bytes import KEEP_ALIVE_COMMENT, event_bytes
+from clearseek.server.live import woken
 
 MAX_CHARS = 4_000_000
 """Of one answer with its thinking. No engine of ours comes near; a remote one that never ends is cut here."""
@@ -230,7 +231,7 @@ class Generation:
         try:
             while True:
                 for name, data, number in telling.news():
-                    yield sse(name, data, number)
+                    yield event_bytes(data, name, number)
                 if telling.over:
                     return
                 # What came while the lines above were being sent has set `wake` again.

@@ -19,8 +19,9 @@ from clearseek.inference.budget import OverBudget
 from clearseek.inference.engine import Effort, Request, Spent, Thinking
 from clearseek.inference.errors import ContextOverflow, EngineError
 from clearseek.server.errors import UNEXPECTED, ApiError
+from clearseek.server.event_bytes import event_bytes
 from clearseek.server.generation import AnswerTooLong, Ending, Generation, OverTelling
-from clearseek.server.live import Listener, Live, Telling, sse
+from clearseek.server.live import Listener, Live, Telling
 
 if TYPE_CHECKING:
     from clearseek.inference.pool import Pool
@@ -171,7 +172,7 @@ class Generations:
         result = await self._find(owner, generation_id)
         if isinstance(result, Generation):
             return _room(result).listen()
-        return _each([sse(name, data, number) for name, data, number in OverTelling(result).news()])
+        return _each([event_bytes(data, name, number) for name, data, number in OverTelling(result).news()])
 
     async def follow(self, owner: str, listener: Listener, ids: Sequence[str]) -> None:
         """Have a listener told of these generations and of no others. One that is not there is told as gone."""

@@ -7,18 +7,12 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
-import orjson
+from clearseek.server.event_bytes import KEEP_ALIVE_COMMENT, event_bytes
 
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent, so that nothing between here and the tab hangs up."""
-KEEP_ALIVE_COMMENT = b": keep-alive\n\n"
 MAX_PENDING = 200
 """Changed conversations remembered for one slow listener; beyond that it is told that anything may have changed."""
-
-
-def sse(name: str, data: Any, id: int | None = None) -> bytes:
-    head = b"" if id is None else b"id: %d\n" % id
-    return b"%sevent: %s\ndata: %s\n\n" % (head, name.encode(), orjson.dumps(data))
 
 
 async def woken(wake: asyncio.Event) -> bool:
@@ -67,12 +61,14 @@ class Listener:
         self.pending.clear()
         self.lost = False
         if lost:
-            yield sse("changed", {"conversation": None})
+            yield event_bytes({"conversation": None}, "changed")
         for conversation_id in changed:
-            yield sse("changed", {"conversation": conversation_id})
+            yield event_bytes({"conversation": conversation_id}, "changed")
         for generation_id, telling in list(self.followed.items()):
             for name, data, number in telling.news():
-                yield sse("generation", {"generation": generation_id, "event": name, "id": number, "data": data})
+                yield event_bytes(
+                    {"generation": generation_id, "event": name, "id": number, "data": data}, "generation"
+                )
             if telling.over and self.followed.get(generation_id) is telling:
                 self.unfollow(generation_id)
 

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from clearseek.inference.engine import Delta, Event, Finished, ToolCall
 from clearseek.server.errors import ApiError, as_api_error
+from clearseek.server.event_bytes import KEEP_ALIVE_COMMENT
 
 GRACE = 5.0
 """Seconds for which a stream's headers wait for the first token, so that an error can still have its own status."""
@@ -24,7 +25,6 @@ KEEP_ALIVE = 10.0
 """Seconds of silence after which a comment is sent."""
 STALLED = 120.0
 """Seconds for which a client may take nothing of what is sent to it before it counts as gone."""
-KEEP_ALIVE_COMMENT = b": keep-alive\n\n"
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),

@@ -13,8 +13,7 @@ import orjson
 
 from clearseek.inference.engine import Delta, Event, Finished, Recast, TokenLogprob, ToolCall, Usage
 from clearseek.server.errors import ApiError, error_body
-
-DONE = b"data: [DONE]\n\n"
+from clearseek.server.event_bytes import DONE, event_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +202,7 @@ class ChatStream:
 
     def error(self, error: ApiError) -> bytes:
         """A failure in the middle: no `[DONE]` follows it."""
-        return b"data: " + orjson.dumps(error_body(error)) + b"\n\n"
+        return event_bytes(error_body(error))
 
     def _open(self, thinking: bool) -> bytes:
         self._begun = True

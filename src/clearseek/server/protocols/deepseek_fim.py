@@ -9,8 +9,9 @@ from pydantic import Field
 
 from clearseek.inference.engine import Delta, Event, Finished, Request, Thinking, TokenLogprob
 from clearseek.server.errors import ApiError, error_body
+from clearseek.server.event_bytes import DONE, event_bytes
 from clearseek.server.protocols.deepseek import Call, SamplingBody, limit, sampling, stops, validated, wants_usage
-from clearseek.server.protocols.deepseek_answer import DONE, Stamp, extension, finish_reason, usage_json
+from clearseek.server.protocols.deepseek_answer import Stamp, extension, finish_reason, usage_json
 from clearseek.server.protocols.fields import look_over
 from clearseek.server.protocols.thinking_switch import thinking_of
 
@@ -130,7 +131,7 @@ class TextStream:
         return b""
 
     def error(self, error: ApiError) -> bytes:
-        return b"data: " + orjson.dumps(error_body(error)) + b"\n\n"
+        return event_bytes(error_body(error))
 
     def _take_echo(self) -> bytes:
         echo, self._echo = self._echo, ""
@@ -140,4 +141,4 @@ class TextStream:
         self, text: str, logprobs: dict[str, Any] | None, reason: str | None, ending: dict[str, Any] | None = None
     ) -> bytes:
         choice = {"index": 0, "text": text, "logprobs": logprobs, "finish_reason": reason}
-        return b"data: " + orjson.dumps({**_common(self._stamp), "choices": [choice], **(ending or {})}) + b"\n\n"
+        return event_bytes({**_common(self._stamp), "choices": [choice], **(ending or {})})
