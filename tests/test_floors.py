@@ -15,6 +15,7 @@ FLOORS = {
     "errors": 0,
     "settings": 0,
     "seeds": 0,
+    "suggest": 0,
     "toml_tables": 0,
     "ledger": 1,
     "hub": 1,

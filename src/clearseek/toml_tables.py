@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from clearseek.errors import UsageError, UserError
+from clearseek.suggest import suggest
 
 T = TypeVar("T")
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\"' -]+?)\s*\]\]?\s*(?:#.*)?$")
@@ -137,8 +138,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
     for own, names in ELSEWHERE.items():
         if own in known and word.lower().replace("-", "_") in names.split():
             return f"did you mean `{own}`?"
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}."
+    return suggest(word, known, 0.6)
 
 
 def _ended(sentence: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from clearseek.errors import UserError
+from clearseek.suggest import suggest
 from clearseek.tasks import generators
 from clearseek.tasks.child_process import Child, ChildDied, ChildTooSlow
 from clearseek.tasks.second_verifiers import SECONDS, second_verdict
@@ -38,9 +38,7 @@ def generated_task(spec: TaskSpec) -> Task:
     config = dict(spec.config)
     generators.checked_config(spec.generator, config)
     if spec.second and spec.second not in SECONDS:
-        near = difflib.get_close_matches(spec.second, SECONDS, n=1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(SECONDS)}."
-        raise UserError(f"There is no second verifier `{spec.second}`; {hint}")
+        raise UserError(f"There is no second verifier `{spec.second}`; {suggest(spec.second, SECONDS)}")
     second = SECONDS[spec.second] if spec.second else None
     chunks = generators.Chunks(spec.generator, config)
     child = Child(["-m", "clearseek.tasks.worker", "generator"])

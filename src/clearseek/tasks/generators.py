@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import difflib
 import enum
 import importlib.metadata
 import re
@@ -21,6 +20,7 @@ from collections.abc import Mapping
 from typing import Any, get_args, get_type_hints
 
 from clearseek.errors import UserError
+from clearseek.suggest import suggest
 
 CHUNK = 256
 """Some generators make all their items when they are opened, and how many there are changes what they make: this
@@ -69,10 +69,8 @@ def version() -> str:
 
 
 def _near(word: str, known: list[str], what: str) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean `{near[0]}`?"
-    return f"there are {', '.join(known)}." if len(known) < 40 else f"there are {len(known)} {what}."
+    hint = suggest(word, known)
+    return hint if hint.startswith("did you") or len(known) < 40 else f"there are {len(known)} {what}."
 
 
 def checked_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 from clearseek.errors import UserError
+from clearseek.suggest import suggest
 from clearseek.tasks.suites import shipped_suites
 from clearseek.tasks.task import Task
 from clearseek.tasks.task_spec import TaskSpec
@@ -71,8 +71,6 @@ def load_suite(name: str) -> Suite:
     """Raises UserError for a suite that is not there."""
     suites = shipped_suites()
     if name not in suites:
-        near = difflib.get_close_matches(name, suites, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(suites)}."
-        raise UserError(f"There is no suite {name!r}; {hint}")
+        raise UserError(f"There is no suite {name!r}; {suggest(name, suites, 0.4)}")
     suite = suites[name]
     return Suite(name, tuple(map(load_task, suite.trained)), tuple(map(load_task, suite.unseen)))

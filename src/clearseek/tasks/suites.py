@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 from clearseek.errors import UserError
+from clearseek.suggest import suggest
 from clearseek.tasks.task_spec import TaskSpec, spec_of
 
 
@@ -38,9 +38,8 @@ def shipped_spec(name: str) -> TaskSpec:
     """What a shipped task is, by its name. Raises UserError."""
     specs = {spec.name: spec for suite in shipped_suites().values() for spec in (*suite.trained, *suite.unseen)}
     if name not in specs:
-        near = difflib.get_close_matches(name, specs, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(specs)}."
         raise UserError(
-            f"No shipped suite has a task {name!r}; {hint} A task of your own needs a `generator`, `jsonl` or `python`."
+            f"No shipped suite has a task {name!r}; {suggest(name, specs)} A task of your own needs a `generator`, "
+            "`jsonl` or `python`."
         )
     return specs[name]

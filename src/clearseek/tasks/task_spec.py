@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from clearseek.errors import UserError
+from clearseek.suggest import suggest
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,7 @@ def spec_of(table: Mapping[str, Any]) -> TaskSpec:
     known = [field_.name for field_ in dataclasses.fields(TaskSpec)]
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            raise UserError(
-                f"A task has no key `{key}`; "
-                + (f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}.")
-            )
+            raise UserError(f"A task has no key `{key}`; {suggest(key, known)}")
     try:
         values = {**table, "choices": tuple(table["choices"])} if "choices" in table else dict(table)
         return TaskSpec(**values)

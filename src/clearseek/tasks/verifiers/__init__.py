@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-
 from clearseek.errors import UserError
+from clearseek.suggest import suggest
 from clearseek.tasks.task import Score
 from clearseek.tasks.verifiers.answer_bounds import Options, Verdict, Verifier
 from clearseek.tasks.verifiers.code import code, missing_wall
@@ -29,9 +28,7 @@ NAMES = (*_PLAIN, "math", "generator")
 def check_name(name: str) -> None:
     """Raises UserError for a verifier that is not there."""
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(NAMES)}."
-        raise UserError(f"There is no verifier `{name}`; {hint}")
+        raise UserError(f"There is no verifier `{name}`; {suggest(name, NAMES)}")
 
 
 def verifier(name: str) -> Verifier:
