@@ -156,9 +156,9 @@ def test_the_spaces_are_as_large_as_the_file_says(suite: Suite) -> None:
 
 
 def test_names_and_suites_that_are_not_there() -> None:
-    with pytest.raises(UserError, match="did you mean r1"):
+    with pytest.raises(UserError, match="did you mean `r1`"):
         load_suite("r2")
-    with pytest.raises(UserError, match="did you mean chain_sum"):
+    with pytest.raises(UserError, match="did you mean `chain_sum`"):
         load_task("chain_sums")
     assert load_task("gcd").name == "gcd"
     assert load_task(TaskSpec(name="gcd")).make("dev", 1) == load_task("gcd").make("dev", 1)
