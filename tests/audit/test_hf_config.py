@@ -86,7 +86,7 @@ def test_a_config_of_v3_is_the_shipped_architecture(tmp_path: Path) -> None:
                    **LATENT)  # fmt: skip
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
-    read, own = architecture.from_file(path), architecture.shipped("deepseek-v3")
+    read, own = hf_config.from_file(path), architecture.shipped("deepseek-v3")
     assert flops.count(read) == flops.count(own)
     assert flops.per_token(read, 4096) == flops.per_token(own, 4096)
     assert read.node_limit == own.node_limit == 4

@@ -164,7 +164,7 @@ def _instruction_sets() -> list[str]:
 
 def _cpuinfo(key: str) -> str | None:
     try:
-        match = re.search(rf"^{key}\s*:\s*(.+)$", Path("/proc/model_name").read_text("utf-8", "replace"), re.M)
+        match = re.search(rf"^{key}\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8", "replace"), re.M)
     except OSError:
         return None
     return match[1] if match else None
