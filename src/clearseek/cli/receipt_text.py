@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from clearseek.receipts.lineage import Lineage
     from clearseek.receipts.origin import OriginCard, ReceiptCard
     from clearseek.receipts.outcome import Verification
+    from clearseek.receipts.predicate import QuantityJson, Statement
 
 _SIGNS = {"ok": "✓", "failed": "✗", "not checked": "·"}
 
@@ -23,7 +24,7 @@ def print_proof(proof: ReceiptCard | OriginCard) -> None:
     _origin(_console(), proof) if isinstance(proof, OriginCard) else _card(_console(), proof)
 
 
-def print_receipt(statement: dict[str, Any], verification: Verification, lineage: Lineage) -> None:
+def print_receipt(statement: Statement, verification: Verification, lineage: Lineage) -> None:
     from rich.table import Table
 
     from clearseek.receipts.words import cost_rows, made_words, stage_name
@@ -64,8 +65,9 @@ def print_receipt(statement: dict[str, Any], verification: Verification, lineage
     facts.add_row("base", _safe(began))
     for parent in predicate["parents"]:
         facts.add_row("builds on", f"the receipt of {_safe(parent['name'])}  {parent['digest']['sha256'][:16]}")
-    for one in predicate["data"]:
-        facts.add_row("data", _safe(", ".join(str(one[k]) for k in ("name", "description", "license") if k in one)))
+    for data in predicate["data"]:
+        named = (data["name"], data.get("description"), data.get("license"))
+        facts.add_row("data", _safe(", ".join(str(part) for part in named if part is not None)))
     facts.add_row("recipe", f"{_safe(predicate['recipe']['path'])}  {predicate['recipe']['digest']['sha256'][:16]}")
     code = predicate["code"]
     facts.add_row("code", f"{_safe(code['name'])} {_safe(code['version'])}  {code['digest']['sha256'][:16]}")
@@ -74,11 +76,13 @@ def print_receipt(statement: dict[str, Any], verification: Verification, lineage
     for attempt in predicate["attempts"]:
         why = f", {attempt['why']}" if attempt["why"] else ""
         facts.add_row("attempt", _safe(f"{attempt['attempt'] or '-'}: {attempt['state']}{why}"))
-    for one in predicate["evaluations"]:
+    for evaluation in predicate["evaluations"]:
         from clearseek.ledger.quantity import Quantity
 
-        for name, result in one["results"].items():
-            facts.add_row("result", f"{_safe(one['name'])}, {_safe(name)}: {_number(Quantity.from_json(result))}")
+        for name, result in evaluation["results"].items():
+            facts.add_row(
+                "result", f"{_safe(evaluation['name'])}, {_safe(name)}: {_number(Quantity.from_json(result))}"
+            )
     facts.add_row("ledger", f"{predicate['ledger']['entries']:,} entries, head {predicate['ledger']['head'][:16]}")
     console.print(facts)
 
@@ -194,7 +198,7 @@ def _number(quantity: Any) -> str:
     return f"{_safe(say(quantity))} [dim]{MARKS.get(str(quantity.basis), '?')}[/dim]"
 
 
-def _short(json_quantity: dict[str, Any] | None) -> str:
+def _short(json_quantity: QuantityJson | None) -> str:
     from clearseek.ledger.quantity import Quantity
     from clearseek.report.figures import MARKS, figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from clearseek.ledger.quantity import Quantity
 from clearseek.receipts import arithmetic
 from clearseek.receipts.check_files import Places
 from clearseek.receipts.outcome import CheckLog
+from clearseek.receipts.predicate import Ledger, Predicate, Stage
 
 _ROUNDING = 1e-6
 """Relative: a formula over sums against the sum over a formula."""
 
 
-def ledger(predicate: dict[str, Any], places: Places, checks: CheckLog) -> list[Entry] | None:
+def ledger(predicate: Predicate, places: Places, checks: CheckLog) -> list[Entry] | None:
     """The chain, its head, the file's digest; then every sum again from the entries, which are given back where the
     ledger is the receipt's."""
     data = predicate["ledger"]
@@ -40,7 +42,7 @@ def ledger(predicate: dict[str, Any], places: Places, checks: CheckLog) -> list[
     return entries
 
 
-def ledger_error(ledger: dict[str, Any], path: Path, places: Places) -> tuple[str, str] | None:
+def ledger_error(ledger: Ledger, path: Path, places: Places) -> tuple[str, str] | None:
     """What is wrong with the ledger that a receipt tells of: a field and a sentence."""
     field, name = "predicate.ledger", ledger["path"]
     try:
@@ -66,10 +68,11 @@ def ledger_error(ledger: dict[str, Any], path: Path, places: Places) -> tuple[st
     return None
 
 
-def _from_entries(predicate: dict[str, Any], books: arithmetic.Books, checks: CheckLog) -> None:
+def _from_entries(predicate: Predicate, books: arithmetic.Books, checks: CheckLog) -> None:
     before = len(checks.failed_ones())
+    stated: Mapping[str, Sequence[Any]] = {"stages": predicate["stages"], "attempts": predicate["attempts"]}
     for name, key, sums in (("stages", "name", books.stages), ("attempts", "attempt", books.attempts)):
-        listed = predicate[name]
+        listed = stated[name]
         if [part[key] for part in listed] != [one.name for one in sums]:
             there = ", ".join(one.name or "(none)" for one in sums)
             checks.failed("sums", f"predicate.{name}", f"The ledger has other {name} than the receipt: {there[:200]}.")
@@ -91,7 +94,7 @@ def _from_entries(predicate: dict[str, Any], books: arithmetic.Books, checks: Ch
         checks.ok("sums", "predicate.stages", "Every sum of stages and attempts is the sum of its ledger entries.")
 
 
-def sums(predicate: dict[str, Any], checks: CheckLog) -> None:
+def sums(predicate: Predicate, checks: CheckLog) -> None:
     """What can be checked without the ledger: totals, FLOPs and money."""
     before = len(checks.failed_ones())
     try:
@@ -134,7 +137,7 @@ def _compare(
             checks.failed("arithmetic", field, f"`{field}` is not what {what}: {wrong}.")
 
 
-def _flops(where: str, stage: dict[str, Any], quantities: dict[str, Quantity], checks: CheckLog) -> bool:
+def _flops(where: str, stage: Stage, quantities: dict[str, Quantity], checks: CheckLog) -> bool:
     """Tokens times FLOPs per token are FLOPs, or the FLOPs lie within what is told of a token; whether this could be
     seen. What the weights say is another check: see `check_flops`."""
     field, flops = f"{where}.quantities.flops", quantities.get("flops")

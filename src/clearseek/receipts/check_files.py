@@ -10,6 +10,7 @@ from typing import Any
 
 from clearseek.receipts import gather
 from clearseek.receipts.outcome import CheckLog
+from clearseek.receipts.predicate import Base, Code, Data, EvaluationFile, File, Predicate, RecipeFile
 from clearseek.receipts.recipe_json import plain
 from clearseek.settings import home
 
@@ -42,7 +43,7 @@ class Places:
         whoever keeps it, and all that is read out of the file is its digest."""
         return gather.inside(self.run, name, links=True)
 
-    def like(self, file: dict[str, Any], paths: Iterable[Path]) -> Path | None:
+    def like(self, file: File, paths: Iterable[Path]) -> Path | None:
         """The first of these that has the file's content."""
         return next((path for path in paths if path.is_file() and is_it(path, file, self)), None)
 
@@ -57,7 +58,7 @@ class Places:
             yield path
 
 
-def rest(predicate: dict[str, Any], places: Places, checks: CheckLog) -> None:
+def rest(predicate: Predicate, places: Places, checks: CheckLog) -> None:
     """Checkpoints, evaluations, recipe, data, base and code."""
     checkpoints = [
         (f"predicate.checkpoints[{index}].files[{n}]", file)
@@ -72,7 +73,7 @@ def rest(predicate: dict[str, Any], places: Places, checks: CheckLog) -> None:
     _code(predicate["code"], checks)
 
 
-def _group(name: str, files: list[tuple[str, dict[str, Any]]], places: Places, checks: CheckLog) -> None:
+def _group(name: str, files: list[tuple[str, File]], places: Places, checks: CheckLog) -> None:
     good, missing, bad = [], [], 0
     for field, file in files:
         path = places.beside(file["name"])
@@ -93,14 +94,14 @@ def _group(name: str, files: list[tuple[str, dict[str, Any]]], places: Places, c
         checks.skipped(name, f"predicate.{name}", message, missing)
 
 
-def evaluations_beside(evaluations: list[dict[str, Any]], places: Places, checks: CheckLog) -> None:
+def evaluations_beside(evaluations: list[EvaluationFile], places: Places, checks: CheckLog) -> None:
     """Their files are the ones meant, and say what is written out in the receipt."""
     files = [(f"predicate.evaluations[{index}].file", one["file"]) for index, one in enumerate(evaluations)]
     _group("evaluations", files, places, checks)
     _results(evaluations, places, checks)
 
 
-def _results(evaluations: list[dict[str, Any]], places: Places, checks: CheckLog) -> None:
+def _results(evaluations: list[EvaluationFile], places: Places, checks: CheckLog) -> None:
     """The results written out in the receipt are those of the files, where these are as they were."""
     for index, one in enumerate(evaluations):
         path = places.beside(one["file"]["name"])
@@ -115,7 +116,7 @@ def _results(evaluations: list[dict[str, Any]], places: Places, checks: CheckLog
             checks.failed("evaluations", f"predicate.evaluations[{index}].results", message)
 
 
-def recipe_beside(recipe: dict[str, Any], places: Places, checks: CheckLog) -> None:
+def recipe_beside(recipe: RecipeFile, places: Places, checks: CheckLog) -> None:
     """The recipe's file is the one that the receipt is about, and says what is written out in it."""
     name = recipe["path"]
     path = places.beside(name)
@@ -135,7 +136,7 @@ def recipe_beside(recipe: dict[str, Any], places: Places, checks: CheckLog) -> N
             checks.failed("recipe", "predicate.recipe.resolved", message, (name,))
 
 
-def _data(data: list[dict[str, Any]], places: Places, checks: CheckLog) -> None:
+def _data(data: list[Data], places: Places, checks: CheckLog) -> None:
     """Files of the run folder must be the ones named. Those of the package (`clearseek:`) may be another version's."""
     good, missing, others = [], [], []
     for index, one in enumerate(data):
@@ -167,7 +168,7 @@ def _data(data: list[dict[str, Any]], places: Places, checks: CheckLog) -> None:
         checks.skipped("data", "predicate.data", message, others)
 
 
-def _base(base: dict[str, Any] | None, places: Places, checks: CheckLog) -> None:
+def _base(base: Base | None, places: Places, checks: CheckLog) -> None:
     if base is None:
         return
     field, wanted = "predicate.base.digest.sha256", base["digest"]["sha256"]
@@ -182,7 +183,7 @@ def _base(base: dict[str, Any] | None, places: Places, checks: CheckLog) -> None
     checks.skipped("base", field, f"The base model {base['name']} ({wanted[:16]}...) is not on this machine.")
 
 
-def _code(code: dict[str, Any], checks: CheckLog) -> None:
+def _code(code: Code, checks: CheckLog) -> None:
     here = gather.code()
     field = "predicate.code.digest.sha256"
     if code["digest"] == here["digest"]:
@@ -200,7 +201,7 @@ def _store_models(root: Path | None = None) -> list[Any]:
     return Store(root or home() / "models", ()).list()
 
 
-def is_it(path: Path, file: dict[str, Any], places: Places) -> bool:
+def is_it(path: Path, file: File, places: Places) -> bool:
     # the size first: a stranger's receipt may name a file of any length
     if path.stat().st_size != file["annotations"]["bytes"]:
         return False
@@ -208,7 +209,7 @@ def is_it(path: Path, file: dict[str, Any], places: Places) -> bool:
     return places.sha256(path) == wanted
 
 
-def how_other(path: Path, file: dict[str, Any]) -> str:
+def how_other(path: Path, file: File) -> str:
     size, wanted = path.stat().st_size, file["annotations"]["bytes"]
     return f"{path} has {size:,} bytes, not {wanted:,}" if size != wanted else f"{path} has another SHA-256"
 

@@ -26,6 +26,7 @@ from clearseek.hub.safetensors_file import list_tensors
 from clearseek.receipts import arithmetic
 from clearseek.receipts.check_files import Places
 from clearseek.receipts.outcome import CheckLog
+from clearseek.receipts.predicate import Predicate, Statement, value_of
 
 EVALUATION = "evaluation"
 """The name of the trainer's stage that only asks the model."""
@@ -47,13 +48,13 @@ class ModelSizes:
     source: str
 
 
-def flops(statement: dict[str, Any], places: Places, checks: CheckLog) -> None:
+def flops(statement: Statement, places: Places, checks: CheckLog) -> None:
     """Every stage whose work the trainer counts, as far as the weights are here."""
     predicate = statement["predicate"]
     sizes = _sizes(predicate, places)
     done = []
     for index, stage in enumerate(predicate["stages"]):
-        booked = stage["quantities"].get("flops", {}).get("value")
+        booked = value_of(stage["quantities"], "flops")
         if booked is None or stage["flops_per_token"]:
             continue
         field, name = f"predicate.stages[{index}].quantities.flops", stage["name"] or "-"
@@ -131,7 +132,7 @@ def _total(stage: Mapping[str, Any], bounds: Bounds) -> tuple[float, float] | No
     return low, high
 
 
-def _sizes(predicate: dict[str, Any], places: Places) -> ModelSizes | None:
+def _sizes(predicate: Predicate, places: Places) -> ModelSizes | None:
     """From what came out of the run, or from its base: training changes no sizes."""
     for name, path in places.found.items():
         try:
@@ -143,10 +144,10 @@ def _sizes(predicate: dict[str, Any], places: Places) -> ModelSizes | None:
                 return sizes_of_folder(path, config, name)
         except (UserError, OSError, ValueError, KeyError, TypeError):
             continue
-    base = places.base
-    if base is not None:
+    base, named = places.base, predicate["base"]
+    if base is not None and named is not None:
         try:
-            return sizes_of_gguf(base, f"the base {predicate['base']['name']}")
+            return sizes_of_gguf(base, f"the base {named['name']}")
         except (UserError, OSError, ValueError, KeyError, TypeError):
             return None
     return None

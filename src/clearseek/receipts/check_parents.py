@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from clearseek.receipts import check_books, check_files, check_times
 from clearseek.receipts.check_files import Places
 from clearseek.receipts.lineage import Ancestor, ancestors, papers_folder
 from clearseek.receipts.outcome import CheckLog
+from clearseek.receipts.predicate import Base, Predicate, Statement
 
 
-def parents(predicate: dict[str, Any], places: Places, checks: CheckLog) -> None:
+def parents(predicate: Predicate, places: Places, checks: CheckLog) -> None:
     """Each must be the one meant, have the form of a receipt, and be signed; its own sums must fit, and the ledger and
     the recipe that were handed on with it must be its own; and what training began as must have come out of one of
     them. The same is asked of every parent that was reached, as far as there are more."""
@@ -28,7 +28,7 @@ def parents(predicate: dict[str, Any], places: Places, checks: CheckLog) -> None
     _keys(predicate, line, checks)
 
 
-def _children(predicate: dict[str, Any], line: Sequence[Ancestor]) -> list[tuple[dict[str, Any], str, str]]:
+def _children(predicate: Predicate, line: Sequence[Ancestor]) -> list[tuple[Predicate, str, str]]:
     below = [
         (one.statement["predicate"], one.place, f", on which {one.name} builds,")
         for one in line
@@ -79,7 +79,7 @@ def _one(ancestor: Ancestor, places: Places, checks: CheckLog) -> None:
         checks.skipped("parents", ancestor.place, f"Of the run {ancestor.run} are not here: {', '.join(gone)}.", gone)
 
 
-def _keys(predicate: dict[str, Any], line: Sequence[Ancestor], checks: CheckLog) -> None:
+def _keys(predicate: Predicate, line: Sequence[Ancestor], checks: CheckLog) -> None:
     """Runs of one model may be signed by several keys: that is said, and whose they are."""
     own = predicate["signer"]["keyid"]
     others = {one.signer.keyid: one.signer for one in line if one.signer is not None and one.signer.keyid != own}
@@ -92,9 +92,7 @@ def _keys(predicate: dict[str, Any], line: Sequence[Ancestor], checks: CheckLog)
         checks.ok("parents", "predicate.parents", f"Another key signed {runs}: {keyid[:16]}..., {value}.")
 
 
-def _came_out(
-    base: dict[str, Any] | None, reached: Sequence[dict[str, Any]], place: str, of: str, checks: CheckLog
-) -> None:
+def _came_out(base: Base | None, reached: Sequence[Statement], place: str, of: str, checks: CheckLog) -> None:
     """What training began as is among the files that the receipts are about."""
     if base is None:
         return

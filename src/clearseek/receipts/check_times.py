@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
 
 from clearseek.ledger.entry import Entry, unix
 from clearseek.ledger.processors import most_flops
 from clearseek.ledger.quantity import Quantity
 from clearseek.receipts.arithmetic import counts
 from clearseek.receipts.outcome import CheckLog
+from clearseek.receipts.predicate import Machine, Predicate, value_of
 
 SLACK = 5.0
 """Seconds that a clock may be set by, in the whole of a run."""
@@ -24,7 +24,7 @@ _UNBOOKED = 0.5
 """Where less than this share of an attempt's time is booked, that is told."""
 
 
-def times(predicate: dict[str, Any], entries: Sequence[Entry] | None, checks: CheckLog) -> None:
+def times(predicate: Predicate, entries: Sequence[Entry] | None, checks: CheckLog) -> None:
     """The entries' own times against the run's dates and against what they say they took."""
     field = "predicate.ledger"
     if entries is None:
@@ -49,7 +49,7 @@ def times(predicate: dict[str, Any], entries: Sequence[Entry] | None, checks: Ch
         checks.skipped("times", field, message)
 
 
-def _within(predicate: dict[str, Any], worked: Sequence[Entry], checks: CheckLog) -> None:
+def _within(predicate: Predicate, worked: Sequence[Entry], checks: CheckLog) -> None:
     """Nothing began before the run, nor ended after it; a receipt of version 1.0 noted the end of the run before its
     last test, so there it is the receipt's own date that nothing may come after."""
     run = predicate["run"]
@@ -114,7 +114,7 @@ def _thin(worked: Iterable[Entry]) -> list[tuple[str, float, float]]:
     return results
 
 
-def _cpu(machine: dict[str, Any], worked: Iterable[Entry], checks: CheckLog) -> None:
+def _cpu(machine: Machine, worked: Iterable[Entry], checks: CheckLog) -> None:
     """No process uses more processor seconds than there are cores and seconds."""
     if "seen" in machine or machine.get("accelerators"):
         return
@@ -127,7 +127,7 @@ def _cpu(machine: dict[str, Any], worked: Iterable[Entry], checks: CheckLog) -> 
             return
 
 
-def _rates(predicate: dict[str, Any], entries: Iterable[Entry], checks: CheckLog) -> None:
+def _rates(predicate: Predicate, entries: Iterable[Entry], checks: CheckLog) -> None:
     """No entry computed more in a second than the machine can; those within others are looked at too."""
     most = bound_of(predicate)
     if most.value is None:
@@ -142,7 +142,7 @@ def _rates(predicate: dict[str, Any], entries: Iterable[Entry], checks: CheckLog
             return
 
 
-def machine(predicate: dict[str, Any], checks: CheckLog) -> None:
+def machine(predicate: Predicate, checks: CheckLog) -> None:
     """The stages' computation in their time, which needs no ledger."""
     field = "predicate.machine"
     most = bound_of(predicate)
@@ -151,7 +151,7 @@ def machine(predicate: dict[str, Any], checks: CheckLog) -> None:
         return
     looked = 0
     for index, stage in enumerate(predicate["stages"]):
-        flops, wall = (stage["quantities"].get(name, {}).get("value") for name in ("flops", "wall"))
+        flops, wall = (value_of(stage["quantities"], name) for name in ("flops", "wall"))
         if not flops or wall is None:
             continue
         looked += 1
@@ -164,7 +164,7 @@ def machine(predicate: dict[str, Any], checks: CheckLog) -> None:
         checks.ok("machine", field, f"No stage computed more than the machine can: {_told(most)}.")
 
 
-def bound_of(predicate: dict[str, Any]) -> Quantity:
+def bound_of(predicate: Predicate) -> Quantity:
     """FLOP/s that the machine of a receipt cannot exceed; unknown where it was not noted by the run itself."""
     described = predicate["machine"]
     if "seen" in described:
@@ -173,7 +173,7 @@ def bound_of(predicate: dict[str, Any]) -> Quantity:
     return most_flops(described, dtype_of(predicate))
 
 
-def dtype_of(predicate: dict[str, Any]) -> str | None:
+def dtype_of(predicate: Predicate) -> str | None:
     """What was computed in: "float32" only where the run says so of all its parts."""
     value = predicate["machine"].get("arithmetic")
     if not isinstance(value, dict):

@@ -11,11 +11,11 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from clearseek.receipts import gather
 from clearseek.receipts.check_files import RECORD, Places, few, how_other, is_it, listed
 from clearseek.receipts.outcome import CheckLog
+from clearseek.receipts.predicate import File
 
 WEIGHTS = (".gguf", ".safetensors", ".bin", ".pt", ".pth", ".npz", ".npy", ".onnx")
 """Endings of files that hold weights; the others of a subject say how to read them."""
@@ -24,7 +24,7 @@ _SHARD = re.compile(r"-\d{5}-of-\d{5}(?=\.[a-z]+\Z)")
 _MOST_STRANGERS = 20
 
 
-def weights(subject: Sequence[dict[str, Any]], places: Places, checks: CheckLog) -> None:
+def weights(subject: Sequence[File], places: Places, checks: CheckLog) -> None:
     """Every file of the subject: as it should be, another, or not here; each is named."""
     good: list[str] = []
     away: list[str] = []
@@ -84,7 +84,7 @@ def whole_forms(names: Sequence[str], good: Sequence[str]) -> list[str]:
     return [name for group in parts.values() if set(group) <= set(good) for name in group]
 
 
-def _named(file: dict[str, Any], subject: Sequence[dict[str, Any]], places: Places) -> list[Path]:
+def _named(file: File, subject: Sequence[File], places: Places) -> list[Path]:
     """Where the layouts that ClearSeek writes have this file, as far as something lies there."""
     name, last = file["name"], file["name"].rsplit("/", 1)[-1]
     results = [gather.inside(places.run, name, links=True)]
@@ -100,7 +100,7 @@ def _named(file: dict[str, Any], subject: Sequence[dict[str, Any]], places: Plac
     return list(unique)
 
 
-def _in_models(file: dict[str, Any], places: Places) -> Path | None:
+def _in_models(file: File, places: Places) -> Path | None:
     """The file of that name in the named folder (by its last part alone, too), or one with its content there."""
     if places.models is None:
         return None
@@ -110,7 +110,7 @@ def _in_models(file: dict[str, Any], places: Places) -> Path | None:
     return inside or places.like(file, places.walked(places.models))
 
 
-def _by_content(file: dict[str, Any], places: Places) -> Path | None:
+def _by_content(file: File, places: Places) -> Path | None:
     return places.like(file, [*(path for path in listed(places.run) if path != places.receipt), *places.stored()])
 
 
@@ -120,7 +120,7 @@ def _target(path: Path, folder: Path) -> Path | None:
     return None if target.is_relative_to(folder.resolve()) else target
 
 
-def _record_beside(subject: Sequence[dict[str, Any]], places: Places, checks: CheckLog) -> None:
+def _record_beside(subject: Sequence[File], places: Places, checks: CheckLog) -> None:
     """A receipt in a model store, or in a copy of one of its folders: the weights beside it must be its own."""
     try:
         record = json.loads((places.run / RECORD).read_bytes()[: 1 << 20])
@@ -135,7 +135,7 @@ def _record_beside(subject: Sequence[dict[str, Any]], places: Places, checks: Ch
         checks.failed("weights", "subject", message)
 
 
-def _strangers(subject: Sequence[dict[str, Any]], met: set[Path], places: Places, checks: CheckLog) -> None:
+def _strangers(subject: Sequence[File], met: set[Path], places: Places, checks: CheckLog) -> None:
     """Weights that lie beside the receipt, and that it does not speak of: they are not covered by it."""
     about = {file["digest"]["sha256"] for file in subject}
     checked = {name for check in checks.checks if check.name == "weights" for name in (check.said,)}

@@ -12,12 +12,13 @@ import base64
 import binascii
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from clearseek.errors import CheckFailed, UsageError, UserError
 from clearseek.ledger.canonical import canonical
+from clearseek.receipts.predicate import Statement
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MAX_BYTES = 16 * 1024 * 1024
@@ -42,7 +43,7 @@ class Envelope:
     payload: bytes
     keyid: str
     signature: bytes
-    statement: dict[str, Any]
+    statement: Statement
 
 
 def pae(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
@@ -96,7 +97,7 @@ def read_envelope(content: bytes) -> Envelope:
     statement = _json(payload, "the receipt's payload", "payload")
     if not isinstance(statement, dict):
         raise BadReceipt("The receipt's payload is no in-toto statement.", "payload")
-    return Envelope(payload, signed["keyid"], signature, statement)
+    return Envelope(payload, signed["keyid"], signature, cast(Statement, statement))
 
 
 def _base64(text: Any, field: str) -> bytes:

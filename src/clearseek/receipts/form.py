@@ -9,6 +9,7 @@ from typing import Any
 
 from clearseek.errors import UsageError
 from clearseek.ledger.quantity import Quantity
+from clearseek.receipts.predicate import Statement
 
 
 @functools.cache
@@ -19,7 +20,7 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def schema_error(statement: dict[str, Any], *, newer: bool = False) -> tuple[str, str] | None:
+def schema_error(statement: Statement, *, newer: bool = False) -> tuple[str, str] | None:
     """The field that is wrong and a sentence about it; None for a statement in form.
 
     `newer` allows fields that this version does not know, as later minor versions may add some.

@@ -8,12 +8,13 @@ import platform
 import re
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import cast
 
 from clearseek import __version__
 from clearseek.errors import UserError
 from clearseek.ledger.canonical import canonical
 from clearseek.ledger.quantity import measured, unknown
+from clearseek.receipts.predicate import Code, Environment, File, Machine, QuantityJson
 
 _BLOCK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -37,12 +38,12 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def describe(path: Path, name: str) -> dict[str, Any]:
+def describe(path: Path, name: str) -> File:
     """A file as in-toto's ResourceDescriptor: its name, its digest, and how long it is."""
     return {"name": name, "digest": {"sha256": sha256_of(path)}, "annotations": {"bytes": path.stat().st_size}}
 
 
-def files_under(folder: Path, within: Path) -> list[dict[str, Any]]:
+def files_under(folder: Path, within: Path) -> list[File]:
     """Every file under `folder`, described with its path relative to `within`, in the order of their names."""
     if not folder.is_dir():
         return []
@@ -72,7 +73,7 @@ claims to audit (in a checkout they lie elsewhere), and a page for people. Every
 C++ computes norms and gradients, and examples that ship are trained on."""
 
 
-def code(package: Path | None = None) -> dict[str, Any]:
+def code(package: Path | None = None) -> Code:
     """ClearSeek itself: the digest is of the list of its files' paths and digests, so it is the same everywhere."""
     package = package or Path(__file__).parent.parent
     listed = [
@@ -89,7 +90,7 @@ def _counts(path: Path, package: Path) -> bool:
     return not any(name == other or name.startswith(f"{other}/") for other in NOT_CODE)
 
 
-def environment() -> dict[str, Any]:
+def environment() -> Environment:
     """Python and the packages that ClearSeek stands on, with their versions; no others."""
     results: dict[str, str] = {}
     waiting = ["clearseek"]
@@ -111,7 +112,7 @@ def environment() -> dict[str, Any]:
     return {"python": platform.python_version(), "packages": dict(sorted(results.items()))}
 
 
-def machine() -> dict[str, Any]:
+def machine() -> Machine:
     """What the operating system says the machine is. No host name: a receipt is for strangers."""
     try:
         import psutil
@@ -123,7 +124,7 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}".strip(),
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
-        "memory": memory.as_json(),
+        "memory": cast(QuantityJson, memory.as_json()),
         "accelerators": _accelerators(),
         "instruction_sets": _instruction_sets(),
     }

@@ -20,6 +20,7 @@ from clearseek.receipts.envelope import BadReceipt, read_envelope, read_file
 from clearseek.receipts.form import schema_error
 from clearseek.receipts.gather import sha256_of
 from clearseek.receipts.known_keys import Signer, signer_of
+from clearseek.receipts.predicate import Predicate, Statement
 from clearseek.receipts.signing import signature_fits
 from clearseek.receipts.statement import PREDICATE_TYPE, RECEIPT
 from clearseek.settings import model_data
@@ -40,7 +41,7 @@ class Ancestor:
     child: str
     place: str
     path: Path | None = None
-    statement: dict[str, Any] | None = None
+    statement: Statement | None = None
     signer: Signer | None = None
     wrong: bool = False
 
@@ -54,7 +55,7 @@ class Ancestor:
 class Lineage:
     """A receipt (`statement`, signed by `signer`) and its ancestors, the nearest first."""
 
-    statement: dict[str, Any]
+    statement: Statement
     ancestors: tuple[Ancestor, ...]
     signer: Signer | None = None
 
@@ -63,7 +64,7 @@ class Lineage:
         return [ancestor.name for ancestor in self.ancestors if ancestor.statement is None]
 
     @property
-    def runs(self) -> list[tuple[str, dict[str, Any]]]:
+    def runs(self) -> list[tuple[str, Predicate]]:
         """Names and predicates of the runs within reach, this one first."""
         predicate = self.statement["predicate"]
         rest = [
@@ -134,7 +135,7 @@ class Lineage:
         return results
 
 
-def lineage_of(statement: dict[str, Any], path: Path, signer: bytes | None = None) -> Lineage:
+def lineage_of(statement: Statement, path: Path, signer: bytes | None = None) -> Lineage:
     """Of a receipt's statement; `path` is where it lies. Only what lies near it is looked at."""
     places = Places(path, None)
     return Lineage(statement, tuple(ancestors(statement["predicate"], places)), (signer and signer_of(signer)) or None)
@@ -200,7 +201,7 @@ def _receipts_near(places: Places) -> Iterator[Path]:
                 yield path
 
 
-def _told(predicate: dict[str, Any], signer: Signer | None) -> dict[str, Any]:
+def _told(predicate: Predicate, signer: Signer | None) -> dict[str, Any]:
     return {
         "started_at": predicate["run"]["started_at"],
         "finished_at": predicate["run"]["finished_at"],

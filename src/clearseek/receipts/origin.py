@@ -7,6 +7,7 @@ made by others, and its card says where its file came from, what was done to it 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from clearseek.errors import UserError
 from clearseek.hub.weights import known_digest
 from clearseek.receipts import gather
 from clearseek.receipts.lineage import Lineage, lineage_of
+from clearseek.receipts.predicate import Statement
 from clearseek.receipts.statement import CANNOT_PROVE, RECEIPT
 from clearseek.receipts.verify import glance
 
@@ -81,13 +83,13 @@ class ReceiptCard:
     sha256: str
     keyid: str | None
     problems: tuple[str, ...]
-    statement: dict[str, Any] | None = field(repr=False)
+    statement: Statement | None = field(repr=False)
     signer: str = "nobody"
     signed: str = "No key that is in it signed it."
     lineage: Lineage | None = field(default=None, repr=False)
 
     def as_json(self) -> dict[str, Any]:
-        predicate = self.statement["predicate"] if self.statement else {}
+        predicate: Mapping[str, Any] = self.statement["predicate"] if self.statement else {}
         return {
             "kind": "receipt",
             "name": self.name,

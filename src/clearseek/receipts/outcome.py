@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from clearseek.receipts.predicate import Statement
 from clearseek.receipts.requirements import ALWAYS
 
 State = Literal["ok", "failed", "not checked"]
@@ -30,7 +31,7 @@ class Verification:
 
     checks: list[Check]
     cannot_prove: list[str]
-    statement: dict[str, Any] | None = None
+    statement: Statement | None = None
     keyid: str | None = None
     signer: str = "nobody"
     """Whose key signed: `project`, `own`, `trusted`, `unknown`; `nobody` where no signature fits."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from clearseek.ledger.quantity import Quantity
 from clearseek.receipts.arithmetic import from_json
 from clearseek.receipts.lineage import Lineage
 from clearseek.receipts.origin import OriginCard
 from clearseek.receipts.outcome import Verification
+from clearseek.receipts.predicate import File, Predicate, Statement
 from clearseek.receipts.statement import CANNOT_PROVE
 from clearseek.receipts.words import (
     NAMES,
@@ -39,7 +38,7 @@ _COLUMNS = ("wall", "energy", "money", "prompt_tokens", "completion_tokens", "fl
 _MOST_FILES = 200
 
 
-def receipt_page(statement: dict[str, Any], verification: Verification, lineage: Lineage) -> str:
+def receipt_page(statement: Statement, verification: Verification, lineage: Lineage) -> str:
     """The whole document. `verification` says at the top whether it is in order, `lineage` what it builds on."""
     predicate = statement["predicate"]
     body = join(
@@ -108,7 +107,7 @@ def _state(verification: Verification) -> Html:
     )
 
 
-def _cost(predicate: dict[str, Any], *, last_of_several: bool) -> Html:
+def _cost(predicate: Predicate, *, last_of_several: bool) -> Html:
     title = "What this run took, the last of several" if last_of_several else "What it took"
     return section(title, _quantities(cost_rows(predicate)))
 
@@ -134,7 +133,7 @@ def _quantities(rows: list[tuple[str, Quantity]]) -> Html:
     return definitions([(name, join(number(quantity), " ", element("small", quantity.how))) for name, quantity in rows])
 
 
-def _stages(predicate: dict[str, Any]) -> Html:
+def _stages(predicate: Predicate) -> Html:
     stages = [(stage, from_json(stage["quantities"])) for stage in predicate["stages"]]
     there = [name for name in _COLUMNS if any(name in quantities for _, quantities in stages)]
     totals = from_json(predicate["totals"])
@@ -162,7 +161,7 @@ def _bar(part: float | None) -> Html:
     return element("span", element("span", drawn, class_="bar", aria_hidden="true"), f" {part:.0%}", class_="share")
 
 
-def _attempts(predicate: dict[str, Any]) -> Html | None:
+def _attempts(predicate: Predicate) -> Html | None:
     attempts = predicate["attempts"]
     if len(attempts) < 2 and all(attempt["state"] == "completed" for attempt in attempts):
         return None
@@ -175,7 +174,7 @@ def _attempts(predicate: dict[str, Any]) -> Html | None:
     return section("Attempts", table(columns, rows, numeric=(3, 4)))
 
 
-def _evaluations(predicate: dict[str, Any]) -> Html | None:
+def _evaluations(predicate: Predicate) -> Html | None:
     rows = [
         [one["name"], name, number(Quantity.from_json(result)), result["how"]]
         for one in predicate["evaluations"]
@@ -186,7 +185,7 @@ def _evaluations(predicate: dict[str, Any]) -> Html | None:
     return section("Evaluations", table(["Evaluation", "Result", "Value", "How"], rows, numeric=(2,)))
 
 
-def _made_of(predicate: dict[str, Any]) -> Html:
+def _made_of(predicate: Predicate) -> Html:
     base, recipe, code = predicate["base"], predicate["recipe"], predicate["code"]
     began = join(base["name"], " ", digest(base["digest"]["sha256"])) if base else "nothing: its weights were made here"
     if base and "adapter" in base:
@@ -199,7 +198,8 @@ def _made_of(predicate: dict[str, Any]) -> Html:
         ("Code", join(f"{code['name']} {code['version']} ", digest(code["digest"]["sha256"]))),
     ]
     for one in predicate["data"]:
-        named = [str(one["name"]), *(str(one[key]) for key in ("description", "license", "version") if key in one)]
+        more = (one.get("description"), one.get("license"), one.get("version"))
+        named = [one["name"], *(str(part) for part in more if part is not None)]
         digests = [digest(file["sha256"]) for file in one["distribution"]]
         facts.append(("Data", join(", ".join(named), *(join(" ", part) for part in digests))))
     for parent in predicate["parents"]:
@@ -207,13 +207,13 @@ def _made_of(predicate: dict[str, Any]) -> Html:
     return section("What it was made of", definitions(facts))
 
 
-def _subject(subject: list[dict[str, Any]]) -> Html:
+def _subject(subject: list[File]) -> Html:
     rows = [[file["name"], f"{file['annotations']['bytes']:,}", digest(file["digest"]["sha256"])] for file in subject]
     more = paragraph(f"And {len(rows) - _MOST_FILES} more.") if len(rows) > _MOST_FILES else None
     return section("What came out", table(["File", "Bytes", "SHA-256"], rows[:_MOST_FILES], numeric=(1,)), more)
 
 
-def _machine(predicate: dict[str, Any]) -> Html:
+def _machine(predicate: Predicate) -> Html:
     machine, environment = predicate["machine"], predicate["environment"]
     facts: list[tuple[object, object]] = [
         ("System", machine["system"]),
@@ -229,7 +229,7 @@ def _machine(predicate: dict[str, Any]) -> Html:
     return section("Where it ran", definitions(facts))
 
 
-def _books(predicate: dict[str, Any]) -> Html:
+def _books(predicate: Predicate) -> Html:
     ledger, signer = predicate["ledger"], predicate["signer"]
     checkpoints = sum(len(one["files"]) for one in predicate["checkpoints"])
     return section(

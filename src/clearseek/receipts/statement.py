@@ -17,7 +17,7 @@ import json
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from clearseek import __version__
 from clearseek.errors import CheckFailed, UsageError, UserError
@@ -27,6 +27,19 @@ from clearseek.ledger.check import check
 from clearseek.ledger.entry import iso as ledger_time
 from clearseek.receipts import arithmetic, gather
 from clearseek.receipts.envelope import write_envelope
+from clearseek.receipts.predicate import (
+    CannotProve,
+    Checkpoint,
+    EvaluationFile,
+    Ledger,
+    Machine,
+    Quantities,
+    QuantityJson,
+    RecipeFile,
+    Run,
+    Signer,
+    Statement,
+)
 from clearseek.receipts.recipe_json import plain
 from clearseek.receipts.signing import SigningKey, signing_key
 
@@ -44,7 +57,7 @@ _NOTES = {
     "parents", "prices", "notes",
 }  # fmt: skip
 
-CANNOT_PROVE: tuple[dict[str, Any], ...] = (
+CANNOT_PROVE: tuple[CannotProve, ...] = (
     {
         "what": "That no other run happened, or that this ledger is complete.",
         "why": "Whoever makes a receipt can leave out the runs that failed, and a run that was never booked leaves no "
@@ -96,7 +109,7 @@ def make_receipt(run: Path | str, *, key: SigningKey | None = None) -> Path:
     return write_receipt(folder / RECEIPT, payload, key)
 
 
-def _fits(statement: dict[str, Any]) -> None:
+def _fits(statement: Statement) -> None:
     """No receipt is signed that would not verify."""
     from clearseek.receipts.check_books import sums
     from clearseek.receipts.form import quantity_error, schema_error
@@ -122,7 +135,7 @@ def write_receipt(path: Path, payload: bytes, key: SigningKey) -> Path:
     return path
 
 
-def build_statement(folder: Path, public_key: bytes, *, now: datetime | None = None) -> dict[str, Any]:
+def build_statement(folder: Path, public_key: bytes, *, now: datetime | None = None) -> Statement:
     """The statement as plain data. `public_key` is the signer's, 32 raw bytes. Raises UserError as `make_receipt`."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name a run folder, such as runs/NAME.")
@@ -135,7 +148,15 @@ def build_statement(folder: Path, public_key: bytes, *, now: datetime | None = N
     books = arithmetic.add_books(Book(folder / "ledger.jsonl").read())
     if not books.stages:
         raise UserError(f"The ledger of {folder} holds no work: there is nothing to give a receipt for.")
-    moment = now or datetime.now(UTC)
+    moment, sums = now or datetime.now(UTC), _sums(books, notes)
+    run: Run = {
+        "name": notes.get("name") or folder.resolve().name,
+        "started_at": notes.get("started_at") or min(s.first_at for s in books.stages),
+        "finished_at": notes.get("finished_at") or ledger_time(max(s.ended for s in books.stages)),
+    }
+    if "notes" in notes:
+        run["notes"] = notes["notes"]
+    machine = notes.get("machine") or {**gather.machine(), "seen": "when the receipt was made"}
     return {
         "_type": STATEMENT_TYPE,
         "subject": subject,
@@ -144,20 +165,17 @@ def build_statement(folder: Path, public_key: bytes, *, now: datetime | None = N
             "version": PREDICATE_VERSION,
             "made": {"at": iso(moment), "by": f"clearseek {__version__}"},
             "signer": _signer(public_key),
-            "run": {
-                "name": notes.get("name") or folder.resolve().name,
-                "started_at": notes.get("started_at") or min(s.first_at for s in books.stages),
-                "finished_at": notes.get("finished_at") or ledger_time(max(s.ended for s in books.stages)),
-                **({"notes": notes["notes"]} if "notes" in notes else {}),
-            },
+            "run": run,
             "recipe": _recipe(folder / "recipe.toml"),
             "base": notes.get("base"),
             "data": notes.get("data", []),
             "code": notes.get("code") or gather.code(),
-            "machine": notes.get("machine") or {**gather.machine(), "seen": "when the receipt was made"},
+            "machine": cast(Machine, machine),
             "environment": notes.get("environment") or gather.environment(),
             "prices": notes["prices"] if "prices" in notes else _prices(books),
-            **_sums(books, notes),
+            "stages": sums["stages"],
+            "totals": sums["totals"],
+            "attempts": sums["attempts"],
             "evaluations": _evaluations(folder),
             "checkpoints": _checkpoints(folder),
             "parents": notes.get("parents", []),
@@ -171,7 +189,7 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _signer(public_key: bytes) -> dict[str, str]:
+def _signer(public_key: bytes) -> Signer:
     from clearseek.receipts.signing import keyid_of
 
     return {"algorithm": "ed25519", "keyid": keyid_of(public_key), "public_key": public_key.hex()}
@@ -211,7 +229,7 @@ def _sums(books: arithmetic.Books, notes: dict[str, Any]) -> dict[str, Any]:
     return {"stages": stages, "totals": arithmetic.as_json(arithmetic.totals(sums)), "attempts": tried}
 
 
-def _prices(books: arithmetic.Books) -> dict[str, Any]:
+def _prices(books: arithmetic.Books) -> Quantities:
     """Today's declared prices, where the ledger has money in it and the run did not note with which it was computed."""
     from clearseek.ledger.prices import rates_from
     from clearseek.settings import load_settings
@@ -223,10 +241,10 @@ def _prices(books: arithmetic.Books) -> dict[str, Any]:
         "machine_usd_per_hour": rates.machine_usd_per_hour,
         "electricity_usd_per_kwh": rates.electricity_usd_per_kwh,
     }
-    return {name: price.as_json() for name, price in fields.items() if price.known}
+    return {name: cast(QuantityJson, price.as_json()) for name, price in fields.items() if price.known}
 
 
-def _ledger(path: Path) -> dict[str, Any]:
+def _ledger(path: Path) -> Ledger:
     if not path.is_file():
         raise UserError(f"{path} does not exist: a receipt is made from a run's ledger.")
     state = check(path)
@@ -243,7 +261,7 @@ def _ledger(path: Path) -> dict[str, Any]:
     }
 
 
-def _recipe(path: Path) -> dict[str, Any]:
+def _recipe(path: Path) -> RecipeFile:
     try:
         content = path.read_bytes()[:_MAX_TEXT]
         resolved = tomllib.loads(content.decode("utf-8"))
@@ -273,8 +291,8 @@ def _notes(path: Path) -> dict[str, Any]:
     return notes
 
 
-def _evaluations(folder: Path) -> list[dict[str, Any]]:
-    evaluations = []
+def _evaluations(folder: Path) -> list[EvaluationFile]:
+    evaluations: list[EvaluationFile] = []
     for path in sorted((folder / "evaluations").glob("*.json")):
         try:
             result = json.loads(path.read_bytes()[: _MAX_TEXT + 1])
@@ -286,7 +304,7 @@ def _evaluations(folder: Path) -> list[dict[str, Any]]:
     return evaluations
 
 
-def _checkpoints(folder: Path) -> list[dict[str, Any]]:
+def _checkpoints(folder: Path) -> list[Checkpoint]:
     return [
         {"name": step.name, "files": gather.files_under(step, folder)}
         for step in sorted((folder / "checkpoints").glob("step-*"))

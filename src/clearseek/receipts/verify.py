@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from clearseek.errors import UserError
 from clearseek.receipts import check_books, check_files, check_flops, check_parents, check_times, check_weights
@@ -16,6 +15,7 @@ from clearseek.receipts.envelope import BadReceipt, Envelope, read_envelope, rea
 from clearseek.receipts.form import quantity_error, schema_error
 from clearseek.receipts.known_keys import signer_of
 from clearseek.receipts.outcome import Check, CheckLog, Verification
+from clearseek.receipts.predicate import Predicate, Statement
 from clearseek.receipts.signing import TrustedKey, keyid_of, signature_fits, trusted_keys
 from clearseek.receipts.statement import (
     CANNOT_PROVE,
@@ -75,7 +75,7 @@ def _verify(path: Path, trusted: list[TrustedKey] | None, places: check_files.Pl
     public, signer = _signature(envelope, trusted, result)
     keyid = None if public is None else keyid_of(public)
     if whole:
-        predicate: dict[str, Any] = envelope.statement["predicate"]
+        predicate: Predicate = envelope.statement["predicate"]
         _dates(predicate, result)
         if places is not None:
             check_weights.weights(envelope.statement["subject"], places, result)
@@ -92,7 +92,7 @@ def _verify(path: Path, trusted: list[TrustedKey] | None, places: check_files.Pl
     return Verification(result.checks, limits, statement, keyid, signer, public, tuple(result.whole_models))
 
 
-def _form(statement: dict[str, Any], checks: CheckLog) -> bool:
+def _form(statement: Statement, checks: CheckLog) -> bool:
     """Whether this is a statement that the checks below understand."""
     if statement.get("_type") != STATEMENT_TYPE:
         checks.failed("form", "_type", f"This is no in-toto statement of version 1 ({STATEMENT_TYPE}).")
@@ -178,7 +178,7 @@ def _whose(signer: bytes, trusted: list[TrustedKey] | None, checks: CheckLog) ->
     return "unknown"
 
 
-def _stated_key(statement: dict[str, Any]) -> bytes | None:
+def _stated_key(statement: Statement) -> bytes | None:
     try:
         public = bytes.fromhex(statement["predicate"]["signer"]["public_key"])
     except (KeyError, TypeError, ValueError):
@@ -186,7 +186,7 @@ def _stated_key(statement: dict[str, Any]) -> bytes | None:
     return public if len(public) == 32 else None
 
 
-def _dates(predicate: dict[str, Any], checks: CheckLog) -> None:
+def _dates(predicate: Predicate, checks: CheckLog) -> None:
     """Nothing lies in the future, and nothing ended before it began."""
     now = datetime.now(UTC) + _SKEW
     run, made = predicate["run"], predicate["made"]["at"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clearseek.ledger.quantity import Quantity
 from clearseek.receipts.arithmetic import from_json
 from clearseek.receipts.outcome import Check
+from clearseek.receipts.predicate import Predicate, Stage
 
 if TYPE_CHECKING:
     from clearseek.receipts.lineage import Lineage
@@ -28,7 +29,7 @@ NAMES = {
 """What each booked quantity is called."""
 
 
-def cost_rows(predicate: dict[str, Any]) -> list[tuple[str, Quantity]]:
+def cost_rows(predicate: Predicate) -> list[tuple[str, Quantity]]:
     """The totals, named. What matters most stands there even where nothing was booked of it."""
     totals = from_json(predicate["totals"])
     from clearseek.ledger.quantity import unknown
@@ -65,7 +66,7 @@ def lineage_words(lineage: Lineage) -> str:
     return f"{message}."
 
 
-def made_words(predicate: dict[str, Any]) -> str:
+def made_words(predicate: Predicate) -> str:
     """When the run was, in a sentence."""
     run, made = predicate["run"], predicate["made"]
     began, ended = day(run["started_at"]), day(run["finished_at"])
@@ -78,7 +79,7 @@ def day(text: str) -> str:
     return f"{text[:10]} {text[11:16]} UTC"
 
 
-def stage_name(stage: dict[str, Any]) -> str:
+def stage_name(stage: Stage) -> str:
     return str(stage["name"]) or "(outside the stages)"
 
 
