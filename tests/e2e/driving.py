@@ -95,7 +95,8 @@ class Pages:
         self._contexts: list[BrowserContext] = []
         self.wrong: list[str] = []
 
-    def __call__(self, url: str, **options: Any) -> Page:
+    def __call__(self, url: str, *, site: str = "", **options: Any) -> Page:
+        """`site`: what it may ask, where that is not the address that it is opened on."""
         context = self._browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | options))
         context.set_default_timeout(PATIENCE)
         self._contexts.append(context)
@@ -104,7 +105,7 @@ class Pages:
             " (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`))"
         )
         page = context.new_page()
-        origin = "/".join(url.split("/", 3)[:3])
+        origin = site or "/".join(url.split("/", 3)[:3])
 
         def dialog(opened: Dialog) -> None:
             self.wrong.append(f"dialog: {opened.message}")

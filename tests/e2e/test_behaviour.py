@@ -103,29 +103,25 @@ def test_a_frozen_tab_stops_nobody(new_page: Pages, echo: Server) -> None:
 
 
 def test_without_shared_workers_a_tab_listens_alone(new_page: Pages, echo: Server) -> None:
-    page = new_page("about:blank")
-    new_page.wrong.clear()
+    page = new_page("about:blank", site=echo.url)
     page.add_init_script("delete window.SharedWorker")
     listens: list[str] = []
     page.on("request", lambda request: listens.append(request.url) if "/api/live" in request.url else None)
     page.goto(echo.url)
-    new_page.wrong.clear()  # it was opened on another address
     ask(page, "[slow] alone but well")
     answered(page)
     expect(page.locator(".answer .prose")).to_have_text("alone but well")
     assert len([url for url in listens if "?listener=" in url]) == 1
-    new_page.wrong.clear()
 
 
 def test_a_worker_that_does_not_come_is_done_without(new_page: Pages, echo: Server) -> None:
-    page = new_page("about:blank")
+    page = new_page("about:blank", site=echo.url)
     page.context.route("**/hub.worker*", lambda route: route.abort())
     page.add_init_script("window.SharedWorker = class extends SharedWorker { constructor() { super('/nowhere.js') } }")
     page.goto(echo.url)
     ask(page, "no worker needed")
     answered(page)
     expect(page.locator(".answer .prose")).to_have_text("no worker needed")
-    new_page.wrong.clear()  # it was opened on another address
 
 
 # What stays where it is
