@@ -224,18 +224,6 @@ def test_rows_at_different_positions() -> None:
     torch.testing.assert_close(step[1, 0], alone[0, 5], rtol=0, atol=1e-4)
 
 
-def test_a_prompt_is_copied_to_its_group() -> None:
-    model = random_model(SMALL)
-    ids_BT = some_ids(SMALL, rows=3, tokens=12)
-    ids_BT[1:, :8] = ids_BT[0, :8]
-    with torch.no_grad():
-        cache = model.new_cache(3, 16)
-        model.hidden(ids_BT[:, :8] * torch.tensor([[1], [0], [0]]), cache)
-        cache.copy_row(0, [1, 2], 8)
-        tail = model(ids_BT[:, 8:], cache)
-        torch.testing.assert_close(tail, model(ids_BT)[:, 8:], rtol=0, atol=1e-4)
-
-
 def test_a_full_cache_and_wrong_rows_are_told() -> None:
     model = random_model(SMALL)
     cache = model.new_cache(2, 8)

@@ -98,20 +98,6 @@ def test_rows_of_a_cache_may_be_at_different_positions_and_padding_does_no_harm(
             assert (logits_BTV[row, 0] - ours(whole_T[None])[0, -1]).abs().max() <= 1e-4
 
 
-def test_a_prompt_read_once_serves_a_group() -> None:
-    _, ours = both("qwen2")
-    prompt_T, tails_BT = some_ids(1, 16)[0], some_ids(3, 1, 5)
-    cache = ours.new_cache(3, 20)
-    single = ours.new_cache(1, 20)
-    with torch.no_grad():
-        ours.hidden(prompt_T[None], single)
-        cache.k_LBGSK[:, :1], cache.v_LBGSK[:, :1] = single.k_LBGSK, single.v_LBGSK
-        cache.copy_row(0, [1, 2], 16)
-        found = ours(tails_BT, cache, torch.full((3, 1), 16))
-        expected = ours(torch.cat((prompt_T.expand(3, 16), tails_BT), 1))[:, -1:]
-    assert (found - expected).abs().max() <= 1e-4
-
-
 def test_a_mask_keeps_packed_texts_apart() -> None:
     _, ours = both("llama-2")
     first_T, second_T = some_ids(1, 9, 6)[0], some_ids(1, 7, 7)[0]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from clearseek.audit import flops
 from clearseek.audit.claim import Claim
 from clearseek.audit.known import PLAUSIBLE_MFU, Base
 from clearseek.audit.solve import Known
@@ -156,8 +155,3 @@ def _network(claim: Claim, known: Mapping[str, Known]) -> Bind:
     days = modelled(each_day / (low * high) ** 0.5, "d", "tokens / (chips x tokens/s of a chip)", each_day / high,
                     each_day / low)  # fmt: skip
     return Bind("network", days, words)
-
-
-def parameters_of(claim: Claim) -> flops.Parameters | None:
-    """The model's parameters, where its shape is known."""
-    return flops.count(claim.architecture) if claim.architecture else None

@@ -103,11 +103,6 @@ def read(variable: Variable, given: Any, *, source: str = "", provenance: str = 
     return _checked(variable, Reported(variable, quantity, text, source, provenance, rounded, distribution, note))
 
 
-def as_given(reported: Reported, quantity: Quantity) -> Reported:
-    """The same statement with another quantity: what a slider does."""
-    return replace(reported, quantity=quantity, rounded=False)
-
-
 def _one_of(word: Any, known: tuple[str, ...], where: str) -> str:
     if word not in known:
         raise UsageError(f"{where} is one of {', '.join(known)}, not {str(word)[:40]!r}.")

@@ -9,8 +9,6 @@ Letters: L layers, B rows, G key-value heads, S slots, T new tokens, K values of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -71,9 +69,3 @@ class KVCache:
         k_BGSK.scatter_(2, index_BGTK, k_BGTK.to(k_BGSK.dtype))
         v_BGSK.scatter_(2, index_BGTK, v_BGTK.to(v_BGSK.dtype))
         return k_BGSK[:, :, :reach], v_BGSK[:, :, :reach]
-
-    def copy_row(self, source: int, targets: Sequence[int], tokens: int) -> None:
-        """Give the first `tokens` slots of one row to other rows: a prompt read once for a whole group."""
-        rows = torch.as_tensor(targets, device=self.k_LBGSK.device)
-        for tensor in (self.k_LBGSK, self.v_LBGSK):
-            tensor[:, rows, :, :tokens] = tensor[:, source, None, :, :tokens]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from clearseek.modeling.errors import ModelingError
@@ -88,9 +88,6 @@ class LlamaConfig:
             raise ModelingError(f"{self.heads} attention heads cannot share {self.kv_heads} key-value heads evenly.")
         if self.head_dim % 2:
             raise ModelingError(f"Rotary positions need heads of an even width, and this one is {self.head_dim} wide.")
-
-    def with_rope(self, rope: RopeConfig) -> LlamaConfig:
-        return replace(self, rope=rope)
 
     def to_hf(self) -> dict[str, Any]:
         """`config.json` as `transformers` and vLLM read it; the weights' type is added by whoever writes them."""

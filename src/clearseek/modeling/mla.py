@@ -14,7 +14,6 @@ position, V values of a value, C the latent's rank, Z = C + R.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,11 +84,6 @@ class LatentCache:
         index_BTZ = positions_BT[..., None].expand_as(latent_BTZ)
         slots_BSZ.scatter_(1, index_BTZ, latent_BTZ.to(slots_BSZ.dtype))
         return slots_BSZ[:, :reach]
-
-    def copy_row(self, source: int, targets: Sequence[int], tokens: int) -> None:
-        """Give the first `tokens` slots of one row to other rows: a prompt read once for a whole group."""
-        rows = torch.as_tensor(targets, device=self.latent_LBSZ.device)
-        self.latent_LBSZ[:, rows, :tokens] = self.latent_LBSZ[:, source, None, :tokens]
 
 
 @dataclass(frozen=True, slots=True)
