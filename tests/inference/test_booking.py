@@ -14,7 +14,7 @@ import pytest
 
 from clearseek.hub.store import Store
 from clearseek.inference import booking, bookwriter
-from clearseek.inference.booking import Books
+from clearseek.inference.booking import Accounting
 from clearseek.inference.budget import Caps, OverBudget
 from clearseek.inference.engine import Delta, Event, Finished, Progress, Request, Thinking, Usage
 from clearseek.inference.errors import BadRequest, EngineCrashed
@@ -62,10 +62,10 @@ class Engine:
 @pytest.fixture
 async def made(tmp_path: Path) -> AsyncIterator[Any]:
     """Makes books on one ledger; all are closed at the end."""
-    open_ones: list[Books] = []
+    open_ones: list[Accounting] = []
 
-    def make(rates: Rates = PRICED, day: Caps = Caps(), keys: dict[str, Caps] | None = None) -> Books:
-        books = Books(tmp_path / "ledger.jsonl", rates, day, lambda owner: (keys or {}).get(owner, Caps()))
+    def make(rates: Rates = PRICED, day: Caps = Caps(), keys: dict[str, Caps] | None = None) -> Accounting:
+        books = Accounting(tmp_path / "ledger.jsonl", rates, day, lambda owner: (keys or {}).get(owner, Caps()))
         open_ones.append(books)
         return books
 
@@ -75,7 +75,12 @@ async def made(tmp_path: Path) -> AsyncIterator[Any]:
 
 
 async def answer(
-    books: Books, engine: Engine, id: str = "a", owner: str = "local", request: Request = ASK, limit: int | None = None
+    books: Accounting,
+    engine: Engine,
+    id: str = "a",
+    owner: str = "local",
+    request: Request = ASK,
+    limit: int | None = None,
 ) -> list[Event]:
     """As the pool does it; after `limit` events the reader goes away."""
     found = await books.open(engine.metered, request, id, owner, "api", None)
@@ -97,7 +102,7 @@ async def answer(
     return heard
 
 
-async def entries(books: Books) -> list[Entry]:
+async def entries(books: Accounting) -> list[Entry]:
     await books.close()
     assert not books.path.exists() or check(books.path).state == "intact"
     return list(Book(books.path).read())
@@ -294,7 +299,7 @@ async def test_what_the_ledger_lost_counts_until_the_day_ends_and_no_longer(
     monkeypatch.setattr(bookwriter, "MAX_WAITING", 0)
     ends = asyncio.get_running_loop().time()
     monkeypatch.setattr(booking, "midnight", lambda days=0: time.time() + 0.3)
-    books = Books(tmp_path / "ledger.jsonl", PRICED, Caps(tokens=1000))
+    books = Accounting(tmp_path / "ledger.jsonl", PRICED, Caps(tokens=1000))
     await answer(books, Engine(tokens=5))
     assert books.stats().lost == 1
     assert books.day.tokens == 15 or asyncio.get_running_loop().time() - ends > 0.3
@@ -413,7 +418,7 @@ async def test_a_budget_in_dollars_takes_no_answer_whose_price_is_unknown(made: 
 async def test_a_ledger_that_cannot_be_written_stops_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(booking, "ENTRY_SECONDS", 0.05)
     (tmp_path / "file").write_text("")
-    books = Books(tmp_path / "file" / "ledger.jsonl", PRICED, Caps(tokens=30))
+    books = Accounting(tmp_path / "file" / "ledger.jsonl", PRICED, Caps(tokens=30))
     *_, end = await answer(books, Engine())
     assert isinstance(end, Finished)
     assert end.spent is not None

@@ -17,7 +17,7 @@ from tiny_llama import write_tiny
 from clearseek.hub.store import Store
 from clearseek.inference import pool as pool_module
 from clearseek.inference import remote_list
-from clearseek.inference.booking import Books
+from clearseek.inference.booking import Accounting
 from clearseek.inference.engine import Event, Finished, Request, Thinking, Timings
 from clearseek.inference.errors import EngineUnavailable, UnknownModel, UpstreamTimeout
 from clearseek.inference.pool import Pool
@@ -55,7 +55,7 @@ async def pool(store: Store, upstream: Upstream) -> AsyncIterator[Pool]:
     await pool.close()
 
 
-def make(store: Store, url: str, books: Books | None = None) -> Pool:
+def make(store: Store, url: str, books: Accounting | None = None) -> Pool:
     pool = Pool(Settings(model="tiny", engine_url=url, context=256, slots=1, threads=1), store, books)
     assert pool._remote is not None
     pool._remote.deadlines = Deadlines(lists=600.0)
@@ -198,7 +198,7 @@ def wall(events: list[Event]) -> float:
 
 @pytest.fixture
 async def booked(store: Store, upstream: Upstream, tmp_path: Path) -> AsyncIterator[Pool]:
-    pool = make(store, upstream.url, Books(tmp_path / "ledger.jsonl", Rates()))
+    pool = make(store, upstream.url, Accounting(tmp_path / "ledger.jsonl", Rates()))
     yield pool
     await pool.close()
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from clearseek.inference.errors import BadRequest, EngineUnavailable
-from clearseek.inference.schema_desk import Asked, SchemaBroken, SchemaDesk
+from clearseek.inference.schema_desk import SchemaBroken, SchemaDesk, SchemaJob
 
 pytestmark = pytest.mark.slow  # starts a process
 CITY: dict[str, Any] = {"type": "object", "properties": {"city": {"enum": ["Oslo", "Rome"]}}, "required": ["city"]}
@@ -28,7 +28,7 @@ async def desk() -> AsyncIterator[SchemaDesk]:
 
 async def grammar(desk: SchemaDesk, schema: Any, name: str | None = None) -> str:
     param = "response_format" if name is None else "tools.0.function.parameters"
-    return await desk.grammar([Asked(schema, param, name)])
+    return await desk.grammar([SchemaJob(schema, param, name)])
 
 
 async def test_what_can_be_held_to_becomes_a_grammar(desk: SchemaDesk) -> None:
@@ -165,12 +165,12 @@ async def test_the_parameters_of_tools_pass_the_same_door(desk: SchemaDesk) -> N
         assert '"arguments": {"type": "object", "additionalProperties": false}' in await grammar(desk, nothing, "go")
     unnamed = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a", "b"]}
     assert '"b"' in await grammar(desk, unnamed, "go")  # what is required is not forbidden
-    several = await desk.grammar([Asked(definitions, "a", "paint"), Asked(definitions, "b", "draw")])
+    several = await desk.grammar([SchemaJob(definitions, "a", "paint"), SchemaJob(definitions, "b", "draw")])
     assert "s0d0" in several
     assert "s1d0" in several
     pattern = {"type": "object", "properties": {"c": {"pattern": "(?=a)b"}}}
     with pytest.raises(BadRequest, match="`paint` has a `pattern`") as refused:
-        await desk.grammar([Asked(definitions, "tools.0", "draw"), Asked(pattern, "tools.1", "paint")])
+        await desk.grammar([SchemaJob(definitions, "tools.0", "draw"), SchemaJob(pattern, "tools.1", "paint")])
     assert refused.value.param == "tools.1"
     with pytest.raises(BadRequest, match="no object"):
         await grammar(desk, {"type": "string"}, "paint")

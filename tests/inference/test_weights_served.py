@@ -16,7 +16,7 @@ import pytest
 from clearseek.hub.model import Model
 from clearseek.hub.store import Store
 from clearseek.inference import vouched
-from clearseek.inference.booking import Books
+from clearseek.inference.booking import Accounting
 from clearseek.inference.budget import Caps
 from clearseek.inference.completion import Completion
 from clearseek.inference.engine import Event, Finished, Request, Thinking
@@ -144,7 +144,7 @@ async def heard(pool: Pool, name: str = "tiny") -> list[Event]:
 
 async def test_the_books_never_name_weights_that_did_not_answer(model: Model, tmp_path: Path) -> None:
     flip(model.path)
-    books = Books(tmp_path / "ledger.jsonl", Rates())
+    books = Accounting(tmp_path / "ledger.jsonl", Rates())
     pool = Pool(Settings(model="tiny", context=256, slots=1), Store(tmp_path / "models"), books)
     try:
         with pytest.raises(EngineUnavailable, match="not those"):
@@ -175,7 +175,7 @@ async def test_an_engine_is_not_closed_under_a_request_that_is_being_admitted(
     store = Store(tmp_path / "models")
     store.import_file(write_tiny(tmp_path / "other.gguf", seed=3), "other")
     monkeypatch.setattr("clearseek.inference.pool.available_memory", lambda: 0)
-    books = Books(tmp_path / "ledger.jsonl", Rates(), Caps(tokens=10_000))
+    books = Accounting(tmp_path / "ledger.jsonl", Rates(), Caps(tokens=10_000))
     pool = Pool(Settings(context=256, slots=1), store, books)
     reached, go_on = asyncio.Event(), asyncio.Event()
 

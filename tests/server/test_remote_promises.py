@@ -21,7 +21,7 @@ from remote_late import LATE, Late
 from scripted_upstream import Connection, Script, Upstream, sends
 
 from clearseek.hub.store import Store
-from clearseek.inference.booking import Books
+from clearseek.inference.booking import Accounting
 from clearseek.inference.pool import Pool
 from clearseek.inference.repetition import CIRCLING
 from clearseek.ledger.prices import Rates
@@ -119,7 +119,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         names = json.dumps({"data": [{"id": name} for name in upstream.answers]}).encode()
         upstream.lists = sends(names, type="application/json")
         pool = Pool(
-            Settings(engine_url=upstream.url), Store(home / "models", ()), Books(home / "ledger.jsonl", Rates())
+            Settings(engine_url=upstream.url), Store(home / "models", ()), Accounting(home / "ledger.jsonl", Rates())
         )
         with (
             serving(pool, home) as url,

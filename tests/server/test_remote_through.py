@@ -21,7 +21,7 @@ from remote_dialects import BERN, DIALECTS, chunk, event
 from scripted_upstream import Connection, Script, Upstream, sends, silent
 
 from clearseek.hub.store import Store
-from clearseek.inference.booking import Books
+from clearseek.inference.booking import Accounting
 from clearseek.inference.pool import Pool
 from clearseek.ledger.prices import Rates
 from clearseek.settings import Settings
@@ -70,7 +70,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         names = json.dumps({"data": [{"id": name} for name in upstream.answers]}).encode()
         upstream.lists = sends(names, type="application/json", size=100)
         settings = Settings(engine_url=upstream.url)
-        pool = Pool(settings, Store(home / "models", ()), Books(home / "ledger.jsonl", Rates()))
+        pool = Pool(settings, Store(home / "models", ()), Accounting(home / "ledger.jsonl", Rates()))
         with (
             serving(pool, home) as url,
             OpenAI(base_url=url, api_key="none", max_retries=0, timeout=60) as client,

@@ -59,7 +59,7 @@ class BookStats:
     unknown_money: int
 
 
-class Books:
+class Accounting:
     """What the pool books with. For use within one event loop; `open_books` makes one for a ledger."""
 
     def __init__(

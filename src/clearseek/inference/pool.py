@@ -15,7 +15,7 @@ from clearseek.hub.model import Model
 from clearseek.hub.store import Store
 from clearseek.hub.weights import known_digest
 from clearseek.inference.answer import Answer
-from clearseek.inference.booking import Books
+from clearseek.inference.booking import Accounting
 from clearseek.inference.engine import (
     Delta,
     Description,
@@ -80,7 +80,7 @@ class Pool:
     With `books`, every answer is booked there, and held to its budget.
     """
 
-    def __init__(self, settings: Settings, store: Store, books: Books | None = None) -> None:
+    def __init__(self, settings: Settings, store: Store, books: Accounting | None = None) -> None:
         self._settings, self._store = settings, store
         self.books = books
         self._desks: dict[str, _Desk] = {}

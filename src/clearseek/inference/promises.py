@@ -13,7 +13,7 @@ from typing import Any
 
 from clearseek.inference.engine import Request, ToolCall
 from clearseek.inference.errors import BadRequest
-from clearseek.inference.schema_desk import Asked, SchemaBroken, SchemaDesk
+from clearseek.inference.schema_desk import SchemaBroken, SchemaDesk, SchemaJob
 from clearseek.inference.tool_calls import forced_functions
 
 FOREIGN_CALLS = (
@@ -48,16 +48,16 @@ async def promised(request: Request, desk: SchemaDesk, *, vocabulary: int, refus
     if request.json_schema is None:
         return request
     _whole(request)
-    return replace(request, grammar=await desk.grammar([Asked(request.json_schema, param)]))
+    return replace(request, grammar=await desk.grammar([SchemaJob(request.json_schema, param)]))
 
 
 async def held_to(request: Request, desk: SchemaDesk) -> None:
     """For an engine that has its own ways to keep a promise. Raises BadRequest for what its answer could not be held
     against afterwards."""
-    asked: list[Asked] = []
+    asked: list[SchemaJob] = []
     if request.json_schema is not None:
         _whole(request)
-        asked.append(Asked(request.json_schema, request.json_schema_param))
+        asked.append(SchemaJob(request.json_schema, request.json_schema_param))
     if request.tools and request.tool_choice != "none":
         asked += _of_calls(request)
     if any(one.schema not in (None, {}, {"type": "object"}) for one in asked):
@@ -70,12 +70,12 @@ def _whole(request: Request) -> None:
         raise BadRequest(f"`prefix` and `{param}` cannot be combined: the form is that of a whole answer.", param)
 
 
-def _of_calls(request: Request) -> list[Asked]:
+def _of_calls(request: Request) -> list[SchemaJob]:
     """The schemas that calls are held to: of the tools that may be forced, or that are `strict`."""
     forced = forced_functions(request.tools, request.tool_choice)
     strict = [(at, tool["function"]) for at, tool in enumerate(request.tools) if tool["function"].get("strict")]
     return [
-        Asked(function.get("parameters"), f"tools.{at}.function.parameters", function["name"])
+        SchemaJob(function.get("parameters"), f"tools.{at}.function.parameters", function["name"])
         for at, function in forced or strict
     ]
 

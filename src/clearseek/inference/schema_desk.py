@@ -34,7 +34,7 @@ class SchemaBroken(EngineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SchemaJob:
     """A schema to hold to: that of the answer, or (with `name`) of the arguments of a tool. `param` told it."""
 
     schema: Any
@@ -51,7 +51,7 @@ class SchemaDesk:
         self._grammars: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
         self._closed = False
 
-    async def grammar(self, asked: Sequence[Asked]) -> str:
+    async def grammar(self, asked: Sequence[SchemaJob]) -> str:
         """The grammar that holds an answer to a schema, or to a call of one of these tools.
 
         Raises BadRequest, with the place, for a schema that cannot be held to.
@@ -77,7 +77,7 @@ class SchemaDesk:
             raise BadRequest(value["refused"], asked[value["at"]].param)
         return str(value["grammar"])
 
-    async def valid(self, asked: Sequence[Asked]) -> None:
+    async def valid(self, asked: Sequence[SchemaJob]) -> None:
         """Raises BadRequest for a schema that no finished text could be held against."""
         _check_sizes(asked)
         job = orjson.dumps({"do": "valid", "asked": [{"schema": one.schema, "name": one.name} for one in asked]})
@@ -152,7 +152,7 @@ class SchemaDesk:
             await process.wait()
 
 
-def _check_sizes(asked: Sequence[Asked]) -> None:
+def _check_sizes(asked: Sequence[SchemaJob]) -> None:
     """Raises BadRequest for a schema that is too big to be sent there."""
     for one in asked:
         try:
@@ -161,5 +161,5 @@ def _check_sizes(asked: Sequence[Asked]) -> None:
             raise BadRequest(refused.sentence(_subject(one)), one.param) from None
 
 
-def _subject(asked: Asked) -> str:
+def _subject(asked: SchemaJob) -> str:
     return "The JSON Schema" if asked.name is None else f"The schema of the `parameters` of the tool `{asked.name}`"

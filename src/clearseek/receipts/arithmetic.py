@@ -82,14 +82,14 @@ def _accounts(parts: list[Quantity]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class LedgerSums:
     """A ledger added up by stage (in the order in which stages began) and by attempt."""
 
     stages: list[Sum]
     attempts: list[Sum]
 
 
-def add_books(entries: Iterable[Entry]) -> Books:
+def add_books(entries: Iterable[Entry]) -> LedgerSums:
     """Group and add. `attempt` is a label too: a run that was cut short and resumed has several."""
     stages: dict[str, Sum] = {}
     attempts: dict[str, Sum] = {}
@@ -99,7 +99,7 @@ def add_books(entries: Iterable[Entry]) -> Books:
         for groups, label in ((stages, "stage"), (attempts, "attempt")):
             name = entry.labels.get(label, "")
             groups.setdefault(name, Sum(name)).add(entry)
-    return Books(list(stages.values()), list(attempts.values()))
+    return LedgerSums(list(stages.values()), list(attempts.values()))
 
 
 def totals(stages: Iterable[Mapping[str, Quantity]]) -> dict[str, Quantity]:

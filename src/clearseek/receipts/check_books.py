@@ -68,7 +68,7 @@ def ledger_error(ledger: Ledger, path: Path, places: Places) -> tuple[str, str] 
     return None
 
 
-def _from_entries(predicate: Predicate, books: arithmetic.Books, checks: CheckLog) -> None:
+def _from_entries(predicate: Predicate, books: arithmetic.LedgerSums, checks: CheckLog) -> None:
     before = len(checks.failed_ones())
     stated: Mapping[str, Sequence[Any]] = {"stages": predicate["stages"], "attempts": predicate["attempts"]}
     for name, key, sums in (("stages", "name", books.stages), ("attempts", "attempt", books.attempts)):

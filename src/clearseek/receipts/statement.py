@@ -195,7 +195,7 @@ def _signer(public_key: bytes) -> Signer:
     return {"algorithm": "ed25519", "keyid": keyid_of(public_key), "public_key": public_key.hex()}
 
 
-def _sums(books: arithmetic.Books, notes: dict[str, Any]) -> dict[str, Any]:
+def _sums(books: arithmetic.LedgerSums, notes: dict[str, Any]) -> dict[str, Any]:
     value = notes.get("stages", {})
     stages, sums = [], []
     for stage in books.stages:
@@ -229,7 +229,7 @@ def _sums(books: arithmetic.Books, notes: dict[str, Any]) -> dict[str, Any]:
     return {"stages": stages, "totals": arithmetic.as_json(arithmetic.totals(sums)), "attempts": tried}
 
 
-def _prices(books: arithmetic.Books) -> Quantities:
+def _prices(books: arithmetic.LedgerSums) -> Quantities:
     """Today's declared prices, where the ledger has money in it and the run did not note with which it was computed."""
     from clearseek.ledger.prices import rates_from
     from clearseek.settings import load_settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clearseek.errors import UsageError
-from clearseek.inference.booking import Books
+from clearseek.inference.booking import Accounting
 from clearseek.inference.budget import Caps, Scope, midnight
 from clearseek.inference.machine_share import no_price
 from clearseek.ledger.book import home_book
@@ -16,7 +16,7 @@ from clearseek.server.keys import KeyRing, keys_file
 from clearseek.settings import Settings
 
 
-def open_books(settings: Settings, keyring: KeyRing | None = None) -> Books | None:
+def open_books(settings: Settings, keyring: KeyRing | None = None) -> Accounting | None:
     """The books of this machine; None where nothing is to be booked (`metering = false`).
 
     Raises UsageError for a budget that cannot be held: in dollars without a price, or without metering.
@@ -29,7 +29,7 @@ def open_books(settings: Settings, keyring: KeyRing | None = None) -> Books | No
         require_holdable(settings, key.caps, f"the key {key.name}")
     if not settings.metering:
         return None
-    books = Books(home_book(), rates_from(settings), day, keys.caps, Rapl.find())
+    books = Accounting(home_book(), rates_from(settings), day, keys.caps, Rapl.find())
     if day.any or limited:
         books.spending.refresh()
     return books
@@ -44,7 +44,7 @@ def require_holdable(settings: Settings, caps: Caps, whose: str) -> None:
         raise UsageError(f"The budget of {whose} is in dollars and cannot be held, because {missing}.")
 
 
-def budget_json(books: Books, owner: str) -> dict[str, Any]:
+def budget_json(books: Accounting, owner: str) -> dict[str, Any]:
     """The `budget` of the page's API: the day's, and that of the asking key. As of the last refresh.
 
     Where keys are asked for, the day's is not told: it would say what others spend.
@@ -54,7 +54,7 @@ def budget_json(books: Books, owner: str) -> dict[str, Any]:
     return {"day": day, "key": None if key is None else _scope_json(books, key)}
 
 
-def _scope_json(books: Books, scope: Scope) -> dict[str, Any] | None:
+def _scope_json(books: Accounting, scope: Scope) -> dict[str, Any] | None:
     if not scope.caps.any:
         return None
     money = tokens = None
@@ -70,7 +70,7 @@ def _scope_json(books: Books, scope: Scope) -> dict[str, Any] | None:
     return {"money": money, "tokens": tokens, "resets_at": midnight(1)}
 
 
-def spent_usd(books: Books, scope: Scope) -> Quantity:
+def spent_usd(books: Accounting, scope: Scope) -> Quantity:
     """Dollars of today, with what running answers have taken so far; as budgets count: at the upper end."""
     spent = books.spending.of(scope.owner)
     usd = spent.usd + scope.usd + books.running_usd(scope)

@@ -13,7 +13,7 @@ from clearseek.settings import Settings
 if TYPE_CHECKING:
     from clearseek.conversations.store import ChatStore
     from clearseek.hub.store import Store
-    from clearseek.inference.booking import Books
+    from clearseek.inference.booking import Accounting
     from clearseek.inference.pool import Pool
     from clearseek.server.generations import Generations
 
@@ -26,6 +26,6 @@ class Services:
     chats: ChatStore
     generations: Generations
     metrics: Metrics = field(default_factory=Metrics)
-    books: Books | None = None
+    books: Accounting | None = None
     """None where nothing is booked."""
     chain: Chain = field(default_factory=lambda: Chain(home_book()))

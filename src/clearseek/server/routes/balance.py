@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from clearseek.inference.booking import Books
+from clearseek.inference.booking import Accounting
 from clearseek.inference.budget import OverBudget
 from clearseek.server.budgets import budget_json
 from clearseek.server.services import Services
@@ -40,7 +40,7 @@ async def balance(request: Request) -> dict[str, Any]:
     return {"is_available": available, "balance_infos": infos, "clearseek": fields}
 
 
-def _usd_left(books: Books, owner: str) -> float | None:
+def _usd_left(books: Accounting, owner: str) -> float | None:
     scopes = [scope for scope in (books.day, books.scope_of(owner)) if scope is not None]
     lefts = [scope.usd_left(books.running_usd(scope)) for scope in scopes]
     return min((left for left in lefts if left is not None), default=None)
