@@ -26,8 +26,8 @@ from clearseek.inference.engine import (
     ToolCall,
     Usage,
 )
+from clearseek.inference.holdback import settled
 from clearseek.inference.llamacpp import LlamaCppEngine
-from clearseek.inference.settled import settled
 from clearseek.server.protocols.deepseek_answer import ChatDocument, Stamp
 
 SUM = "17+25: 7+5=12 1+2+1=4 -> 42\n</think>\n\n42"

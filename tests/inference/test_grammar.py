@@ -13,7 +13,7 @@ from jsonschema.validators import validator_for
 from random_schemas import schema_at
 
 from clearseek.inference.grammar import MAX_VALUES, check_size, rewrite
-from clearseek.inference.schema_words import Refused, dialect
+from clearseek.inference.schema_keywords import Refused, dialect
 
 DEFS = {"$defs": {"A": {"type": "integer"}, "x/y": {"enum": ["xy"]}, "p%q": {"type": "null"}, "t~e": {"const": 1}}}
 ZOD_EMAIL = r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"

@@ -8,8 +8,8 @@ import pytest
 
 from clearseek.hub.store import Store
 from clearseek.inference.engine import Delta, Finished, Recast, Request, Thinking
+from clearseek.inference.holdback import settled
 from clearseek.inference.llamacpp import LlamaCppEngine
-from clearseek.inference.settled import settled
 from clearseek.settings import default_model
 
 pytestmark = pytest.mark.slow  # the real model

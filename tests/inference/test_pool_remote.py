@@ -17,12 +17,12 @@ from tiny_llama import write_tiny
 from clearseek.hub.store import Store
 from clearseek.inference import pool as pool_module
 from clearseek.inference import remote_list
-from clearseek.inference.booking import Accounting
+from clearseek.inference.accounting import Accounting
 from clearseek.inference.engine import Event, Finished, Request, Thinking, Timings
 from clearseek.inference.errors import EngineUnavailable, UnknownModel, UpstreamTimeout
 from clearseek.inference.pool import Pool
 from clearseek.inference.remote import Deadlines
-from clearseek.inference.stopwatch import AT_ONCE, Stopwatch
+from clearseek.inference.timing import AT_ONCE, Stopwatch
 from clearseek.ledger.book import Book
 from clearseek.ledger.prices import Rates
 from clearseek.ledger.quantity import Basis
@@ -260,7 +260,7 @@ def test_times_that_cannot_be_are_not_believed(
     timings: Timings, believed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr("clearseek.inference.stopwatch.time.monotonic", lambda: now)
+    monkeypatch.setattr("clearseek.inference.timing.time.monotonic", lambda: now)
     watch = Stopwatch(0.5)
     now = 101.5
     watch.wrote()

@@ -12,10 +12,10 @@ from remote_late import LATE, Late
 from scripted_upstream import Upstream, sends
 
 from clearseek.inference.engine import Delta, Event, Finished, Recast, Request, Thinking, ToolCall
+from clearseek.inference.holdback import settled
 from clearseek.inference.remote import RemoteEngine, RemoteServer
 from clearseek.inference.remote_answer import RemoteAnswer
 from clearseek.inference.remote_payloads import Payloads
-from clearseek.inference.settled import settled
 
 
 def asked(case: Late, *, thinks: bool = True) -> Request:

@@ -19,7 +19,7 @@ from clearseek.hub.model import Model
 from clearseek.inference.engine import Delta, Event, Finished, Request, Sampling, Thinking, ToolCall
 from clearseek.inference.errors import BadRequest
 from clearseek.inference.llamacpp import LlamaCppEngine
-from clearseek.inference.schema_desk import SchemaBroken
+from clearseek.inference.schema_service import SchemaBroken
 
 pytestmark = pytest.mark.slow  # the real model
 ASKED = Request(({"role": "user", "content": "Give an example."},), thinking=Thinking(enabled=False), max_tokens=90)

@@ -15,8 +15,8 @@ import pytest
 
 from clearseek.hub.model import Model
 from clearseek.hub.store import Store
-from clearseek.inference import vouched
-from clearseek.inference.booking import Accounting
+from clearseek.inference import verified_weights
+from clearseek.inference.accounting import Accounting
 from clearseek.inference.budget import Caps
 from clearseek.inference.completion import Completion
 from clearseek.inference.engine import Event, Finished, Request, Thinking
@@ -103,23 +103,23 @@ async def test_a_file_that_is_swapped_between_hashing_and_loading_is_hashed_agai
     engine: LlamaCppEngine, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = write_tiny(tmp_path / "other.gguf", seed=5)
-    real_start = vouched.LlamaProcess.start
+    real_start = verified_weights.LlamaProcess.start
 
     async def start(*args: Any) -> Any:
         os.replace(other, model.path)
         return await real_start(*args)
 
     hashed = []
-    real_digest = vouched.digest_of
+    real_digest = verified_weights.digest_of
 
     def digest_of(path: Path, **how: Any) -> Any:
         hashed.append(path)
         if len(hashed) == 1:  # of what stood there before it was swapped
-            return model.sha256, vouched.Seen(0, 0, 0, 0, 0)
+            return model.sha256, verified_weights.Seen(0, 0, 0, 0, 0)
         return real_digest(path, **how)
 
-    monkeypatch.setattr(vouched.LlamaProcess, "start", start)
-    monkeypatch.setattr(vouched, "digest_of", digest_of)
+    monkeypatch.setattr(verified_weights.LlamaProcess, "start", start)
+    monkeypatch.setattr(verified_weights, "digest_of", digest_of)
     with pytest.raises(EngineUnavailable, match="not those that were imported"):
         await answered(engine)
     assert len(hashed) == 2
@@ -131,7 +131,7 @@ async def test_weights_that_cannot_be_hashed_do_not_answer(
     def gone(path: Path, **how: Any) -> Any:
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr(vouched, "digest_of", gone)
+    monkeypatch.setattr(verified_weights, "digest_of", gone)
     with pytest.raises(EngineUnavailable, match="The weights of tiny cannot be read: no such file"):
         await answered(engine)
     assert engine._process is None

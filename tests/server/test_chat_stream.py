@@ -25,7 +25,7 @@ from clearseek.inference.engine import (
 )
 from clearseek.inference.errors import ContextOverflow, EngineCrashed
 from clearseek.server.errors import ApiError
-from clearseek.server.sse import StreamAnswer
+from clearseek.server.streaming import StreamAnswer
 
 PROB = (TokenLogprob("x", -0.5, (120,)),)
 ASK = {"messages": [{"role": "user", "content": "hi"}]}
@@ -240,8 +240,8 @@ def test_an_unknown_model_is_404_with_the_nearest_name(http: httpx.Client) -> No
 
 
 def test_keep_alives_fill_the_silence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clearseek.server.sse.GRACE", 0.1)
-    monkeypatch.setattr("clearseek.server.sse.KEEP_ALIVE", 0.1)
+    monkeypatch.setattr("clearseek.server.streaming.GRACE", 0.1)
+    monkeypatch.setattr("clearseek.server.streaming.KEEP_ALIVE", 0.1)
     pool = ScriptedPool(lambda request: [0.35, Delta("answer", "x"), 0.35, Finished("stop", Usage())])
     with serving(pool, home) as url:
         text = httpx.post(f"{url}/chat/completions", json={**ASK, "stream": True}).text
@@ -253,7 +253,7 @@ def test_keep_alives_fill_the_silence(home: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_late_failures_after_keep_alives_are_told_in_the_stream(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clearseek.server.sse.GRACE", 0.05)
+    monkeypatch.setattr("clearseek.server.streaming.GRACE", 0.05)
     pool = ScriptedPool(lambda request: [0.2, ContextOverflow(70, 64)])
     with serving(pool, home) as url:
         answer = httpx.post(f"{url}/chat/completions", json={**ASK, "stream": True})
@@ -262,9 +262,9 @@ def test_late_failures_after_keep_alives_are_told_in_the_stream(home: Path, monk
 
 
 def test_a_client_that_reads_nothing_is_given_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clearseek.server.sse.KEEP_ALIVE", 0.2)
-    monkeypatch.setattr("clearseek.server.sse.GRACE", 0.2)
-    monkeypatch.setattr("clearseek.server.sse.STALLED", 0.5)
+    monkeypatch.setattr("clearseek.server.streaming.KEEP_ALIVE", 0.2)
+    monkeypatch.setattr("clearseek.server.streaming.GRACE", 0.2)
+    monkeypatch.setattr("clearseek.server.streaming.STALLED", 0.5)
     pool = ScriptedPool(lambda request: [Delta("answer", "x" * 100_000) for _ in range(1_000)])
     with (
         serving(pool, home) as url,
@@ -301,10 +301,10 @@ async def test_a_client_that_reads_nothing_costs_nothing_meanwhile(monkeypatch: 
         if message["type"] == "http.response.body":
             await never()
 
-    monkeypatch.setattr("clearseek.server.sse.asyncio.wait", counted)
-    monkeypatch.setattr("clearseek.server.sse.GRACE", 0.1)
-    monkeypatch.setattr("clearseek.server.sse.KEEP_ALIVE", 0.1)
-    monkeypatch.setattr("clearseek.server.sse.STALLED", 0.5)
+    monkeypatch.setattr("clearseek.server.streaming.asyncio.wait", counted)
+    monkeypatch.setattr("clearseek.server.streaming.GRACE", 0.1)
+    monkeypatch.setattr("clearseek.server.streaming.KEEP_ALIVE", 0.1)
+    monkeypatch.setattr("clearseek.server.streaming.STALLED", 0.5)
     scope: dict[str, Any] = {"state": {}}
     await StreamAnswer(events(), Writer(), lambda seconds: None)(scope, never, send)
     assert scope["state"]["abandoned"]

@@ -9,7 +9,7 @@ import pytest
 from scripted import ScriptedPool
 
 from clearseek.inference.engine import Sampling, Thinking
-from clearseek.inference.schema_desk import SchemaBroken
+from clearseek.inference.schema_service import SchemaBroken
 from clearseek.server.errors import ApiError
 from clearseek.server.protocols import fields as fields_
 from clearseek.server.protocols.deepseek import Call, parse_chat

@@ -22,10 +22,10 @@ from scripted import ScriptedPool, serving, until
 from clearseek.errors import UsageError
 from clearseek.server import keys
 from clearseek.server.app import create_app
-from clearseek.server.bodies import MAX_DEPTH, check_json_shape
 from clearseek.server.errors import ApiError
 from clearseek.server.guard import is_loopback
-from clearseek.server.sites import host_name
+from clearseek.server.origins import host_name
+from clearseek.server.request_body import MAX_DEPTH, check_json_shape
 from clearseek.settings import Settings
 
 ASK = {"messages": [{"role": "user", "content": "hi"}]}

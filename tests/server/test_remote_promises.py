@@ -21,7 +21,7 @@ from remote_late import LATE, Late
 from scripted_upstream import Connection, Script, Upstream, sends
 
 from clearseek.hub.store import Store
-from clearseek.inference.booking import Accounting
+from clearseek.inference.accounting import Accounting
 from clearseek.inference.pool import Pool
 from clearseek.inference.repetition import CIRCLING
 from clearseek.ledger.prices import Rates

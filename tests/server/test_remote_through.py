@@ -21,7 +21,7 @@ from remote_dialects import BERN, DIALECTS, chunk, event
 from scripted_upstream import Connection, Script, Upstream, sends, silent
 
 from clearseek.hub.store import Store
-from clearseek.inference.booking import Accounting
+from clearseek.inference.accounting import Accounting
 from clearseek.inference.pool import Pool
 from clearseek.ledger.prices import Rates
 from clearseek.settings import Settings

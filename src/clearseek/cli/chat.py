@@ -103,7 +103,7 @@ async def answer_once(pool: Pool, model: str, first: Request, question: str) -> 
 
     from clearseek.cli.render import BROKEN_OFF, AnswerView, Wrapped, plain, quiet_line, spent_words
     from clearseek.inference.engine import Delta, Finished, Recast
-    from clearseek.inference.settled import settled
+    from clearseek.inference.holdback import settled
 
     request = replace(first, messages=(*first.messages, {"role": "user", "content": question}))
     pretty = sys.stdout.isatty()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from clearseek.inference.budget import OverBudget, Scope
 from clearseek.inference.engine import Delta, Progress, Request, Timings, Usage
 from clearseek.inference.machine_share import Metered
-from clearseek.inference.stopwatch import phases
+from clearseek.inference.timing import phases
 
 _NOTHING_READ = Progress(0, 0, 0)
 

@@ -18,7 +18,7 @@ from referencing.jsonschema import DRAFT202012, SchemaRegistry, SchemaResource, 
 
 from clearseek.inference.json_values import types_of
 from clearseek.inference.schema_branches import kinds_of, settle
-from clearseek.inference.schema_words import (
+from clearseek.inference.schema_keywords import (
     ANNOTATIONS,
     ARRAY,
     ASSERTIONS,

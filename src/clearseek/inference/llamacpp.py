@@ -36,15 +36,15 @@ from clearseek.inference.errors import EngineCrashed, EngineUnavailable
 from clearseek.inference.late_tags import LateTags, Part, speaks_of_tags
 from clearseek.inference.llamacpp_process import LlamaProcess
 from clearseek.inference.machine import Plan, plan
-from clearseek.inference.promises import FOREIGN_CALLS, NO_CALLS, kept, promised
+from clearseek.inference.output_contract import FOREIGN_CALLS, NO_CALLS, kept, promised
 from clearseek.inference.repetition import CIRCLING, Repetition
-from clearseek.inference.schema_desk import SchemaDesk
-from clearseek.inference.spoken import Spoken
+from clearseek.inference.schema_service import SchemaDesk
 from clearseek.inference.style import NATIVE, ThinkingStyle, budget, style_of
 from clearseek.inference.thinking import CLOSE, OPEN, ThinkingSplitter
+from clearseek.inference.token_ids import Spoken
 from clearseek.inference.tool_calls import OPEN as OPEN_CALL
 from clearseek.inference.tool_calls import ToolCallParser, forced_functions, parse_call, understands_calls
-from clearseek.inference.vouched import Weights
+from clearseek.inference.verified_weights import Weights
 
 WHOLE_TEXT = 1_000_000
 """Tokens that a penalty looks back on: more than any context. llama.cpp keeps a place for each."""

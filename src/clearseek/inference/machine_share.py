@@ -1,7 +1,7 @@
 """What this machine spends while answers are made, shared out among them: seconds, CPU seconds, joules, dollars.
 
 The machine's time and the CPU time of an engine's process go to the answers that ran at the same moment, in proportion
-to the FLOPs that each needed (see `shares.py`): their sum is what was measured, and an answer that was alone has
+to the FLOPs that each needed (see `proration.py`): their sum is what was measured, and an answer that was alone has
 exactly what was measured. Joules are read where the processor has counters that may be read, and shared out likewise;
 elsewhere they follow from seconds and declared watts. Money follows from time and joules by declared prices (see
 `ledger/prices.py`). Idle time belongs to no answer.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import psutil
 
 from clearseek.inference.flops import PerToken
-from clearseek.inference.shares import Shares
+from clearseek.inference.proration import Shares
 from clearseek.ledger.entry import Draft
 from clearseek.ledger.instruments import Rapl
 from clearseek.ledger.prices import Rates, energy_of, money

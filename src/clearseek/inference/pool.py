@@ -14,8 +14,8 @@ from clearseek.hub.errors import UnknownModel as NotInstalled
 from clearseek.hub.model import Model
 from clearseek.hub.store import Store
 from clearseek.hub.weights import known_digest
+from clearseek.inference.accounting import Accounting
 from clearseek.inference.answer import Answer
-from clearseek.inference.booking import Accounting
 from clearseek.inference.engine import (
     Delta,
     Description,
@@ -33,13 +33,13 @@ from clearseek.inference.flops import per_token
 from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.machine import available_memory
 from clearseek.inference.machine_share import Metered
+from clearseek.inference.proration import Shares
 from clearseek.inference.remote import RemoteEngine
 from clearseek.inference.remote_list import RemoteList
 from clearseek.inference.remote_server import RemoteServer
 from clearseek.inference.scheduler import Scheduler
-from clearseek.inference.shares import Shares
-from clearseek.inference.stopwatch import Stopwatch
 from clearseek.inference.style import style_of
+from clearseek.inference.timing import Stopwatch
 from clearseek.settings import Settings
 
 REMOTE_SLOTS = 64

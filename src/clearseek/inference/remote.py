@@ -11,7 +11,7 @@ import aiohttp
 
 from clearseek.inference.engine import Description, Event, Finished, Request, ToolCall
 from clearseek.inference.errors import BadRequest, EngineCrashed, EngineError
-from clearseek.inference.promises import held_to, kept
+from clearseek.inference.output_contract import held_to, kept
 from clearseek.inference.remote_answer import RemoteAnswer
 from clearseek.inference.remote_payloads import Payloads
 from clearseek.inference.remote_server import RemoteServer

@@ -16,7 +16,7 @@ from clearseek.inference.errors import EngineError, EngineUnavailable
 from clearseek.inference.remote_payloads import loads
 from clearseek.inference.remote_refusal import meaning, mended, plain, reason, reason_in, seconds_to_wait
 from clearseek.inference.remote_stream import Clock, Deadlines, broken, read_all
-from clearseek.inference.schema_desk import SchemaDesk
+from clearseek.inference.schema_service import SchemaDesk
 
 MAX_LIST = 8 * 1024 * 1024
 MAX_ERROR = 64 * 1024

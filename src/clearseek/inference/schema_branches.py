@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clearseek.inference.json_values import same, types_of
-from clearseek.inference.schema_words import TYPES
+from clearseek.inference.schema_keywords import TYPES
 
 MAX_STEPS = 50
 """References, `allOf` and `anyOf` that are followed to see whether two branches can match the same value."""

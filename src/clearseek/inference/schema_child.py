@@ -1,6 +1,6 @@
 """The process in which strangers' schemas are compiled, and answers held against them: it may be lost at any moment.
 
-`python -m clearseek.inference.schema_child`, run by schema_desk.py only. Each line on stdin is a job, each line on
+`python -m clearseek.inference.schema_child`, run by schema_service.py only. Each line on stdin is a job, each line on
 stdout its result. A job that takes too much computing or memory ends the process; the one that waits is told. It ends
 with its stdin.
 """
@@ -21,7 +21,7 @@ from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY, SchemaRegistry, 
 
 from clearseek.inference.grammar import Rewritten, parts_of, rewrite
 from clearseek.inference.llguidance import Compiler, NoCompiler
-from clearseek.inference.schema_words import FORMATS, Refused, dialect, place
+from clearseek.inference.schema_keywords import FORMATS, Refused, dialect, place
 
 CPU_SECONDS = 3.0
 """For one job. The engine compiles the same grammar between two tokens of everybody else, so this is generous."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clearseek.errors import UsageError
-from clearseek.inference.booking import Accounting
+from clearseek.inference.accounting import Accounting
 from clearseek.inference.budget import Caps, Scope, midnight
 from clearseek.inference.machine_share import no_price
 from clearseek.ledger.book import home_book

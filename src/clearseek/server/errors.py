@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from clearseek.errors import UserError
-from clearseek.server.unserved import nothing_here, other_method
+from clearseek.server.unsupported_routes import nothing_here, other_method
 
 log = logging.getLogger("clearseek.server")
 

@@ -25,7 +25,7 @@ from clearseek.inference.engine import (
     Timings,
     Usage,
 )
-from clearseek.inference.stopwatch import phases
+from clearseek.inference.timing import phases
 from clearseek.ledger.quantity import Quantity
 from clearseek.server.event_bytes import KEEP_ALIVE_COMMENT, event_bytes
 from clearseek.server.live import woken

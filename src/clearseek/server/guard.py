@@ -13,11 +13,11 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clearseek.errors import UsageError
-from clearseek.server.bodies import check_encoding, check_json_shape, check_kind
 from clearseek.server.errors import ApiError, as_api_error, error_response
 from clearseek.server.keys import KeyRing
 from clearseek.server.metrics import Metrics
-from clearseek.server.sites import check_site, host_name
+from clearseek.server.origins import check_site, host_name
+from clearseek.server.request_body import check_encoding, check_json_shape, check_kind
 from clearseek.server.static_page import is_page_path
 from clearseek.settings import Settings
 

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from starlette.types import Scope
 
 if TYPE_CHECKING:
-    from clearseek.inference.booking import BookStats
+    from clearseek.inference.accounting import BookStats
     from clearseek.inference.pool import Pool
 
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)

@@ -13,7 +13,7 @@ from clearseek.settings import Settings
 if TYPE_CHECKING:
     from clearseek.conversations.store import ChatStore
     from clearseek.hub.store import Store
-    from clearseek.inference.booking import Accounting
+    from clearseek.inference.accounting import Accounting
     from clearseek.inference.pool import Pool
     from clearseek.server.generations import Generations
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from clearseek.inference.booking import Accounting
+from clearseek.inference.accounting import Accounting
 from clearseek.inference.budget import OverBudget
 from clearseek.server.budgets import budget_json
 from clearseek.server.services import Services

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Request, Response
 
 from clearseek import __version__
 from clearseek.errors import UserError
-from clearseek.inference.settled import settled
+from clearseek.inference.holdback import settled
 from clearseek.receipts.origin import receipt_digest
 from clearseek.server.protocols import deepseek, deepseek_fim
 from clearseek.server.protocols.deepseek_answer import ChatDocument, ChatStream, Stamp
 from clearseek.server.services import Services
-from clearseek.server.sse import DocumentAnswer, StreamAnswer
+from clearseek.server.streaming import DocumentAnswer, StreamAnswer
 
 log = logging.getLogger("clearseek.server")
 router = APIRouter()

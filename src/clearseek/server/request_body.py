@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from clearseek.server.errors import ApiError
-from clearseek.server.sites import is_browser
+from clearseek.server.origins import is_browser
 
 MAX_DEPTH = 64
 MAX_JSON_PARTS = 500_000

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from clearseek.hub.store import Store
-from clearseek.inference import booking, bookwriter
-from clearseek.inference.booking import Accounting
+from clearseek.inference import accounting, ledger_writer
+from clearseek.inference.accounting import Accounting
 from clearseek.inference.budget import Caps, OverBudget
 from clearseek.inference.engine import Delta, Event, Finished, Progress, Request, Thinking, Usage
 from clearseek.inference.errors import BadRequest, EngineCrashed
 from clearseek.inference.flops import PerToken
 from clearseek.inference.machine_share import Metered
 from clearseek.inference.pool import Pool
-from clearseek.inference.shares import Shares
+from clearseek.inference.proration import Shares
 from clearseek.ledger.book import Book, check
 from clearseek.ledger.entry import Entry
 from clearseek.ledger.prices import Rates
@@ -295,10 +295,10 @@ async def test_an_answer_that_the_budget_refused_counts_no_tokens(made: Any) -> 
 async def test_what_the_ledger_lost_counts_until_the_day_ends_and_no_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(booking, "ENTRY_SECONDS", 0.01)
-    monkeypatch.setattr(bookwriter, "MAX_WAITING", 0)
+    monkeypatch.setattr(accounting, "ENTRY_SECONDS", 0.01)
+    monkeypatch.setattr(ledger_writer, "MAX_WAITING", 0)
     ends = asyncio.get_running_loop().time()
-    monkeypatch.setattr(booking, "midnight", lambda days=0: time.time() + 0.3)
+    monkeypatch.setattr(accounting, "midnight", lambda days=0: time.time() + 0.3)
     books = Accounting(tmp_path / "ledger.jsonl", PRICED, Caps(tokens=1000))
     await answer(books, Engine(tokens=5))
     assert books.stats().lost == 1
@@ -356,7 +356,7 @@ async def test_what_was_spent_outlives_the_program_and_is_shared_with_another(ma
 
 
 async def test_money_ends_an_answer_while_it_is_silent(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(booking, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(accounting, "LOOK_SECONDS", 0.05)
     books = made(day=Caps(usd=0.2))  # a dollar a second
     engine = Engine(tokens=2)
 
@@ -388,7 +388,7 @@ async def test_money_ends_an_answer_while_it_is_silent(made: Any, monkeypatch: p
 async def test_money_ends_it_before_anything_was_written_as_a_refusal(
     made: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(booking, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(accounting, "LOOK_SECONDS", 0.02)
     engine = Engine(tokens=1, pause=30)
     async with asyncio.timeout(5):
         with pytest.raises(OverBudget):
@@ -397,7 +397,7 @@ async def test_money_ends_it_before_anything_was_written_as_a_refusal(
 
 
 async def test_being_cancelled_by_somebody_else_is_no_budget(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(booking, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(accounting, "LOOK_SECONDS", 0.05)
     books = made(day=Caps(usd=1000.0))
     task = asyncio.create_task(answer(books, Engine(tokens=2, pause=10)))
     await asyncio.sleep(0.1)
@@ -416,7 +416,7 @@ async def test_a_budget_in_dollars_takes_no_answer_whose_price_is_unknown(made: 
 
 
 async def test_a_ledger_that_cannot_be_written_stops_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(booking, "ENTRY_SECONDS", 0.05)
+    monkeypatch.setattr(accounting, "ENTRY_SECONDS", 0.05)
     (tmp_path / "file").write_text("")
     books = Accounting(tmp_path / "file" / "ledger.jsonl", PRICED, Caps(tokens=30))
     *_, end = await answer(books, Engine())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clearseek.inference.spoken import Spoken
+from clearseek.inference.token_ids import Spoken
 
 
 def test_a_prompt_that_begins_with_what_was_said_has_its_ids() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearseek.inference.shares import Shares
+from clearseek.inference.proration import Shares
 
 
 class Clock:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clearseek.inference.answer import Answer
-from clearseek.inference.bookwriter import BookWriter
 from clearseek.inference.budget import Caps, OverBudget, Scope, Spending, midnight
 from clearseek.inference.engine import (
     Delta,
@@ -28,6 +27,7 @@ from clearseek.inference.engine import (
     Usage,
 )
 from clearseek.inference.errors import BadRequest
+from clearseek.inference.ledger_writer import BookWriter
 from clearseek.inference.machine_share import Machine, Metered, no_price, upper
 from clearseek.ledger.book import Book
 from clearseek.ledger.entry import Draft, Entry

@@ -10,8 +10,8 @@ import pytest
 
 from clearseek.inference.engine import Request, Sampling, ToolCall
 from clearseek.inference.errors import BadRequest
-from clearseek.inference.promises import FOREIGN_CALLS, kept, promised
-from clearseek.inference.schema_desk import SchemaBroken, SchemaDesk
+from clearseek.inference.output_contract import FOREIGN_CALLS, kept, promised
+from clearseek.inference.schema_service import SchemaBroken, SchemaDesk
 
 pytestmark = pytest.mark.slow  # starts a process
 ASKED = Request(({"role": "user", "content": "q"},))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from clearseek.errors import UserError
-from clearseek.inference import bookwriter
-from clearseek.inference.bookwriter import BookWriter
+from clearseek.inference import ledger_writer
+from clearseek.inference.ledger_writer import BookWriter
 from clearseek.ledger.book import Book, check
 from clearseek.ledger.entry import Draft, Entry
 from clearseek.ledger.quantity import measured
@@ -73,7 +73,7 @@ def test_several_threads_share_one_writing(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_loses_nothing_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bookwriter, "TRY_AGAIN", 0.02)
+    monkeypatch.setattr(ledger_writer, "TRY_AGAIN", 0.02)
     book = Full(tmp_path / "l.jsonl")
     writer = BookWriter(book)
     book.full = True
@@ -89,7 +89,7 @@ def test_a_full_disk_loses_nothing_and_is_told(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_cannot_be_kept_is_counted_as_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bookwriter, "MAX_WAITING", 2)
+    monkeypatch.setattr(ledger_writer, "MAX_WAITING", 2)
     book = Full(tmp_path / "l.jsonl")
     book.full = True
     writer = BookWriter(book)

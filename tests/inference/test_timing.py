@@ -8,7 +8,7 @@ import pytest
 
 from clearseek.inference.completion import Completion
 from clearseek.inference.engine import Timings
-from clearseek.inference.stopwatch import AT_ONCE, phases
+from clearseek.inference.timing import AT_ONCE, phases
 
 TIMED = {"tokens_predicted": 3, "tokens_evaluated": 5, "timings": {"prompt_ms": 500.0, "predicted_ms": 1500.0}}
 UNTIMED = {"tokens_predicted": 3, "tokens_evaluated": 5}

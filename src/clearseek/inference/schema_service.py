@@ -16,7 +16,7 @@ import orjson
 
 from clearseek.inference.errors import BadRequest, EngineError, EngineUnavailable
 from clearseek.inference.grammar import check_size
-from clearseek.inference.schema_words import Refused
+from clearseek.inference.schema_keywords import Refused
 
 WALL_SECONDS = 60.0
 """For one job, however busy the machine is; the process itself counts its computing, and ends much earlier."""

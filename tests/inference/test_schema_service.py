@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from clearseek.inference.errors import BadRequest, EngineUnavailable
-from clearseek.inference.schema_desk import SchemaBroken, SchemaDesk, SchemaJob
+from clearseek.inference.schema_service import SchemaBroken, SchemaDesk, SchemaJob
 
 pytestmark = pytest.mark.slow  # starts a process
 CITY: dict[str, Any] = {"type": "object", "properties": {"city": {"enum": ["Oslo", "Rome"]}}, "required": ["city"]}

@@ -13,7 +13,7 @@ from typing import Any
 
 from clearseek.inference.engine import Request, ToolCall
 from clearseek.inference.errors import BadRequest
-from clearseek.inference.schema_desk import SchemaBroken, SchemaDesk, SchemaJob
+from clearseek.inference.schema_service import SchemaBroken, SchemaDesk, SchemaJob
 from clearseek.inference.tool_calls import forced_functions
 
 FOREIGN_CALLS = (
