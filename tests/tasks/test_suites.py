@@ -82,7 +82,7 @@ def test_a_longer_draw_begins_with_the_shorter_one(suite: Suite) -> None:
 @pytest.mark.slow
 def test_problems_are_the_same_in_another_process_with_another_hash_seed(suite: Suite) -> None:
     code = (
-        "from clearseek.tasks.suites import load_suite\n"
+        "from clearseek.tasks.load import load_suite\n"
         "s = load_suite('r1')\n"
         "for t in (*s.trained, *s.unseen):\n"
         "    for split in ('train', 'dev', 'test'):\n"
