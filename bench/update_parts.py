@@ -67,10 +67,10 @@ def main() -> None:
     def update() -> Any:
         return learns.update(groups, lambda scores: sft_loss(scores, weights_A), 0.0)
 
-    split = learner.lanes_here(learns.device)
+    split = learner.worker_count(learns.device)
 
     def in_lanes(lanes: int) -> Any:
-        learner.lanes_here = lambda device: lanes
+        learner.worker_count = lambda device: lanes
         return update()
 
     for lanes in (split, split, 1, 1):  # memory is taken, kernels are chosen

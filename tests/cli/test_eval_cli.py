@@ -164,7 +164,7 @@ def test_mistakes_are_told(tiny: Path, mine: Path, tmp_path: Path, more: tuple[s
 def test_names_that_do_not_exist_are_answered_with_the_nearest(tmp_path: Path, mine: Path, tiny: Path) -> None:
     home = tmp_path / "home"
     for command, said in (
-        (("eval", str(tiny), "--suite", "r9"), "did you mean r1?"),
+        (("eval", str(tiny), "--suite", "r9"), "did you mean `r1`?"),
         (("eval", "smollm2-135m-instrukt", "--task", str(mine)), "did you mean"),
         (("eval", str(tmp_path), "--task", str(mine)), "neither a run nor a Hugging Face folder"),
         (("eval", str(mine), "--task", str(mine)), "GGUF"),

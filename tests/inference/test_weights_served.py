@@ -115,7 +115,7 @@ async def test_a_file_that_is_swapped_between_hashing_and_loading_is_hashed_agai
     def digest_of(path: Path, **how: Any) -> Any:
         hashed.append(path)
         if len(hashed) == 1:  # of what stood there before it was swapped
-            return model.sha256, verified_weights.Seen(0, 0, 0, 0, 0)
+            return model.sha256, verified_weights.FileIdentity(0, 0, 0, 0, 0)
         return real_digest(path, **how)
 
     monkeypatch.setattr(verified_weights.LlamaProcess, "start", start)
