@@ -43,7 +43,8 @@ def most_flops(machine: Mapping[str, Any], dtype: str | None = None) -> Quantity
         return unknown("FLOP/s", "the machine does not say how many cores it has")
     name = str(machine.get("processor", ""))
     hertz = SERVER_HZ if any(word in name for word in _SERVER) else ANY_HZ
-    short, full, unit = _unit(machine.get("instruction_sets") or (), name)
+    flags = machine.get("instruction_sets")  # no rule says what this is: anything but a list of names says nothing
+    short, full, unit = _unit(flags if isinstance(flags, list) else (), name)
     each = full if dtype == "float32" else short
     kind = "float32" if dtype == "float32" else "bfloat16"
     how = f"at most: {cores} cores x {hertz / 1e9:.1f} GHz x {each:.0f} FLOP a cycle ({unit}, {kind})"

@@ -126,7 +126,7 @@ def machine() -> Machine:
         "cores": os.cpu_count() or 1,
         "memory": cast(QuantityJson, memory.as_json()),
         "accelerators": _accelerators(),
-        "instruction_sets": _instruction_sets(),
+        "instruction_sets": instruction_sets(),
     }
 
 
@@ -154,7 +154,7 @@ def _processor() -> str:
     return (model_name or platform.processor() or platform.machine() or "unknown").strip()[:200]
 
 
-def _instruction_sets() -> list[str]:
+def instruction_sets() -> list[str]:
     """The vector units that the processor says it has: they decide how sums are rounded, and bound how many there can
     be in a second. Empty where the system does not say."""
     fields = {

@@ -1,7 +1,8 @@
 """What a receipt says, as types: the in-toto statement and the predicate of `training-receipt-v1.schema.json`.
 
 A receipt is read as JSON and held against that schema before anything else looks at it, so its fields are there and of
-these kinds; what a newer minor version added is carried along unread.
+these kinds (`tests/receipts/test_predicate.py` holds the two to each other). A field that the schema has no rule for may
+be anything at all in a receipt from elsewhere: it is an `object` here, and whoever reads it looks at what it is first.
 """
 
 from __future__ import annotations
@@ -93,9 +94,9 @@ class Data(TypedDict):
 
     name: str
     distribution: list[DataFile]
-    description: NotRequired[str]
-    license: NotRequired[str]
-    version: NotRequired[str]
+    description: NotRequired[object]
+    license: NotRequired[object]
+    version: NotRequired[object]
 
 
 class Code(TypedDict):
@@ -112,8 +113,8 @@ class Machine(TypedDict):
     memory: QuantityJson
     accelerators: list[str]
     seen: NotRequired[str]
-    arithmetic: NotRequired[Any]
-    instruction_sets: NotRequired[list[str]]
+    arithmetic: NotRequired[object]
+    instruction_sets: NotRequired[object]
 
 
 class Environment(TypedDict):

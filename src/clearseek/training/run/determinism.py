@@ -38,7 +38,7 @@ def arithmetic(learner: Learner) -> dict[str, Any]:
     built = compiled_with() if compiled else None
     return {
         "processor": machine["processor"] if device.type == "cpu" else torch.cuda.get_device_name(device),
-        "instruction_sets": " ".join(machine["instruction_sets"]),
+        "instruction_sets": " ".join(gather.instruction_sets()),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "torch": str(torch.__version__),
         **_libraries(),
