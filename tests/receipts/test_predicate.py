@@ -100,7 +100,7 @@ def test_a_schema_that_says_something_else_is_seen(monkeypatch: pytest.MonkeyPat
 
 
 def test_what_is_written_is_what_is_read(run: Path) -> None:
-    """From a run to its receipt's bytes and back: the same statement, in the schema's form, whose bytes are the same."""
+    """From a run to its receipt's bytes and back: the same statement, in the schema's form, the same bytes."""
     from clearseek.ledger.canonical import canonical
     from clearseek.receipts.envelope import read_envelope
 

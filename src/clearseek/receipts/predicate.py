@@ -1,8 +1,8 @@
 """What a receipt says, as types: the in-toto statement and the predicate of `training-receipt-v1.schema.json`.
 
 A receipt is read as JSON and held against that schema before anything else looks at it, so its fields are there and of
-these kinds (`tests/receipts/test_predicate.py` holds the two to each other). A field that the schema has no rule for may
-be anything at all in a receipt from elsewhere: it is an `object` here, and whoever reads it looks at what it is first.
+these kinds (`tests/receipts/test_predicate.py` holds the two to each other). A field that the schema has no rule for
+may be anything at all in a receipt from elsewhere: it is an `object` here, and whoever reads it looks what it is first.
 """
 
 from __future__ import annotations
