@@ -51,7 +51,7 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch, t
     ("text", "told"),
     [
         ("[prices]\nmachine_usd_per_hours = 1", "did you mean `machine_usd_per_hour`?"),
-        ("[prices]\nfoo = 1", "known ones are machine_usd_per_hour, electricity_usd_per_kwh, grid_region."),
+        ("[prices]\nfoo = 1", "there are machine_usd_per_hour, electricity_usd_per_kwh, grid_region."),
         ("[price]\nmachine_usd_per_hour = 1", "did you mean `prices`?"),
         ("prices = 1", "is a table: write [prices]"),
         ("[prices]\nmachine_usd_per_hour = -1", "0 or more"),
@@ -63,9 +63,22 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch, t
         ("[prices]\nmachine_usd_per_hour = [3, 2]", "must not be above"),
         ("[prices]\nmachine_usd_per_hour = [-1, 2]", "0 or more"),
         ("[machine]\nwatts = [5, 10]\nwatts_idle = 20", "must not be above `watts`"),
-        ("[budget]\ntokens_per_day = 1.5", "integer"),
+        (
+            "[budget]\ntokens_per_day = 1.5",
+            "line 2: the setting `budget.tokens_per_day` must be a whole number",
+        ),
         ("[budget]\ntokens_per_day = -1", "greater than or equal to 0"),
         ("[budget]\nusd_per_day = [1, 2]", "number"),
+        ("slots = true", "line 1: the setting `slots` must be a whole number (got True)."),
+        ("port = 8420\n\nslots = '4'", "line 3: the setting `slots` must be a whole number (got '4')."),
+        ("metering = 'no'", "line 1: the setting `metering` must be true or false (got 'no')."),
+        ("metering = 1", "must be true or false"),
+        ("engine_key = 7", "line 1: the setting `engine_key` must be a text (got 7)."),
+        ("allowed_hosts = 'a'", "line 1: the setting `allowed_hosts` must be a list (got 'a')."),
+        ("[prices]\nmachine_usd_per_hour = '5'", "line 2: the setting `prices.machine_usd_per_hour` must be a number"),
+        ("[budget]\ntokens_per_day = true", "line 2: the setting `budget.tokens_per_day` must be a whole number"),
+        ("slots = 100", "line 1: the setting `slots` is wrong: Input should be less than or equal to 64 (got 100)."),
+        ("[machine]\nwatts = [5, 10]\nwatts_idle = 20", "line 1: the setting `machine` is wrong: `watts_idle`"),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_it(text: str, told: str) -> None:
@@ -91,6 +104,15 @@ def test_so_is_one_in_the_environment(monkeypatch: pytest.MonkeyPatch, name: str
         load_settings()
     assert told in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_line_is_named_only_where_the_file_is_what_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("slots = 4\n[budget]\ntokens_per_day = 5\n")
+    with pytest.raises(UsageError, match=r"^The setting `slots` is wrong"):
+        load_settings(slots=100)
+    monkeypatch.setenv("CLEARSEEK_BUDGET__TOKENS_PER_DAY", "-1")
+    with pytest.raises(UsageError, match=r"^The setting `budget.tokens_per_day` is wrong"):
+        load_settings()
 
 
 def test_flags_go_before_everything(tmp_path: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -20,6 +19,7 @@ from pydantic_settings import (
 )
 
 from clearseek.errors import UsageError
+from clearseek.toml_tables import Source, convert
 
 OWN_MODEL = "clearseek-r1-135m"
 """ClearSeek's own model; the default one wherever its adapter lies in the package."""
@@ -28,7 +28,7 @@ SMALL_MODEL = "smollm2-135m-instruct"
 
 
 def model_data() -> Path:
-    """The package's folder of adapters and their papers: `<name>/adapter.json` and what else belongs to a model."""
+    """The package's folder of adapters: `<name>/adapter.json`, its receipt, and what else belongs to a model."""
     return Path(__file__).parent / "data" / "models"
 
 
@@ -163,58 +163,100 @@ def load_settings(**flags: Any) -> Settings:
 
     Raises UsageError, in one sentence, for a `config.toml` that is not TOML, an unknown key in it, or a bad value.
     """
-    path = home() / "config.toml"
-    if path.exists():
-        try:
-            keys = tomllib.loads(path.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} is not valid TOML: {error}.") from None
-        _check_keys(keys, path)
+    source, given = _config_file()
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = _dotted(first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
+        location = _location(first["loc"])
+        name = ".".join(location)
         if first["type"] == "extra_forbidden":
-            raise UsageError(f"There is no setting `{name}`{_nearest(first['loc'])}") from None
-        raise UsageError(f"The setting `{name}` is wrong: {said} (got {first['input']!r}).") from None
+            known = list(_fields(location[:-1]))
+            raise UsageError(f"There is no setting `{name}`; {source.nearest(location[-1], known)}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        sentence = f"the setting `{name}` is wrong: {message} (got {first['input']!r})."
+        in_file = _is_in(given, location) and flags.get(location[0]) is None and not _environment(location)
+        where = source.where(*_table_and_key(location)) if in_file else ""
+        raise UsageError(f"{where}: {sentence}" if where else sentence.capitalize()) from None
     except SettingsError as error:  # an environment variable for a whole table or list that is not JSON
         raise UsageError(f"A CLEARSEEK_ environment variable cannot be read: {str(error).rstrip('.')}.") from None
 
 
-def _check_keys(keys: dict[str, Any], path: Path) -> None:
-    """Raises UsageError for a key, or a key of a table, that is not one of the settings."""
-    for key, value in keys.items():
-        if key not in Settings.model_fields:
-            raise UsageError(f"{path} has an unknown key `{key}`{_nearest((key,))}")
+def _config_file() -> tuple[Source, dict[str, Any]]:
+    """The text of `config.toml` and its tables, every key known, every value of its type; empty without one."""
+    path = home() / "config.toml"
+    if not path.exists():
+        return Source(str(path)), {}
+    try:
+        text = path.read_text("utf-8")
+        given = tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.") from None
+    source = Source(str(path), text)
+    source.check_keys(given, list(Settings.model_fields), "")
+    for key, value in given.items():
         table = Settings.model_fields[key].annotation
-        if isinstance(table, type) and issubclass(table, _Table):
-            if not isinstance(value, dict):
-                raise UsageError(f"In {path} `{key}` is a table: write [{key}], and its entries on lines below it.")
-            for name in value:
-                if name not in table.model_fields:
-                    raise UsageError(f"{path} has an unknown key `{name}` in [{key}]{_nearest((key, name))}")
+        if not (isinstance(table, type) and issubclass(table, _Table)):
+            _check_type(source, Settings, (key,), value)
+            continue
+        if not isinstance(value, dict):
+            where = source.where("", None, key)
+            raise UsageError(f"{where}: `{key}` is a table: write [{key}], and its entries on lines below it.")
+        source.check_keys(value, list(table.model_fields), key)
+        for name, inner in value.items():
+            _check_type(source, table, (key, name), inner)
+    return source, given
 
 
-def _nearest(location: tuple[int | str, ...]) -> str:
-    """The end of a sentence about a name that is not there: the nearest one that is, or the full stop."""
-    known: dict[str, Any] = dict(Settings.model_fields)
-    for part in location[:-1]:
-        table = known[str(part)].annotation
-        known = dict(table.model_fields)
-    near = difflib.get_close_matches(str(location[-1]), known, n=1)
-    return f"; did you mean `{near[0]}`?" if near else f"; known ones are {', '.join(known)}." if location[1:] else "."
+def _check_type(source: Source, model: type[BaseModel], location: tuple[str, ...], value: Any) -> None:
+    """Raises UsageError for a value that only a guess would make one of the setting's type: TOML has types of its own,
+    so "4" is no number, and `true` neither."""
+    hint = get_type_hints(model)[location[-1]]
+    if hint == float | tuple[float, float] | None and not isinstance(value, str):
+        return  # an Amount, whose own check says more
+    try:
+        convert(value, str if hint == SecretStr | None else hint)
+    except ValueError as error:
+        where = source.where(*_table_and_key(location))
+        raise UsageError(f"{where}: the setting `{'.'.join(location)}` must be {error} (got {value!r}).") from None
 
 
-def _dotted(location: tuple[int | str, ...]) -> str:
-    """The name of a setting; what pydantic adds to it about the branches of a union is left out."""
-    names: list[str] = []
-    known: dict[str, Any] = dict(Settings.model_fields)
+def _table_and_key(location: tuple[str, ...]) -> tuple[str, None, str | None]:
+    """What `Source.where` is asked for a setting's line: a table's own where the fault is in no one key of it."""
+    if len(location) > 1:
+        return location[0], None, location[1]
+    if location[0] in ("prices", "machine", "budget"):
+        return location[0], None, None
+    return "", None, location[0]
+
+
+def _is_in(given: dict[str, Any], location: tuple[str, ...]) -> bool:
+    part: Any = given
+    for name in location:
+        if not isinstance(part, dict) or name not in part:
+            return False
+        part = part[name]
+    return True
+
+
+def _environment(location: tuple[str, ...]) -> bool:
+    """Whether a variable of the environment sets this, or the whole table, and so what the file says is not heard."""
+    names = {"CLEARSEEK_" + "__".join(location[:count]).upper() for count in range(1, len(location) + 1)}
+    return any(name.upper() in names for name in os.environ)
+
+
+def _fields(location: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of the settings, or of a table of theirs."""
+    fields: dict[str, Any] = dict(Settings.model_fields)
     for part in location:
-        if part not in known and names and len(names) > 1:
-            break
-        names.append(str(part))
-        table = known[str(part)].annotation if part in known else None
-        known = dict(table.model_fields) if isinstance(table, type) and issubclass(table, _Table) else {}
-    return ".".join(names)
+        table = fields[part].annotation if part in fields else None
+        fields = dict(table.model_fields) if isinstance(table, type) and issubclass(table, _Table) else {}
+    return fields
+
+
+def _location(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The names of a setting; what pydantic adds to them about the branches of a union is left out."""
+    names = [str(part) for part in location]
+    return tuple(names[:2] if _fields((names[0],)) else names[:1])

@@ -8,8 +8,9 @@ import json
 import math
 import re
 import types
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from clearseek.errors import UsageError, UserError
@@ -27,38 +28,15 @@ class BadKey(UsageError):
         self.key = key
 
 
-def at_least(settings: Any, least: float, *keys: str, why: str = "") -> None:
-    """Raises BadKey for the first of these that is smaller."""
-    for key in keys:
-        value = getattr(settings, key)
-        if value < least:
-            raise BadKey(key, f"`{key}` of the stage {settings.name} is {value}, and must be at least {least}{why}.")
-
-
-def between(settings: Any, low: float, high: float, *keys: str, why: str = "") -> None:
-    """Raises BadKey for the first of these that lies outside."""
-    for key in keys:
-        value = getattr(settings, key)
-        if not low <= value <= high:
-            raise BadKey(
-                key, f"`{key}` of the stage {settings.name} is {value}, and must lie between {low} and {high}{why}."
-            )
-
-
-def above_zero(settings: Any, *keys: str) -> None:
-    """Raises BadKey for the first of these that is not."""
-    for key in keys:
-        value = getattr(settings, key)
-        if value <= 0:
-            raise BadKey(key, f"`{key}` of the stage {settings.name} is {value}, and must be above 0.")
-
-
 @dataclass(frozen=True)
 class Source:
-    """The text that tables came from, so that an error can name the line."""
+    """The text that tables came from, so that an error can name the line; `what` it is, in a sentence about it, and by
+    our keys what `synonyms` (words with spaces between) other programs have for them."""
 
     name: str
-    text: str
+    text: str = ""
+    what: str = "the file"
+    synonyms: Mapping[str, str] = field(default_factory=dict)
 
     def line(self, table: str, index: int | None, key: str | None) -> int | None:
         """The number of the line of `key` in the table (the `index`-th of that name); of its header without a key."""
@@ -81,64 +59,34 @@ class Source:
         line = self.line(table, index, key)
         return f"{self.name}, line {line}" if line else self.name
 
+    @contextmanager
+    def locating(self, table: str, index: int | None = None, key: str | None = None) -> Iterator[None]:
+        """A UsageError from within is told with the line, where there is one and it was not told by then."""
+        try:
+            yield
+        except UsageError as error:
+            line = self.line(table, index, key)
+            if line is None or str(error).startswith(f"{self.name}, line "):
+                raise
+            raise UsageError(f"{self.name}, line {line}: {error}") from None
+
     def check_keys(self, given: Iterable[str], known: Sequence[str], table: str, index: int | None = None) -> None:
         """Raises UsageError for the first key that is not known."""
         for key in given:
             if key not in known:
-                raise UsageError(
-                    f"{self.where(table, index, key)}: {_named(table)} has no key `{key}`; {nearest(key, known)}"
-                )
+                where = self.where(table, index, key)
+                raise UsageError(f"{where}: {self.named(table)} has no key `{key}`; {self.nearest(key, known)}")
 
+    def nearest(self, word: str, known: Sequence[str]) -> str:
+        """ "did you mean `x`?" or the list of what there is, with the sentence's end."""
+        for key, names in self.synonyms.items():
+            if key in known and word.lower().replace("-", "_") in names.split():
+                return f"did you mean `{key}`?"
+        return suggest(word, known, 0.6)
 
-ELSEWHERE = {
-    "samples": (
-        "group_size num_generations n_generations num_samples n_samples generations completions rollouts n "
-        "num_return_sequences samples_per_prompt rollouts_per_prompt"
-    ),
-    "prompts": "batch_size train_batch_size per_device_train_batch_size problems num_prompts questions",
-    "examples": "batch_size train_batch_size per_device_train_batch_size micro_batch_size",
-    "lr": "learning_rate rate peak_lr",
-    "max_new": "max_new_tokens max_completion_length max_response_length max_output_tokens max_tokens response_length",
-    "max_tokens": "max_length max_seq_length max_seq_len seq_len sequence_length cutoff_len context",
-    "steps": "max_steps num_steps n_steps iterations iters total_steps",
-    "epochs": "num_epochs num_train_epochs n_epochs",
-    "kl": "beta kl_coef kl_beta kl_weight kl_penalty",
-    "clip_low": "epsilon eps_clip cliprange clip_range clip_epsilon",
-    "clip_high": "epsilon_high",
-    "updates": "num_iterations ppo_epochs mu inner_epochs",
-    "temperature": "temp",
-    "decay": "scheduler lr_scheduler lr_scheduler_type schedule lr_decay",
-    "sources": "data dataset datasets file files train_file data_files",
-    "divide_by_std": "scale_rewards normalize_advantages",
-    "normalise": "loss_type normalize normalization loss_agg_mode",
-    "overlong": "mask_truncated_completions overlong_filtering",
-    "patience": "early_stopping early_stopping_patience",
-    "warmup": "warmup_steps num_warmup_steps",
-    "rank": "r lora_r lora_rank",
-    "alpha": "lora_alpha",
-    "targets": "target_modules lora_targets",
-    "clip": "max_grad_norm grad_clip gradient_clipping clip_grad_norm",
-    "micro_batch_tokens": "micro_batch_size max_tokens_per_batch",
-    "base": "model model_name model_name_or_path model_path",
-    "every": "eval_steps save_steps eval_every save_every interval logging_steps",
-    "keep": "save_total_limit",
-    "test": "n_test test_size num_test",
-    "dev": "n_dev val validation eval_size dev_size",
-    "minutes": "time max_minutes max_time minutes_max",
-    "usd": "dollars money max_usd cost",
-    "kind": "type stage",
-    "python": "file path code",
-    "weight": "share",
-}
-"""Our keys, and what other programs call them."""
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """ "did you mean `x`?" or the list of what there is, with the sentence's end."""
-    for own, names in ELSEWHERE.items():
-        if own in known and word.lower().replace("-", "_") in names.split():
-            return f"did you mean `{own}`?"
-    return suggest(word, known, 0.6)
+    def named(self, table: str) -> str:
+        """The table, or the whole, as a sentence calls it."""
+        return f"[{table}]" if table else self.what
 
 
 def _ended(sentence: str) -> str:
@@ -146,14 +94,10 @@ def _ended(sentence: str) -> str:
     return sentence if sentence.endswith("?") else f"{sentence}."
 
 
-def _named(table: str) -> str:
-    return f"[{table}]" if table else "the recipe"
-
-
 def fill(cls: type[T], given: Mapping[str, Any], source: Source, table: str, index: int | None = None) -> T:
     """A dataclass from a table. Raises UsageError for an unknown key, a value of the wrong type, or one refused."""
     assert dataclasses.is_dataclass(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    fields = {each.name: each for each in dataclasses.fields(cls) if each.init}
     source.check_keys(given, list(fields), table, index)
     hints = get_type_hints(cls)
     values = {}
@@ -162,17 +106,17 @@ def fill(cls: type[T], given: Mapping[str, Any], source: Source, table: str, ind
             values[key] = convert(value, hints[key])
         except ValueError as error:
             raise UsageError(f"{source.where(table, index, key)}: `{key}` must be {_ended(str(error))}") from None
-    for name, field in fields.items():
-        bare = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    for name, each in fields.items():
+        bare = each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
         if bare and name not in values:
-            raise UsageError(f"{source.where(table, index)}: {_named(table)} needs `{name}`.")
+            raise UsageError(f"{source.where(table, index)}: {source.named(table)} needs `{name}`.")
     try:
         return cls(**values)
     except BadKey as error:
         raise UsageError(f"{source.where(table, index, error.key)}: {error}") from None
     except ValueError as error:
         raise UsageError(f"{source.where(table, index)}: {str(error).rstrip('.')}.") from None
-    except UserError as error:  # of settings that are not only a recipe's
+    except UserError as error:  # of dataclasses that are not only filled from a file
         raise UsageError(f"{source.where(table, index)}: {error}") from None
 
 
@@ -199,8 +143,11 @@ def convert(value: Any, hint: Any) -> Any:
         if origin is tuple and parts and parts[-1] is not Ellipsis:
             if len(parts) != len(value):
                 raise ValueError(_wanted(hint))
-            return tuple(convert(one, part) for one, part in zip(value, parts, strict=True))
-        made = [convert(one, parts[0] if parts else Any) for one in value]
+            return tuple(convert(item, part) for item, part in zip(value, parts, strict=True))
+        try:
+            made = [convert(item, parts[0] if parts else Any) for item in value]
+        except ValueError as error:
+            raise ValueError(f"a list, each item {error}") from None
         return made if origin is list else tuple(made)
     if isinstance(value, dict) and (origin or hint) in (dict, Mapping):
         return value
@@ -229,10 +176,10 @@ def _wanted(hint: Any) -> str:
 def table_of(settings: Any) -> dict[str, Any]:
     """A dataclass as a table with every value that TOML can say; None, which it cannot, is left out."""
     found = {}
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if field.init and value is not None:
-            found[field.name] = plain(value)
+    for each in dataclasses.fields(settings):
+        value = getattr(settings, each.name)
+        if each.init and value is not None:
+            found[each.name] = plain(value)
     return found
 
 

@@ -313,3 +313,25 @@ def test_the_same_work_elsewhere_is_shown_for_a_chip_without_bf16_too(tmp_path: 
         "16,384 H100-SXM",
         "16,384 H20",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("title = 'x'\nscop = 'fleet'", "mine.toml, line 2: A claim has no `scop`; did you mean `scope`?"),
+        ("title = 7", "mine.toml, line 1: title must be text."),
+        ("title = 'x'\n\ndate = 'soon'", "mine.toml, line 3: date: 'soon' is no date"),
+        ("[run]\nmfu = '40 cats'", "mine.toml, line 2: run.mfu: `cats` is not a unit"),
+        ("[run]\nwork = 'thinking'", "mine.toml, line 2: run.work is one of"),
+        ("[hardware]\nchip = 'H1000000'", "mine.toml, line 2: "),
+        ("[assume]\nmfu = '40 %'\nmfuu = '4 %'", "mine.toml, line 3: [assume] has no `mfuu`"),
+        ("[[data.phase]]\ntokens = '1T'\nsequence_length = 4096\n[[data.phase]]\ntokens = '1T'", "mine.toml, line 4: "),
+        ("[[hardware.fleet]]\nchip = 'H100'\ncount = 'many'", "mine.toml, line 1: hardware.count"),
+    ],
+)
+def test_the_line_is_told(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(UsageError) as error:
+        load_claim(tmp_path / "mine.toml")
+    assert str(error.value).startswith(told)
+    assert str(error.value).count("mine.toml") == 1

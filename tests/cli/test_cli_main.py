@@ -146,7 +146,7 @@ def test_settings_that_are_wrong_are_told_once(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("prot = 8420\n")
     done = clearseek("serve", home=tmp_path)
     assert done.returncode == 2
-    assert "unknown key `prot`; did you mean `port`?" in done.stderr
+    assert "config.toml, line 1: the file has no key `prot`; did you mean `port`?" in done.stderr
 
 
 def test_an_argument_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:

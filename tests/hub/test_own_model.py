@@ -235,11 +235,11 @@ def test_a_run_s_model_is_registered_with_its_papers(tmp_path: Path) -> None:
     run.mkdir()
     (run / "receipt.json").write_text(json.dumps({"a": 1}))
     file = write_tiny(run / "model.gguf")
-    model = store.import_file(file, "mine", source="run:first", papers=run)
+    model = store.import_file(file, "mine", source="run:first", receipt_folder=run)
     assert (model.path.parent / "receipt.json").read_text() == '{"a": 1}'
     write_tiny(file.with_suffix(".other"), seed=8).replace(file)
     with pytest.raises(HubError, match="already a model mine"):
-        store.import_file(file, "mine", source="run:second", papers=run, replace=True)
-    again = store.import_file(file, "mine", source="run:first", papers=run, replace=True)
+        store.import_file(file, "mine", source="run:second", receipt_folder=run, replace=True)
+    again = store.import_file(file, "mine", source="run:first", receipt_folder=run, replace=True)
     assert again.sha256 != model.sha256
     assert [one.name for one in store.list()] == ["mine"]

@@ -11,11 +11,11 @@ from __future__ import annotations
 import copy
 import datetime
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from clearseek.audit import architecture, chips, library, numbers
 from clearseek.audit.architecture import Architecture
@@ -24,6 +24,9 @@ from clearseek.audit.hf_config import from_file
 from clearseek.audit.numbers import Reported, clean, suggestion
 from clearseek.audit.variables import BY_PATH, VARIABLES
 from clearseek.errors import UsageError
+from clearseek.toml_tables import Source
+
+T = TypeVar("T")
 
 MAX_FILE = 200_000
 """Bytes of a claim."""
@@ -128,44 +131,71 @@ def load_claim(claim: str | Path, *, changes: Mapping[str, Any] | None = None) -
     if len(content) > MAX_FILE:
         raise UsageError(f"{path.name} is larger than {MAX_FILE // 1000} kB: a claim is not.")
     try:
-        raw = tomllib.loads(content.decode("utf-8"), parse_float=Decimal)
+        text = content.decode("utf-8")
+        raw = tomllib.loads(text, parse_float=Decimal)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{path.name} is not TOML: {str(error) or 'nested too deep'}.") from None
-    return read_claim(raw, path.name.removesuffix(".toml"), folder=path.parent, changes=changes)
+    source = Source(path.name, "" if changes else text)  # what was changed stands on no line
+    return read_claim(raw, path.name.removesuffix(".toml"), folder=path.parent, changes=changes, source=source)
 
 
 def read_claim(
-    raw: Mapping[str, Any], name: str, *, folder: Path | None = None, changes: Mapping[str, Any] | None = None
+    raw: Mapping[str, Any],
+    name: str,
+    *,
+    folder: Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+    source: Source | None = None,
 ) -> Claim:
-    """A claim from parsed TOML. `folder` is where a `model.config` is looked for; without one there can be none."""
+    """A claim from parsed TOML. `folder` is where a `model.config` is looked for; without one there can be none.
+    `source`: the text it was parsed from, so that an error names the line."""
     raw = _with_changes(raw, changes or {})
+    source = source or Source(name)
+
+    def top(key: str, read: Callable[[Any, str], T], default: Any) -> T:
+        with source.locating("", None, key):
+            return read(raw.get(key, default), key)
+
+    def within(path: str, read: Callable[[Any, str], T], default: Any) -> T:
+        table, key = path.split(".")
+        with source.locating(table, None, key):
+            return read(tables[table].get(key, default), path)
+
+    def parts(table: Mapping[str, Any], path: str, read: Callable[[dict[str, Any]], T]) -> tuple[T, ...]:
+        results: list[T] = []
+        for index, part in enumerate(_parts(table, path)):
+            with source.locating(path, index):
+                results.append(read(part))
+        return tuple(results)
+
     for key in raw:
-        if key not in (*_TOP, *_TABLES):
-            raise UsageError(f"A claim has no `{key}`{suggestion(key, (*_TOP, *_TABLES))}")
+        with source.locating("", None, key):
+            _known(key, (*_TOP, *_TABLES), "A claim")
     tables = {key: _table(raw.get(key, {}), key) for key in _WORDS}
-    stated = _stated(tables)
-    chip, ambiguous = _chip(tables["hardware"].get("chip"))
-    work = _word(tables["run"].get("work", "serving" if tables["serving"] else "pretraining"), WORK, "run.work")
+    stated = _stated(tables, source)
+    chip, ambiguous = within("hardware.chip", _chip, None)
+    with source.locating("model"):
+        model = _architecture(tables["model"], folder)
     return Claim(
         name=name,
-        title=clean(raw.get("title", name), "title"),
-        scope=_word(raw.get("scope", "final-run"), SCOPES, "scope"),
-        date=_date(raw.get("date")),
-        summary=clean(raw.get("summary", ""), "summary"),
-        notes=_lines(raw.get("notes", []), "notes"),
-        sources=_lines(raw.get("sources", []), "sources"),
-        against=clean(raw.get("against", ""), "against"),
-        country=clean(raw.get("country", ""), "country").upper()[:2],
-        work=work,
-        architecture=_architecture(tables["model"], folder),
+        title=top("title", clean, name),
+        scope=top("scope", _one_of(SCOPES), "final-run"),
+        date=top("date", _date, None),
+        summary=top("summary", clean, ""),
+        notes=top("notes", _lines, []),
+        sources=top("sources", _lines, []),
+        against=top("against", clean, ""),
+        country=top("country", clean, "").upper()[:2],
+        work=within("run.work", _one_of(WORK), "serving" if tables["serving"] else "pretraining"),
+        architecture=model,
         chip=chip,
         chip_ambiguous=ambiguous,
-        precision=_word(tables["hardware"].get("precision", "bf16"), PRECISIONS, "hardware.precision"),
+        precision=within("hardware.precision", _one_of(PRECISIONS), "bf16"),
         stated=stated,
-        assumed=_assumed(_table(raw.get("assume", {}), "assume")),
-        phases=tuple(_phase(part, index) for index, part in enumerate(_parts(tables["data"], "data", "phase"))),
-        fleet=tuple(_fleet_part(part) for part in _parts(tables["hardware"], "hardware", "fleet")),
-        evidence=tuple(_evidence(part) for part in _parts(raw, "", "evidence")),
+        assumed=_assumed(_table(raw.get("assume", {}), "assume"), source),
+        phases=parts(tables["data"], "data.phase", _phase),
+        fleet=parts(tables["hardware"], "hardware.fleet", _fleet_part),
+        evidence=parts(raw, "evidence", _evidence),
     )
 
 
@@ -195,9 +225,13 @@ def _table(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
-def _parts(table: Mapping[str, Any], where: str, key: str) -> list[dict[str, Any]]:
-    path = f"{where}.{key}".lstrip(".")
-    parts = table.get(key, [])
+def _known(key: str, known: tuple[str, ...], what: str) -> None:
+    if key not in known:
+        raise UsageError(f"{what} has no `{key}`{suggestion(key, known)}")
+
+
+def _parts(table: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
+    parts = table.get(path.rpartition(".")[2], [])
     if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
         raise UsageError(f"`{path}` is a list of tables: [[{path}]].")
     if len(parts) > MAX_PARTS:
@@ -211,62 +245,66 @@ def _word(value: Any, known: tuple[str, ...], where: str) -> str:
     return str(value)
 
 
+def _one_of(known: tuple[str, ...]) -> Callable[[Any, str], str]:
+    return lambda value, where: _word(value, known, where)
+
+
 def _lines(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > MAX_PARTS:
         raise UsageError(f"`{where}` is a list of at most {MAX_PARTS} texts.")
     return tuple(clean(line, where) for line in value)
 
 
-def _date(value: Any) -> datetime.date | None:
+def _date(value: Any, where: str) -> datetime.date | None:
     if value is None:
         return None
     if isinstance(value, str):
         try:
             value = datetime.date.fromisoformat(value)
         except ValueError:
-            raise UsageError(f"date: {value[:40]!r} is no date; write it as 2024-12-26.") from None
+            raise UsageError(f"{where}: {value[:40]!r} is no date; write it as 2024-12-26.") from None
     if isinstance(value, datetime.datetime) or not isinstance(value, datetime.date):
-        raise UsageError("date must be a day, as in 2024-12-26.")
+        raise UsageError(f"{where} must be a day, as in 2024-12-26.")
     return value
 
 
-def _stated(tables: Mapping[str, dict[str, Any]]) -> dict[str, tuple[Reported, ...]]:
+def _stated(tables: Mapping[str, dict[str, Any]], lines: Source) -> dict[str, tuple[Reported, ...]]:
     stated: dict[str, tuple[Reported, ...]] = {}
     for table, content in tables.items():
         names = {path.split(".")[1] for path in BY_PATH if path.startswith(f"{table}.")}
         known = (*sorted(names), *_WORDS[table], "source", "provenance")
-        source = clean(content.get("source", ""), f"{table}.source")
-        provenance = _word(content.get("provenance", "press"), numbers.PROVENANCES, f"{table}.provenance")
+        with lines.locating(table, None, "source"):
+            source = clean(content.get("source", ""), f"{table}.source")
+        with lines.locating(table, None, "provenance"):
+            provenance = _word(content.get("provenance", "press"), numbers.PROVENANCES, f"{table}.provenance")
         for key, value in content.items():
-            if key not in known:
-                raise UsageError(f"[{table}] has no `{key}`{suggestion(key, known)}")
-            if key not in names:
-                continue
-            variable = BY_PATH[f"{table}.{key}"]
-            statements = value if isinstance(value, list) else [value]
-            if not 0 < len(statements) <= 8:
-                raise UsageError(f"{table}.{key}: between one and eight statements of one number, please.")
-            stated[variable.name] = tuple(
-                numbers.read(variable, statement, source=source, provenance=provenance) for statement in statements
-            )
+            with lines.locating(table, None, key):
+                _known(key, known, f"[{table}]")
+                if key not in names:
+                    continue
+                variable = BY_PATH[f"{table}.{key}"]
+                statements = value if isinstance(value, list) else [value]
+                if not 0 < len(statements) <= 8:
+                    raise UsageError(f"{table}.{key}: between one and eight statements of one number, please.")
+                stated[variable.name] = tuple(
+                    numbers.read(variable, statement, source=source, provenance=provenance) for statement in statements
+                )
     return stated
 
 
-def _assumed(table: dict[str, Any]) -> dict[str, Reported]:
-    known = (*VARIABLES, "source", "provenance")
+def _assumed(table: dict[str, Any], lines: Source) -> dict[str, Reported]:
     source = clean(table.get("source", ""), "assume.source")
-    for key in table:
-        if key not in known:
-            raise UsageError(f"[assume] has no `{key}`{suggestion(key, known)}")
-    return {
-        key: numbers.read(VARIABLES[key], value, source=source, provenance="assumed")
-        for key, value in table.items()
-        if key in VARIABLES
-    }
+    assumed: dict[str, Reported] = {}
+    for key, value in table.items():
+        with lines.locating("assume", None, key):
+            _known(key, (*VARIABLES, "source", "provenance"), "[assume]")
+            if key in VARIABLES:
+                assumed[key] = numbers.read(VARIABLES[key], value, source=source, provenance="assumed")
+    return assumed
 
 
-def _chip(name: Any) -> tuple[Chip | None, bool]:
-    return (None, False) if name is None else chips.find(clean(name, "hardware.chip")[:80])
+def _chip(name: Any, where: str) -> tuple[Chip | None, bool]:
+    return (None, False) if name is None else chips.find(clean(name, where)[:80])
 
 
 def _architecture(table: Mapping[str, Any], folder: Path | None) -> Architecture | None:
@@ -290,8 +328,7 @@ def _beside(folder: Path | None, name: str) -> Path:
 
 def _only(part: dict[str, Any], known: tuple[str, ...], where: str) -> None:
     for key in part:
-        if key not in known:
-            raise UsageError(f"[[{where}]] has no `{key}`{suggestion(key, known)}")
+        _known(key, known, f"[[{where}]]")
 
 
 def _number(part: dict[str, Any], key: str, path: str, where: str) -> Reported:
@@ -302,7 +339,7 @@ def _number(part: dict[str, Any], key: str, path: str, where: str) -> Reported:
     return numbers.read(BY_PATH[path], part[key], source=source, provenance=provenance)
 
 
-def _phase(part: dict[str, Any], index: int) -> Phase:
+def _phase(part: dict[str, Any]) -> Phase:
     _only(part, ("tokens", "sequence_length", "source", "provenance"), "data.phase")
     return Phase(
         _number(part, "tokens", "data.tokens", "data.phase"),
@@ -312,7 +349,7 @@ def _phase(part: dict[str, Any], index: int) -> Phase:
 
 def _fleet_part(part: dict[str, Any]) -> FleetPart:
     _only(part, ("chip", "count", "source", "provenance"), "hardware.fleet")
-    chip, _ = _chip(part.get("chip", ""))
+    chip, _ = _chip(part.get("chip", ""), "hardware.chip")
     assert chip
     return FleetPart(chip, _number(part, "count", "hardware.count", "hardware.fleet"))
 

@@ -1,7 +1,7 @@
 """Evaluations: problems asked of a model, answers scored, every transcript kept.
 
-Nothing here imports torch, so that `clearseek eval` of a served model works without it. Who answers is an `Backend`:
-`engine_backend.py` (llama.cpp as served, or a remote engine) or `answer_torch.py` (a model in torch, as in training).
+Nothing here imports torch, so that `clearseek eval` of a served model works without it. Who answers is a `Backend`:
+`engine_backend.py` (llama.cpp as served, or a remote engine) or `training/rollout/torch_backend.py` (a model in torch).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from clearseek.errors import UserError
 from clearseek.evaluation.results import Conditions, Evaluation, Finish, Membership, Row, summarise
 from clearseek.seeds import seed_of
 from clearseek.tasks.task import CUT_OFF, Problem, Score, Task
+from clearseek.toml_tables import Source, fill
 
 if TYPE_CHECKING:
     from clearseek.evaluation.transcripts import Transcripts
@@ -126,17 +127,18 @@ def held_out_by(folder: Path) -> frozenset[str]:
     is no run's, or its tasks cannot be read any more."""
     from clearseek.tasks.load import load_task
     from clearseek.tasks.splits import draw
-    from clearseek.tasks.task_spec import spec_of
+    from clearseek.tasks.task_spec import TaskSpec
 
     results: set[str] = set()
     try:
-        recipe = tomllib.loads((folder / "recipe.toml").read_text("utf-8"))  # a resolved one; reading it needs no torch
-        for table in recipe.get("tasks", []):
+        source = Source("recipe.toml", (folder / "recipe.toml").read_text("utf-8"))  # a resolved one
+        recipe = tomllib.loads(source.text)
+        for index, table in enumerate(recipe.get("tasks", [])):
             own = {key: value for key, value in table.items() if key != "weight"}
             for key in ("python", "jsonl"):
                 if own.get(key):
                     own[key] = str(folder / own[key])
-            task = load_task(spec_of(own))
+            task = load_task(fill(TaskSpec, own, source, "tasks", index))
             for split in ("dev", "test"):
                 count = int(recipe.get("evaluate", {}).get(split, 0))
                 results |= {problem.digest for problem in draw(task, split, count, 0)}

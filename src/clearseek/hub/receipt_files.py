@@ -21,25 +21,25 @@ MAX_FILES = 1000
 
 
 def receipt_files_of(folder: Path) -> dict[str, Path]:
-    """The papers in a folder, by their name relative to it."""
+    """The receipt files in a folder, by their name relative to it."""
     paths = [path for pattern in PATTERNS for path in sorted(folder.glob(pattern)) if path.is_file()]
     fitting = [path for path in paths if path.stat().st_size <= MAX_FILE_BYTES]
     return {path.relative_to(folder).as_posix(): path for path in fitting[:MAX_FILES]}
 
 
-def copy_receipt_files(papers: Mapping[str, Path], target: Path) -> None:
-    """Copy papers into a folder, each aside first; what lay there under their folders and is not among them goes."""
-    for folder in sorted({name.rpartition("/")[0] for name in papers} - {""}):
+def copy_receipt_files(files: Mapping[str, Path], target: Path) -> None:
+    """Copy receipt files into a folder, each aside first; what else lay there under their folders goes."""
+    for folder in sorted({name.rpartition("/")[0] for name in files} - {""}):
         place = target / folder
         place.mkdir(parents=True, exist_ok=True)
         for other in place.iterdir():
             name = f"{folder}/{other.name}"
-            if name not in papers and not any(paper.startswith(f"{name}/") for paper in papers):
+            if name not in files and not any(file.startswith(f"{name}/") for file in files):
                 remove_tree(other)
-    for name, path in papers.items():
+    for name, path in files.items():
         aside = target / f"{name}.new"
         with path.open("rb") as source:
             copy_stream(source, aside, MAX_FILE_BYTES, "copy", None, no_progress)
         aside.replace(target / name)
-    for place in sorted({(target / name).parent for name in papers}):
+    for place in sorted({(target / name).parent for name in files}):
         sync_folder(place)

@@ -2,7 +2,7 @@
 
     models/<name>/<sha256, 16 digits>.gguf    the weights
     models/<name>/model.json                  the record; a name exists when its record does
-    models/<name>/receipt.json and others     the papers of a model that ClearSeek trained (see papers.py)
+    models/<name>/receipt.json and others     of a model that ClearSeek trained (see receipt_files.py)
     models/.staging/<name>/                   what a pull has so far; a later pull goes on from it
     models/.locks/<name>.lock                 one writer per name, across processes
 
@@ -150,14 +150,14 @@ class Store:
         name: str | None = None,
         *,
         source: str | None = None,
-        papers: Path | None = None,
+        receipt_folder: Path | None = None,
         replace: bool = False,
         progress: Progress | None = None,
     ) -> Model:
         """Take a GGUF file of one's own into the store, by hard link where the disk allows it, else by copy.
 
-        Without a name the file's own is used. `source`: what the record says of where it came from. `papers`: the
-        folder of the run that made it, whose receipt and what that names (`receipt_files_of`) are copied. `replace`:
+        Without a name the file's own is used. `source`: what the record says of where it came from. `receipt_folder`:
+        of the run that made it, whose receipt and what that names (`receipt_files_of`) are copied. `replace`:
         take the place of a model of that name and source. Raises BadModelFile for what is no GGUF or no model to chat
         with (see `check_importable`), HubError for a bad name or one that is taken.
         """
@@ -180,7 +180,7 @@ class Store:
                 file = _link_or_copy(path, staging / "model.gguf", tell)
                 digest = hash_file(file, tell)
                 model = self._model(chosen, file, header, digest, digest, data)
-                self._publish(model, file, {} if papers is None else receipt_files_of(papers))
+                self._publish(model, file, {} if receipt_folder is None else receipt_files_of(receipt_folder))
             finally:
                 remove_tree(staging)
         return self.find(chosen)
@@ -253,10 +253,10 @@ class Store:
             original_sha256=original,
         )
 
-    def _publish(self, model: Model, file: Path, papers: Mapping[str, Path]) -> None:
-        """Put weights and papers in their place, then the record, then drop what belonged to others.
+    def _publish(self, model: Model, file: Path, files: Mapping[str, Path]) -> None:
+        """Put weights and receipt files in their place, then the record, then drop what belonged to others.
 
-        A crash in between leaves the old model or the new one; for a moment the old one may lie beside new papers,
+        A crash in between leaves the old model or the new one; for a moment the old one may lie beside a new receipt,
         and then its proof says that they are about other weights.
         """
         folder = self.root / model.name
@@ -264,12 +264,12 @@ class Store:
         target = folder / f"{model.sha256[:16]}.gguf"
         os.replace(file, target)
         remember_digest(target, model.sha256)
-        copy_receipt_files(papers, folder)
+        copy_receipt_files(files, folder)
         sync_folder(folder)
         record = {key: value for key, value in dataclasses.asdict(model).items() if key not in ("path", "name")}
         write_aside(folder / RECORD, json.dumps({"file": target.name, **record}, indent=1).encode())
         sync_folder(self.root)
-        kept = {RECORD, target.name, *(name.partition("/")[0] for name in papers)}
+        kept = {RECORD, target.name, *(name.partition("/")[0] for name in files)}
         for other in folder.iterdir():
             if other.name not in kept:
                 remove_tree(other)

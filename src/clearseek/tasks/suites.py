@@ -9,7 +9,8 @@ from importlib import resources
 
 from clearseek.errors import UserError
 from clearseek.suggest import suggest
-from clearseek.tasks.task_spec import TaskSpec, spec_of
+from clearseek.tasks.task_spec import TaskSpec
+from clearseek.toml_tables import Source, fill
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,15 @@ class SuiteSpec:
 @cache
 def shipped_suites() -> dict[str, SuiteSpec]:
     text = resources.files("clearseek.tasks").joinpath("suites.toml").read_text("utf-8")
+    source = Source("suites.toml", text)
     return {
         name: SuiteSpec(
             table["title"],
             table["about"],
-            tuple(spec_of(one) for one in table["trained"]),
-            tuple(spec_of(one) for one in table["unseen"]),
+            *(
+                tuple(fill(TaskSpec, task, source, f"{name}.{part}", index) for index, task in enumerate(table[part]))
+                for part in ("trained", "unseen")
+            ),
         )
         for name, table in tomllib.loads(text).items()
     }

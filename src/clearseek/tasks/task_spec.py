@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-from clearseek.errors import UserError
-from clearseek.suggest import suggest
 
 
 @dataclass(frozen=True)
@@ -86,16 +82,3 @@ class TaskSpec:
         if self.choices:
             fields["choices"] = list(self.choices)
         return fields
-
-
-def spec_of(table: Mapping[str, Any]) -> TaskSpec:
-    """A TaskSpec from a table of TOML. Raises UserError; an unknown key is answered with the nearest."""
-    known = [field_.name for field_ in dataclasses.fields(TaskSpec)]
-    for key in table:
-        if key not in known:
-            raise UserError(f"A task has no key `{key}`; {suggest(key, known)}")
-    try:
-        values = {**table, "choices": tuple(table["choices"])} if "choices" in table else dict(table)
-        return TaskSpec(**values)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"The task {table.get('name', '')!r} does not work: {error}.") from None

@@ -353,7 +353,7 @@ def register_model(run: Path, done: Published) -> Model:
     store, recipe = Store(home() / "models"), read_recipe(run)
     source = f"run:{recipe.get('name') or run.name}"
     try:
-        return store.import_file(done.gguf, done.name, source=source, papers=run, replace=True)
+        return store.import_file(done.gguf, done.name, source=source, receipt_folder=run, replace=True)
     except HubError:
         other = f"{done.name[:60]}-{str(done.sha256)[:8]}"
-        return store.import_file(done.gguf, other, source=source, papers=run, replace=True)
+        return store.import_file(done.gguf, other, source=source, receipt_folder=run, replace=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clearseek.toml_tables import BadKey, at_least, between
+from clearseek.toml_tables import BadKey
+from clearseek.training.recipe.bounds import at_least, between
 from clearseek.training.recipe.rejection_settings import Pick
 
 

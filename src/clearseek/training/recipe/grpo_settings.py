@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from clearseek.toml_tables import BadKey, above_zero, at_least, between
+from clearseek.toml_tables import BadKey
+from clearseek.training.recipe.bounds import above_zero, at_least, between
 from clearseek.training.recipe.schedule import Decay
 
 Normalise = Literal["constant", "tokens", "sequence"]

@@ -20,7 +20,7 @@ from typing import Any
 
 from clearseek.errors import UsageError, UserError
 from clearseek.tasks.task_spec import TaskSpec
-from clearseek.toml_tables import BadKey, Source, fill, nearest, write_toml
+from clearseek.toml_tables import BadKey, Source, fill, write_toml
 from clearseek.training.data.sources import FROM_TASKS, IDENTITY
 from clearseek.training.data.user_files import is_file, rename_files
 from clearseek.training.recipe.distillation_settings import DistillSettings
@@ -40,6 +40,7 @@ from clearseek.training.recipe.schema import (
     as_tables,
 )
 from clearseek.training.recipe.sft_settings import SftSettings
+from clearseek.training.recipe.synonyms import nearest, source_of
 
 KINDS = {"sft": SftSettings, "grpo": GrpoSettings, "reject": RejectSettings, "distill": DistillSettings}
 """What a stage's `kind` may be, and what its table may say."""
@@ -70,7 +71,7 @@ def read_recipe(path: Path | str, *, scale: float | None = None) -> Recipe:
         given = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {str(error).rstrip('.')}.") from None
-    return parse_recipe(given, Source(path.name, text), path.resolve().parent, scale=scale)
+    return parse_recipe(given, source_of(path.name, text), path.resolve().parent, scale=scale)
 
 
 def parse_recipe(given: Mapping[str, Any], source: Source, folder: Path, *, scale: float | None = None) -> Recipe:

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from clearseek.toml_tables import BadKey, above_zero, at_least, between
+from clearseek.toml_tables import BadKey
+from clearseek.training.recipe.bounds import above_zero, at_least, between
 
 Pick = Literal["shortest", "diverse", "first"]
 

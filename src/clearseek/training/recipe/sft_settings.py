@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clearseek.toml_tables import BadKey, above_zero, at_least, between
+from clearseek.toml_tables import BadKey
 from clearseek.training.data.sources import SOLUTIONS
+from clearseek.training.recipe.bounds import above_zero, at_least, between
 from clearseek.training.recipe.schedule import Decay
 
 

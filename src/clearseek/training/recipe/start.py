@@ -17,7 +17,7 @@ from clearseek.hub.errors import BadModelFile
 from clearseek.hub.files import hash_file, write_aside
 from clearseek.receipts.statement import RECEIPT
 from clearseek.settings import home, model_data
-from clearseek.toml_tables import nearest
+from clearseek.training.recipe.synonyms import nearest
 
 FOLDER, PARENTS = "start", "parents"
 BOOKS = ("ledger.jsonl", "recipe.toml")

@@ -26,12 +26,12 @@ from clearseek.tasks.load import load_suite, load_task
 from clearseek.tasks.references import check_references
 from clearseek.tasks.splits import draw
 from clearseek.tasks.task import Task
-from clearseek.toml_tables import nearest
 from clearseek.training.data.chat_format import chat_format_of
 from clearseek.training.data.user_files import copy_into_run, rename_files
 from clearseek.training.recipe.parsing import write_recipe
 from clearseek.training.recipe.schema import FILES, Recipe, StagePlan
 from clearseek.training.recipe.start import StartAdapter, copy_start, find_start
+from clearseek.training.recipe.synonyms import nearest
 from clearseek.training.run import checkpoint
 from clearseek.training.run.run_folder import RECIPE
 from clearseek.training.stages.base import StageContext

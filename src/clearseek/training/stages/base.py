@@ -17,7 +17,7 @@ from torch import Tensor
 from clearseek.errors import UserError
 from clearseek.ledger.meter import Meter
 from clearseek.tasks.task import Task
-from clearseek.toml_tables import nearest
+from clearseek.training.recipe.synonyms import nearest
 
 if TYPE_CHECKING:
     from clearseek.training.data.chat_format import ChatFormat

@@ -3,7 +3,7 @@
 // Plain loops over rows, for a compiler to vectorise. Each function is the torch code of `llama_decoder.py`, and the tests
 // compare them. No allocation, no state; pointers and sizes come from `decode_ops.py`, which checks them.
 //
-// Letters as in packed.py: N rows, D width, H heads, G key-value heads, K values of a head, S slots, F inner width.
+// Letters as in llama_decoder.py: N rows, D width, H heads, G key-value heads, K values of a head, S slots, F inner width.
 
 #include "common.h"
 

@@ -1,4 +1,4 @@
-"""Papers beside a model: what a receipt names is found, a task of one's own too, and laid elsewhere under its name."""
+"""Receipt files beside a model: what a receipt names is found, and laid elsewhere under its name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def test_a_task_of_ones_own_goes_with_the_receipt_and_an_old_one_goes_away(tmp_p
     for name in (*NAMES, "model.gguf", "tasks/problems.jsonl"):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text(name)
-    papers = receipt_files_of(run)
-    assert sorted(papers) == sorted(NAMES)  # problems may be many, and private; their digest is on the card
+    files = receipt_files_of(run)
+    assert sorted(files) == sorted(NAMES)  # problems may be many, and private; their digest is on the card
     (target / "tasks").mkdir(parents=True)
     (target / "tasks" / "older.py").write_text("")
-    copy_receipt_files(papers, target)
+    copy_receipt_files(files, target)
     assert sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()) == sorted(NAMES)
     assert (target / "tasks" / "eggs.py").read_text() == "tasks/eggs.py"
