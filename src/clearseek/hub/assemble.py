@@ -17,14 +17,13 @@ from clearseek.hub.errors import BadModelFile, WrongHash
 from clearseek.hub.files import Progress, hash_file, need_room, no_progress, sync_folder
 from clearseek.hub.gguf_edit import edited_pairs
 from clearseek.hub.gguf_file import Header, TensorInfo, read_header
-from clearseek.hub.gguf_types import TENSOR_TYPES
-from clearseek.hub.requantize import FILE_TYPES, convert, target_type, tensor_list, tensor_size
+from clearseek.hub.gguf_types import file_type_ids
+from clearseek.hub.requantize import convert, target_type, tensor_list, tensor_size
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_TYPE_IDS = {name: number for number, (name, _, _) in TENSOR_TYPES.items()}
 MAX_TENSOR_VALUES = 1 << 28
 """Values of one adapted tensor: they are held in float64, 2 GB at most."""
 
@@ -47,7 +46,7 @@ def assemble(base: Path, adapter: Adapter, dst: Path, progress: Progress = no_pr
     need_room(dst.parent, sum(tensor_size(tensor, types[tensor.name]) for tensor in header.tensors))
     try:
         with base.open("rb") as source, aside.open("wb") as out:
-            out.write(edited_pairs(base, header, provenance(adapter, FILE_TYPES[RESULT_QUANT])))
+            out.write(edited_pairs(base, header, provenance(adapter, file_type_ids()[RESULT_QUANT])))
             tensor_list(header, types, out)
             done = 0
             for tensor in header.tensors:
@@ -127,11 +126,11 @@ def _written(tensor: TensorInfo, label: str, adapter: Adapter, source: IO[bytes]
     rows, columns = tensor.shape[1], tensor.shape[0]
     raw = np.frombuffer(source.read(tensor.bytes), dtype=np.uint8).reshape(rows, -1)
     try:
-        weights_OI = dequantize(raw, GGMLQuantizationType(_TYPE_IDS[tensor.type])).reshape(rows, columns)
+        weights_OI = dequantize(raw, GGMLQuantizationType[tensor.type]).reshape(rows, columns)
     except NotImplementedError:
         raise BadModelFile(f"{tensor.name} is stored as {tensor.type}, which cannot be read back.") from None
     new_OI = merged(weights_OI, *adapter.factors(tensor.name))
-    out.write(quantize(new_OI, GGMLQuantizationType(_TYPE_IDS[label])).tobytes())
+    out.write(quantize(new_OI, GGMLQuantizationType[label]).tobytes())
     yield tensor.bytes
 
 

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from clearseek.hub.errors import BadModelFile
-from clearseek.hub.gguf_types import FILE_TYPES, TENSOR_TYPES
+from clearseek.hub.gguf_types import file_types, tensor_types
 from clearseek.hub.other_file_types import describe_other_file
 
 Scalar = int | float | bool | str
@@ -124,8 +124,8 @@ class Header:
     def quantisation(self) -> str:
         """`Q4_K_M` and the like; where the file does not say, the type that most of its bytes have."""
         file_type = self.number("general.file_type")
-        if file_type is not None and file_type in FILE_TYPES:
-            return FILE_TYPES[file_type]
+        if file_type is not None and file_type in file_types():
+            return file_types()[file_type]
         sizes: dict[str, int] = {}
         for tensor in self.tensors:
             sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.bytes
@@ -390,7 +390,7 @@ class _Reader:
         alignment = metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or not 1 <= alignment <= 1 << 20 or alignment & (alignment - 1):
             raise self.wrong(f"its alignment is {alignment!r}")
-        tensors, names = [], set()
+        tensors, names, types = [], set(), tensor_types()
         for _ in range(count):
             name = self.name_text("a tensor's name")
             if name in names:
@@ -401,9 +401,9 @@ class _Reader:
                 raise self.wrong(f"the tensor `{name}` has {dimensions} dimensions")
             shape = tuple(self.u64() for _ in range(dimensions))
             kind, offset = self.u32(), self.u64()
-            if kind not in TENSOR_TYPES:
+            if kind not in types:
                 raise self.wrong(f"the tensor `{name}` has the type {kind}, which this version does not know")
-            label, block, block_bytes = TENSOR_TYPES[kind]
+            label, block, block_bytes = types[kind]
             elements = 1
             for size in shape:
                 elements *= size

@@ -1,49 +1,47 @@
-"""The numbers that stand for types in a GGUF file, in words."""
+"""The numbers that stand for types in a GGUF file, in words: the `gguf` package's tables, loaded when first asked for
+(numpy comes with them, and a command that reads no model need not wait for it)."""
 
 from __future__ import annotations
 
-TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
-    # id: name, values in a block, bytes of a block
-    0: ("F32", 1, 4),
-    1: ("F16", 1, 2),
-    2: ("Q4_0", 32, 18),
-    3: ("Q4_1", 32, 20),
-    6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24),
-    8: ("Q8_0", 32, 34),
-    9: ("Q8_1", 32, 40),
-    10: ("Q2_K", 256, 84),
-    11: ("Q3_K", 256, 110),
-    12: ("Q4_K", 256, 144),
-    13: ("Q5_K", 256, 176),
-    14: ("Q6_K", 256, 210),
-    15: ("Q8_K", 256, 292),
-    16: ("IQ2_XXS", 256, 66),
-    17: ("IQ2_XS", 256, 74),
-    18: ("IQ3_XXS", 256, 98),
-    19: ("IQ1_S", 256, 50),
-    20: ("IQ4_NL", 32, 18),
-    21: ("IQ3_S", 256, 110),
-    22: ("IQ2_S", 256, 82),
-    23: ("IQ4_XS", 256, 136),
-    24: ("I8", 1, 1),
-    25: ("I16", 1, 2),
-    26: ("I32", 1, 4),
-    27: ("I64", 1, 8),
-    28: ("F64", 1, 8),
-    29: ("IQ1_M", 256, 56),
-    30: ("BF16", 1, 2),
-    34: ("TQ1_0", 256, 54),
-    35: ("TQ2_0", 256, 66),
-    39: ("MXFP4", 32, 17),
-}
-"""The tensor types that exist today; an unknown one is told as such."""
+from functools import cache
+from typing import NamedTuple
 
-FILE_TYPES: dict[int, str] = {
-    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S",
-    12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K",
-    19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL",
-    26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0",
-    37: "TQ2_0", 38: "MXFP4",
-}  # fmt: skip
-"""`general.file_type` in words."""
+
+class TensorType(NamedTuple):
+    """One way to store numbers: its name, and how many values stand in a block of how many bytes."""
+
+    name: str
+    values: int
+    bytes: int
+
+
+@cache
+def tensor_types() -> dict[int, TensorType]:
+    """By number. One that is not there is unknown to the `gguf` package."""
+    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    return {kind.value: TensorType(kind.name, *GGML_QUANT_SIZES[kind]) for kind in GGMLQuantizationType}
+
+
+@cache
+def tensor_type_ids() -> dict[str, int]:
+    """The number of a tensor type by its name: "Q8_0" is 8."""
+    return {kind.name: number for number, kind in tensor_types().items()}
+
+
+@cache
+def file_types() -> dict[int, str]:
+    """`general.file_type` in words: 7 is "Q8_0"."""
+    from gguf.constants import LlamaFileType
+
+    return {
+        kind.value: kind.name.removeprefix("MOSTLY_").removeprefix("ALL_")
+        for kind in LlamaFileType
+        if kind is not LlamaFileType.GUESSED
+    }
+
+
+@cache
+def file_type_ids() -> dict[str, int]:
+    """The number of a file type by its name, in small letters: "q8_0" is 7."""
+    return {name.lower(): number for number, name in file_types().items()}

@@ -16,13 +16,10 @@ from typing import IO, Literal
 from clearseek.hub.errors import BadModelFile
 from clearseek.hub.files import sync_folder
 from clearseek.hub.gguf_file import Header, TensorInfo, read_header
-from clearseek.hub.gguf_types import TENSOR_TYPES
+from clearseek.hub.gguf_types import file_type_ids, tensor_type_ids, tensor_types
 
 Kind = Literal["q4_0", "q8_0"]
 
-FILE_TYPES = {"q4_0": 2, "q8_0": 7}
-"""`general.file_type` of what is written."""
-_TYPE_IDS = {name: number for number, (name, _, _) in TENSOR_TYPES.items()}
 _CHUNK_VALUES = 1 << 20
 """Values worked on at a time: 4 MB as float32, and the cache likes it."""
 
@@ -71,14 +68,14 @@ def _alignment(header: Header) -> int:
 
 def tensor_size(tensor: TensorInfo, label: str) -> int:
     """Bytes of a tensor when it is stored as `label`."""
-    _, block, block_bytes = TENSOR_TYPES[_TYPE_IDS[label]]
+    _, block, block_bytes = tensor_types()[tensor_type_ids()[label]]
     return tensor.elements // block * block_bytes
 
 
 def _write_header(header: Header, types: dict[str, str], kind: Kind, source: IO[bytes], out: IO[bytes]) -> None:
     pairs = bytearray(source.read(header.pairs_end))
     if header.file_type_at is not None:
-        struct.pack_into("<I", pairs, header.file_type_at, FILE_TYPES[kind])
+        struct.pack_into("<I", pairs, header.file_type_at, file_type_ids()[kind])
     out.write(pairs)
     tensor_list(header, types, out)
 
@@ -90,7 +87,7 @@ def tensor_list(header: Header, types: dict[str, str], out: IO[bytes]) -> None:
         name, label = tensor.name.encode(), types[tensor.name]
         out.write(struct.pack("<Q", len(name)) + name + struct.pack("<I", len(tensor.shape)))
         out.write(struct.pack(f"<{len(tensor.shape)}Q", *tensor.shape))
-        out.write(struct.pack("<IQ", _TYPE_IDS[label], offset))
+        out.write(struct.pack("<IQ", tensor_type_ids()[label], offset))
         offset += tensor_size(tensor, label)
         offset += -offset % alignment
     out.write(b"\0" * (-out.tell() % alignment))
@@ -118,9 +115,9 @@ def convert(tensor: TensorInfo, label: str, source: IO[bytes], out: IO[bytes]) -
         rows = min(step, rows_left)
         raw = np.frombuffer(source.read(rows * row_bytes), dtype=np.uint8).reshape(rows, row_bytes)
         try:
-            values = dequantize(raw, GGMLQuantizationType(_TYPE_IDS[tensor.type]))
+            values = dequantize(raw, GGMLQuantizationType[tensor.type])
         except NotImplementedError:
             raise BadModelFile(f"{tensor.name} is stored as {tensor.type}, which cannot be requantised.") from None
-        out.write(quantize(values.reshape(rows, row_values), GGMLQuantizationType(_TYPE_IDS[label])).tobytes())
+        out.write(quantize(values.reshape(rows, row_values), GGMLQuantizationType[label]).tobytes())
         rows_left -= rows
         yield rows * row_bytes

@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from clearseek.hub.files import disk_errors_told, need_room, sync_folder
 from clearseek.hub.gguf_edit import edited_pairs
 from clearseek.hub.gguf_file import read_header
-from clearseek.hub.gguf_types import TENSOR_TYPES
+from clearseek.hub.gguf_types import file_type_ids, tensor_type_ids, tensor_types
 from clearseek.modeling.config import LlamaConfig
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.export_hf import plain_tensors
@@ -34,8 +34,6 @@ from clearseek.modeling.rope import inverse_frequencies
 from clearseek.modeling.tokenizer import Tokenizer
 
 Kind = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
-FILE_TYPES: dict[str, int] = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7, "bf16": 32}
-_TYPE_IDS = {label: number for number, (label, _, _) in TENSOR_TYPES.items()}
 
 
 def export_gguf(
@@ -60,8 +58,8 @@ def export_gguf(
     path, config = Path(path), config_of(model)
     if not isinstance(config, LlamaConfig):
         raise ModelingError("Only the dense family (llama, qwen2, qwen3) can be written as a GGUF.")
-    if kind not in FILE_TYPES:
-        raise ModelingError(f"A GGUF is written as one of {', '.join(FILE_TYPES)}, not as {kind!r}.")
+    if kind not in get_args(Kind):
+        raise ModelingError(f"A GGUF is written as one of {', '.join(get_args(Kind))}, not as {kind!r}.")
     tensors = {gguf_name(hf): (hf, tensor.detach()) for hf, tensor in plain_tensors(model).items()}
     if config.rope.kind == "llama3":
         plain_F = inverse_frequencies(type(config.rope)(theta=config.rope.theta), config.head_dim)
@@ -71,7 +69,7 @@ def export_gguf(
     if base is not None:
         head, alignment = _kept(Path(base), config, kind, len(tensors), changes or {})
     elif tokenizer is not None:
-        pairs = {**model_pairs(config, name, FILE_TYPES[kind]), **tokenizer_pairs(tokenizer, config.vocab_size)}
+        pairs = {**model_pairs(config, name, file_type_ids()[kind]), **tokenizer_pairs(tokenizer, config.vocab_size)}
         pairs = {key: value for key, value in {**pairs, **(changes or {})}.items() if value is not None}
         head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(pairs)) + encode_pairs(pairs)
     else:
@@ -114,7 +112,7 @@ def _kept(
         if (ours := getattr(config, field)) != (other := getattr(theirs, field)):
             raise ModelingError(f"{base.name} is of another model: its {field} is {other}, and {ours} here.")
     header = read_header(base)
-    file_type = {} if header.file_type_at is None else {"general.file_type": FILE_TYPES[kind]}
+    file_type = {} if header.file_type_at is None else {"general.file_type": file_type_ids()[kind]}
     head = edited_pairs(base, header, {**file_type, **changes}, tensors)
     return head, header.number("general.alignment") or 32
 
@@ -132,13 +130,15 @@ def _label(gguf: str, tensor: Tensor, kind: Kind) -> str:
 
 
 def _bytes(tensor: Tensor, label: str) -> int:
-    _, block, block_bytes = TENSOR_TYPES[_TYPE_IDS[label]]
+    _, block, block_bytes = tensor_types()[tensor_type_ids()[label]]
     return tensor.numel() // block * block_bytes
 
 
 def _info(gguf: str, tensor: Tensor, label: str, offset: int) -> bytes:
     name, shape = gguf.encode(), tuple(reversed(tensor.shape))
-    return struct.pack(f"<Q{len(name)}sI{len(shape)}QIQ", len(name), name, len(shape), *shape, _TYPE_IDS[label], offset)
+    return struct.pack(
+        f"<Q{len(name)}sI{len(shape)}QIQ", len(name), name, len(shape), *shape, tensor_type_ids()[label], offset
+    )
 
 
 def _encoded(tensor: Tensor, label: str) -> Iterator[bytes]:
@@ -151,4 +151,4 @@ def _encoded(tensor: Tensor, label: str) -> Iterator[bytes]:
             yield x.to(kind).contiguous().view(torch.uint8).numpy().tobytes()
         else:
             values = x.float().contiguous().numpy().reshape(1, -1)
-            yield np.ascontiguousarray(quantize(values, GGMLQuantizationType(_TYPE_IDS[label]))).tobytes()
+            yield np.ascontiguousarray(quantize(values, GGMLQuantizationType[label])).tobytes()

@@ -15,7 +15,7 @@ from gguf.quants import dequantize
 from torch import Tensor
 
 from clearseek.hub.gguf_file import Header, TensorInfo, read_header
-from clearseek.hub.gguf_types import TENSOR_TYPES
+from clearseek.hub.gguf_types import tensor_type_ids, tensor_types
 from clearseek.modeling.config import MAX_LAYERS, LlamaConfig, RopeConfig, check_size
 from clearseek.modeling.errors import ModelingError
 from clearseek.modeling.rope import inverse_frequencies
@@ -23,7 +23,6 @@ from clearseek.modeling.weights import Weights
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_TYPE_IDS = {label: number for number, (label, _, _) in TENSOR_TYPES.items()}
 VALUES_AT_ONCE = 1 << 20
 """Values dequantised at a time."""
 
@@ -218,9 +217,9 @@ def read_tensor(path: Path, header: Header, tensor: TensorInfo) -> Tensor:
     if tensor.type in PLAIN:
         return torch.from_numpy(raw).view(PLAIN[tensor.type]).reshape(shape)
     out = np.empty(tensor.elements, dtype=np.float32)
-    _, block, block_bytes = TENSOR_TYPES[_TYPE_IDS[tensor.type]]
+    _, block, block_bytes = tensor_types()[tensor_type_ids()[tensor.type]]
     at_once = VALUES_AT_ONCE // block
-    kind = GGMLQuantizationType(_TYPE_IDS[tensor.type])
+    kind = GGMLQuantizationType[tensor.type]
     try:
         for first in range(0, tensor.elements // block, at_once):
             # blocks know nothing of rows, and the library works through sixteen rows at a time: one long row is faster
