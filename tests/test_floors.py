@@ -17,6 +17,7 @@ FLOORS = {
     "seeds": 0,
     "suggest": 0,
     "toml_tables": 0,
+    "flops": 0,
     "ledger": 1,
     "hub": 1,
     "report": 1,

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from clearseek.flops import TransformerSizes
 from clearseek.hub.store import Store
 from clearseek.inference import accounting, ledger_writer
 from clearseek.inference.accounting import Accounting
 from clearseek.inference.budget import Caps, OverBudget
 from clearseek.inference.engine import Delta, Event, Finished, Progress, Request, Thinking, Usage
 from clearseek.inference.errors import BadRequest, EngineCrashed
-from clearseek.inference.flops import PerToken
 from clearseek.inference.machine_share import Metered
 from clearseek.inference.pool import Pool
 from clearseek.inference.proration import Shares
@@ -42,7 +42,7 @@ class Engine:
         self.closed = False
         self.asked: Request | None = None
         clock = asyncio.get_running_loop().time
-        cpu, work = (Shares(lambda: 2 * clock()), PerToken(10, 2, 1)) if local else (None, None)
+        cpu, work = (Shares(lambda: 2 * clock()), TransformerSizes(5, 1, 1)) if local else (None, None)
         self.metered = Metered("m", "ab" * 32 if local else None, work, cpu)
 
     async def generate(self, request: Request) -> AsyncGenerator[Event, None]:

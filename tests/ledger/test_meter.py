@@ -15,7 +15,6 @@ import pytest
 from clearseek.errors import UsageError
 from clearseek.ledger.book import Book, check
 from clearseek.ledger.entry import Draft
-from clearseek.ledger.flops import forward_flops, training_flops
 from clearseek.ledger.instruments import Gpus, Rapl
 from clearseek.ledger.meter import Meter
 from clearseek.ledger.prices import Rates
@@ -284,15 +283,3 @@ def test_a_span_costs_less_than_half_a_millisecond() -> None:
         best = min(best, (time.perf_counter() - start) / 200)
     assert best < 500e-6
     assert len(drafts) == 1000
-
-
-def test_flops_of_a_forward_pass() -> None:
-    plain = forward_flops(100e6, 10)
-    assert plain.basis is Basis.MODELLED
-    assert plain.value == 2 * 100e6 * 10
-    # one layer, one head of widths 2 and 3; 2 tokens after 4: they look at 5 and 6 keys
-    attention = forward_flops(0, 2, layers=1, heads=1, key_width=2, value_width=3, context=4)
-    assert attention.value == 2 * (2 + 3) * (5 + 6)
-    assert training_flops(plain).value == 6 * 100e6 * 10
-    with pytest.raises(UsageError):
-        forward_flops(-1, 10)

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
+from clearseek.flops import TransformerSizes
 from clearseek.ledger.book import Book
 from clearseek.ledger.entry import Draft, Entry, unix
 from clearseek.ledger.processors import most_flops
 from clearseek.ledger.quantity import Quantity, measured, modelled
 from clearseek.receipts import Verification, verify
-from clearseek.receipts.check_flops import ModelSizes, bounds_of, sizes_of_gguf
+from clearseek.receipts.check_flops import WeightSizes, bounds_of, sizes_of_gguf
 from clearseek.receipts.signing import SigningKey
 from clearseek.receipts.statement import make_receipt
 from clearseek.settings import model_data
@@ -156,7 +157,7 @@ def test_clocks_that_are_set_and_machines_that_sleep_are_no_crime(forged: Callab
     assert verification.ok, verification.failed
 
 
-SIZES = ModelSizes(106e6, 28e6, 1.0e6, 69_120.0, 8192.0, "model.gguf")
+SIZES = WeightSizes(TransformerSizes(106e6, 28e6, 69_120.0), 1.0e6, 8192.0, "model.gguf")
 
 
 def stage(kind: str | None, name: str = "x") -> dict[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clearseek.audit.architecture import Architecture
+from clearseek.flops import pair_flops, trained_token
 
 
 @dataclass(frozen=True)
@@ -88,16 +89,19 @@ def count(a: Architecture) -> Parameters:
 def per_token(a: Architecture, sequence_length: float) -> TokenFlops:
     """FLOP per token of training `a` on sequences of `sequence_length` tokens."""
     parameters = count(a)
-    one = 6.0 * a.heads * (a.query_key_dim + a.output_dim)
+    pair = pair_flops(a.heads, a.query_key_dim, a.output_dim)
     full = float(sequence_length)
     windowed = min(float(a.window or full), full)
     # the mean number of tokens that one sees: s/2, and less than the window where that has not yet filled
     seen, seen_windowed = full / 2, windowed - windowed * windowed / (2 * full)
     plain = a.layers - a.windowed_layers
-    attention = one * (plain * seen + a.windowed_layers * seen_windowed)
-    attention_full = one * (plain * full + a.windowed_layers * windowed)
-    mtp = 6.0 * parameters.mtp_matmul + a.mtp_depth * one * seen
-    return TokenFlops(full, 6.0 * parameters.matmul, attention, attention_full, mtp)
+    return TokenFlops(
+        sequence_length=full,
+        matmul=trained_token(parameters.matmul, 0),
+        attention=trained_token(0, pair * (plain * seen + a.windowed_layers * seen_windowed)),
+        attention_full=trained_token(0, pair * (plain * full + a.windowed_layers * windowed)),
+        mtp=trained_token(parameters.mtp_matmul, pair * a.mtp_depth * seen),
+    )
 
 
 def _attention(a: Architecture) -> tuple[int, int]:

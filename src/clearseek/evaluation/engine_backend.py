@@ -18,12 +18,14 @@ from typing import Any
 from clearseek.errors import UserError
 from clearseek.evaluation.results import Conditions, Finish
 from clearseek.evaluation.runner import Completion, Query
+from clearseek.flops import TransformerSizes
 from clearseek.hub.files import hash_file
 from clearseek.hub.gguf_file import read_header
+from clearseek.hub.gguf_sizes import sizes_of
 from clearseek.hub.model import Model
 from clearseek.inference.engine import Delta, Engine, Finished, Recast, Request, Sampling, Thinking
 from clearseek.inference.errors import Busy, ContextOverflow, EngineCrashed, EngineUnavailable, UpstreamTimeout
-from clearseek.inference.flops import PerToken, per_token
+from clearseek.inference.flops import answer_flops
 from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.remote import RemoteEngine, RemoteServer
 from clearseek.inference.style import budget
@@ -93,7 +95,7 @@ class EngineBackend:
             labels = {"model_sha256": self.model.sha256}
             # a few more than there are slots: the engine starts the next one in the very step that frees a slot
             at_once = engine.plan.slots + (engine.plan.slots // 4 if self.at_once is None else 0)
-            async with _booked(meter, how, per_token(engine.header), labels) as count:
+            async with _booked(meter, how, sizes_of(engine.header), labels) as count:
                 # with a quarter of what may be written kept for the answer, whatever the budget says
                 closes_at = budget(engine.style, Thinking(budget=how.budget), how.max_new)
                 await _all(engine, asks, how, _both(took, count), at_once, closes_at)
@@ -243,7 +245,7 @@ def request_of(ask: Query, how: Conditions) -> Request:
 
 @contextlib.asynccontextmanager
 async def _booked(
-    meter: Meter, how: Conditions, work: PerToken | None, labels: dict[str, str]
+    meter: Meter, how: Conditions, sizes: TransformerSizes | None, labels: dict[str, str]
 ) -> AsyncIterator[Callable[[Query, Completion], None]]:
     """A span `eval` around the answers; what it gives counts each of them."""
     with _span(meter, how, labels) as span:
@@ -251,10 +253,10 @@ async def _booked(
         def count(ask: Query, answered: Completion) -> None:
             read, written = answered.prompt_tokens, answered.tokens
             span.count(prompt_tokens=read, completion_tokens=written, reasoning_tokens=answered.thinking_tokens)
-            if work is not None:
-                span.count(flops=work.answer(prompt=read, cached=0, completion=written))
+            if sizes is not None:
+                span.count(flops=answer_flops(sizes, prompt=read, cached=0, completion=written))
 
-        if work is None:
+        if sizes is None:
             span.count(flops=unknown("FLOP", "the architecture of a remote model is not known here"))
         yield count
 

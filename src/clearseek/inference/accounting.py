@@ -27,6 +27,7 @@ from clearseek.inference.engine import (
     Usage,
 )
 from clearseek.inference.errors import BadRequest
+from clearseek.inference.flops import answer_flops
 from clearseek.inference.ledger_writer import BookWriter
 from clearseek.inference.machine_share import Machine, Metered, no_price, upper
 from clearseek.ledger.book import Book
@@ -340,9 +341,9 @@ class Accounting:
         assert answer.began is not None
         engine = answer.engine
         quantities = self._machine.leave(answer, engine, time.monotonic() - answer.began)
-        if engine.work is not None:
-            quantities["flops"] = engine.work.answer(
-                prompt=usage.prompt_tokens, cached=usage.cached_tokens, completion=usage.completion_tokens
+        if engine.sizes is not None:
+            quantities["flops"] = answer_flops(
+                engine.sizes, prompt=usage.prompt_tokens, cached=usage.cached_tokens, completion=usage.completion_tokens
             )
         else:
             quantities["flops"] = unknown("FLOP", "the architecture of a remote model is not known here")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from clearseek.inference.flops import PerToken
+from clearseek.flops import TransformerSizes
 from clearseek.inference.proration import Shares
 from clearseek.ledger.entry import Draft
 from clearseek.ledger.instruments import Rapl
@@ -35,15 +35,15 @@ class Metered:
 
     model: str
     digest: str | None
-    work: PerToken | None = None
+    sizes: TransformerSizes | None = None
     cpu: Shares | None = None
 
     def flops_to_read(self, tokens: int) -> float:
         """What is done to read so many tokens: FLOP, or just the tokens where the model's numbers are not known."""
-        return tokens * (self.work.body if self.work is not None else 1.0)
+        return tokens * (2 * self.sizes.body if self.sizes is not None else 1.0)
 
     def flops_to_write(self, tokens: int) -> float:
-        return tokens * (self.work.body + self.work.head if self.work is not None else 1.0)
+        return tokens * (2 * (self.sizes.body + self.sizes.head) if self.sizes is not None else 1.0)
 
 
 class Machine:

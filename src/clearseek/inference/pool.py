@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from clearseek.hub.errors import HubError
 from clearseek.hub.errors import UnknownModel as NotInstalled
+from clearseek.hub.gguf_sizes import sizes_of
 from clearseek.hub.model import Model
 from clearseek.hub.store import Store
 from clearseek.hub.weights import known_digest
@@ -29,7 +30,6 @@ from clearseek.inference.engine import (
     ToolCall,
 )
 from clearseek.inference.errors import EngineUnavailable, UnknownModel
-from clearseek.inference.flops import per_token
 from clearseek.inference.llamacpp import LlamaCppEngine
 from clearseek.inference.machine import available_memory
 from clearseek.inference.machine_share import Metered
@@ -320,7 +320,7 @@ class Pool:
         # A few more than there are slots go to the engine, which starts the next one in the very step that frees a
         # slot; from here it would come one step late, every time.
         slots = engine.plan.slots + engine.plan.slots // 4
-        metered = Metered(model.name, model.sha256, per_token(engine.header), Shares(engine.cpu_seconds))
+        metered = Metered(model.name, model.sha256, sizes_of(engine.header), Shares(engine.cpu_seconds))
         if self.books is not None:
             engine.loading = self.books.meter(metered, engine.cpu_seconds, model.bytes)
         return _Desk(engine, Scheduler(slots, settings.queue), local=True, metered=metered)

@@ -3,7 +3,7 @@
     meter = Meter(lambda draft: book.append(draft), machine=rates_from(load_settings()))
     with meter.span("sft", run="r1", step="7") as span:
         ...
-        span.count(prompt_tokens=512, completion_tokens=128, flops=forward_flops(...))
+        span.count(prompt_tokens=512, completion_tokens=128, flops=modelled(...))
 
 Spans may hold spans. A span within another has the label `parent` (the kind of the one it is in), and what it counted
 counts in its parent too, whose clocks ran all along: so totals add the entries without `parent`, and only those.

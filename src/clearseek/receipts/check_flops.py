@@ -1,27 +1,22 @@
 """FLOPs held against the model: computed again from the sizes of the weights, which are not the trainer's word.
 
 How many FLOPs a token takes depends on how many it looks at and on whether its successor is predicted, so what is
-computed here is the least and the most that a stage's tokens can have taken:
-
-    a token read           2 N,             and attention to at most all of the context, and the head where it is put in
-    a token written        2 N + 2 H,       and the same attention
-    a token learned from   4 N (LoRA: the states' gradients), 6 N where every weight learns, 6 A for adapters, the head
-                           4 H to 8 H where it is scored, and three times the attention
-
-N are the weights of the body that a token is multiplied with, H the output matrix, A at most `rank` times the inputs
-and outputs of every matrix. A multiply-add is 2 FLOP.
+computed here is the least and the most that a stage's tokens can have taken (`flops.token_bounds`), with
+adapters of at most `rank` times the inputs and outputs of every matrix.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from clearseek.errors import UserError
+from clearseek.flops import Bounds, TransformerSizes, pair_flops, token_bounds
 from clearseek.hub.gguf_file import read_header
+from clearseek.hub.gguf_sizes import matrices, sizes_of
 from clearseek.hub.safetensors_file import list_tensors
 from clearseek.receipts import arithmetic
 from clearseek.receipts.check_files import Places
@@ -30,20 +25,16 @@ from clearseek.receipts.predicate import Predicate, Statement, value_of
 
 EVALUATION = "evaluation"
 """The name of the trainer's stage that only asks the model."""
-Bounds = dict[str, tuple[float, float]]
 _NEAR = 1e-3
-_LOOKED_UP = ("token_embd.", "position_embd.", "token_types.", "per_layer_token_embd.", "rope_f")
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSizes:
-    """Of one dense model: weights of the body and of the head, inputs and outputs of the body's matrices, FLOP for a
-    token and a key that it looks at, and how many tokens it can look at. `source` is the file that says so."""
+class WeightSizes:
+    """Of one dense model in a file: its sizes, the inputs and outputs of the body's matrices, how many tokens can be
+    looked at. `source` is the file that says so."""
 
-    body: float
-    head: float
+    sizes: TransformerSizes
     edges: float
-    attention: float
     context: float
     source: str
 
@@ -93,30 +84,22 @@ def flops(statement: Statement, places: Places, checks: CheckLog) -> None:
         checks.ok("FLOPs", "predicate.stages", message)
 
 
-def bounds_of(stage: Mapping[str, Any], recipe: Mapping[str, Any], sizes: ModelSizes) -> Bounds | None:
+def bounds_of(stage: Mapping[str, Any], recipe: Mapping[str, Any], weights: WeightSizes) -> Bounds | None:
     """FLOP for a token of each kind, the least and the most; None for work that another model may have done, and for
     kinds that are not known here."""
     plans = recipe.get("stage", [])
     plan = next((one for one in plans if isinstance(one, dict) and one.get("name") == stage["name"]), {})
-    look = sizes.attention * sizes.context
-    read = (2 * sizes.body, 2 * sizes.body + 2 * sizes.head + look)
-    written = (2 * sizes.body + 2 * sizes.head, 2 * sizes.body + 2 * sizes.head + look)
-    kind = stage["kind"] or (EVALUATION if stage["name"] == EVALUATION else None)
-    if kind in (EVALUATION, "reject"):
-        return {"prompt_tokens": read, "completion_tokens": written}
-    if kind not in ("sft", "grpo"):
-        return None
+    longest = float(plan["max_tokens"]) if isinstance(plan.get("max_tokens"), int) else weights.context
+    kind = stage["kind"] or (EVALUATION if stage["name"] == EVALUATION else "")
     lora = recipe.get("lora")
     rank = float(lora["rank"]) if isinstance(lora, dict) and isinstance(lora.get("rank"), int | float) else 0.0
-    body = 4 * sizes.body + 6 * rank * sizes.edges if rank else 6 * sizes.body
-    head = (4 if rank else 8) * sizes.head
-    if kind == "sft":
-        most = float(plan["max_tokens"]) if isinstance(plan.get("max_tokens"), int) else sizes.context
-        return {"prompt_tokens": (4 * sizes.body, body + head + 3 * sizes.attention * (most + 1) / 2)}
-    # prompts are read once and learned from again; a group's completions share a prompt, so that there may be twice as
-    # many scored tokens as computed ones; two more passes for the old and the reference model
-    passes = 2 * (2 * sizes.body + 4 * sizes.head + look)
-    return {"prompt_tokens": (2 * sizes.body, body + 2 * head + 3 * look + passes), "completion_tokens": written}
+    if rank:
+        trained = replace(weights.sizes, adapters=rank * weights.edges)
+    else:
+        trained = replace(weights.sizes, trained=weights.sizes.body, head_trained=True)
+    least = token_bounds(weights.sizes, kind, weights.context, longest)
+    most = token_bounds(trained, kind, weights.context, longest)
+    return {name: (low, most[name][1]) for name, (low, _) in least.items()} or None
 
 
 def _total(stage: Mapping[str, Any], bounds: Bounds) -> tuple[float, float] | None:
@@ -132,7 +115,7 @@ def _total(stage: Mapping[str, Any], bounds: Bounds) -> tuple[float, float] | No
     return low, high
 
 
-def _sizes(predicate: Predicate, places: Places) -> ModelSizes | None:
+def _sizes(predicate: Predicate, places: Places) -> WeightSizes | None:
     """From what came out of the run, or from its base: training changes no sizes."""
     for name, path in places.found.items():
         try:
@@ -153,30 +136,17 @@ def _sizes(predicate: Predicate, places: Places) -> ModelSizes | None:
     return None
 
 
-def sizes_of_gguf(path: Path, source: str) -> ModelSizes | None:
+def sizes_of_gguf(path: Path, source: str) -> WeightSizes | None:
     """From a GGUF's header; None for a mixture of experts, an adapter, and what does not say its heads."""
     header = read_header(path)
-    arch = header.architecture
-    layers, heads = header.number(f"{arch}.block_count"), header.number(f"{arch}.attention.head_count")
-    width, context = header.number(f"{arch}.embedding_length"), header.context_length
-    if not layers or not heads or not width or not context or header.number(f"{arch}.expert_count"):
+    sizes, context = sizes_of(header), header.context_length
+    if not sizes.body or not sizes.attention or not context or header.number(f"{header.architecture}.expert_count"):
         return None
-    own = width // heads
-    key = header.number(f"{arch}.attention.key_length") or own
-    value = header.number(f"{arch}.attention.value_length") or own
-    matrices = [
-        tensor for tensor in header.tensors if len(tensor.shape) == 2 and not tensor.name.startswith(_LOOKED_UP)
-    ]
-    body = [tensor for tensor in matrices if tensor.name != "output.weight"]
-    head = [tensor for tensor in header.tensors if tensor.name in ("output.weight", "token_embd.weight")]
-    head_size = max((tensor.elements for tensor in head), default=0)
-    edges = sum(sum(tensor.shape) for tensor in body)
-    attention = 2.0 * layers * heads * (key + value)
-    total = sum(tensor.elements for tensor in body)
-    return ModelSizes(total, head_size, edges, attention, context, source) if total else None
+    edges = sum(sum(tensor.shape) for tensor in matrices(header) if len(tensor.shape) == 2)
+    return WeightSizes(sizes, edges, context, source)
 
 
-def sizes_of_folder(weights: Path, config: Path, source: str) -> ModelSizes | None:
+def sizes_of_folder(weights: Path, config: Path, source: str) -> WeightSizes | None:
     """From the header of a safetensors file and the config.json beside it, as `sizes_of_gguf`."""
     data = json.loads(config.read_bytes()[: 1 << 20])
     if any("expert" in key or key == "kv_lora_rank" for key in data):
@@ -191,7 +161,8 @@ def sizes_of_folder(weights: Path, config: Path, source: str) -> ModelSizes | No
     total = float(sum(a * b for a, b in body))
     edges = float(sum(a + b for a, b in body))
     most = float(data["max_position_embeddings"])
-    return ModelSizes(total, max(_products(head), default=0.0), edges, 4.0 * layers * heads * each, most, source)
+    sizes = TransformerSizes(total, max(_products(head), default=0.0), pair_flops(layers * heads, each, each))
+    return WeightSizes(sizes, edges, most, source)
 
 
 def _products(shapes: Iterable[tuple[int, ...]]) -> list[float]:

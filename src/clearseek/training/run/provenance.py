@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from clearseek.flops import token_bounds
 from clearseek.hub.files import write_aside
 from clearseek.ledger.quantity import Quantity, modelled
 from clearseek.modeling.causal_lm import CausalLM
@@ -16,7 +17,7 @@ from clearseek.tasks.data_cards import data_report
 from clearseek.training.data.user_files import files_of, shipped_files_of
 from clearseek.training.recipe.schema import Recipe
 from clearseek.training.run.context import EVAL_SEED, RunContext
-from clearseek.training.update.flops import ModelSizes, model_sizes
+from clearseek.training.update.flops import model_sizes
 
 
 def data_notes(recipe: Recipe, context: RunContext) -> list[dict[str, Any]]:
@@ -109,31 +110,10 @@ def stage_notes(recipe: Recipe, model: CausalLM) -> dict[str, dict[str, Any]]:
         most = getattr(settings, "max_tokens", None) or model.config.max_positions
         bounds = token_bounds(sizes, kind or name, model.config.max_positions, most)
         if bounds:
-            fields[name]["flops_per_token_bounds"] = {key: one.as_json() for key, one in bounds.items()}
+            fields[name]["flops_per_token_bounds"] = {key: _between(*pair).as_json() for key, pair in bounds.items()}
     return fields
 
 
-def token_bounds(sizes: ModelSizes, kind: str, context: int, most: int) -> dict[str, Quantity]:
-    """FLOP of a token of each kind that a stage books, from the least to the most. `context` is what a token can look
-    at, `most` the longest example of supervised learning. Empty for kinds of which that cannot be said."""
-    look = sizes.attention * context
-    read = _between(2 * sizes.body, 2 * sizes.body + 2 * sizes.head + look, "2N, attention, the head where put in")
-    written = _between(2 * sizes.body + 2 * sizes.head, 2 * sizes.body + 2 * sizes.head + look, "2N, head, attention")
-    if kind in ("reject", "evaluation"):
-        return {"prompt_tokens": read, "completion_tokens": written}
-    body = 4 * sizes.body + 2 * sizes.learns + 6 * sizes.adapters
-    head = (8 if sizes.head_learns else 4) * sizes.head
-    if kind == "sft":
-        seen = 3 * sizes.attention * (most + 1) / 2
-        return {"prompt_tokens": _between(body, body + head + seen, "forward and backward; head where scored")}
-    if kind == "grpo":
-        # read in a rollout, then learned from, with up to two more passes; completions share their prompt, so that as
-        # many as two scored tokens go with a computed one
-        passes = 2 * (2 * sizes.body + 4 * sizes.head + look)
-        learned = _between(2 * sizes.body, body + 2 * head + 3 * look + passes, "read, or forward and backward")
-        return {"prompt_tokens": learned, "completion_tokens": written}
-    return {}
-
-
-def _between(low: float, high: float, how: str) -> Quantity:
+def _between(low: float, high: float) -> Quantity:
+    how = "from 2N, nothing put in, to all that a token can take (flops.py)"
     return modelled((low + high) / 2, "FLOP/token", how, low, high)
