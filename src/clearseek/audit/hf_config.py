@@ -6,13 +6,14 @@ because a guess would be off by a factor nobody sees.
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from clearseek.audit.architecture import MAX_FILE, Architecture, architecture
 from clearseek.errors import UsageError
+from clearseek.hub.errors import BadModelFile
+from clearseek.hub.hf_config import completed, read_config
 
 _DENSE = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo2", "olmo3", "smollm3", "phi3"}
 _EXPERTS = {"mixtral", "qwen2_moe", "qwen3_moe", "gpt_oss", "glm4_moe"}
@@ -23,11 +24,9 @@ FAMILIES = tuple(sorted(_DENSE | _EXPERTS | _LATENT))
 def read(content: bytes, where: str) -> Architecture:
     """The architecture that a `config.json` describes. Raises UsageError."""
     try:
-        config = json.loads(content)
-    except (ValueError, RecursionError):
-        raise UsageError(f"{where} is not JSON, so it is no config.json of a model.") from None
-    if not isinstance(config, dict):
-        raise UsageError(f"{where} is no config.json of a model: it holds no object.")
+        config = completed(read_config(content, where))
+    except BadModelFile as error:
+        raise UsageError(str(error)) from None
     kind = config.get("model_type")
     if kind not in FAMILIES:
         raise UsageError(
@@ -68,15 +67,13 @@ def _common(config: dict[str, Any], kind: str, where: str) -> dict[str, Any]:
         "width": width,
         "layers": layers,
         "heads": heads,
-        "kv_heads": number("num_key_value_heads", default=heads),
-        "head_dim": number("head_dim", default=width // heads),
+        "kv_heads": number("num_key_value_heads"),
+        "head_dim": number("head_dim"),
         "ffn": number("intermediate_size"),
-        # transformers ties by default only in the Gemma family and SmolLM3; a config that is silent means its default
-        "tied": bool(config.get("tie_word_embeddings", kind.startswith("gemma") or kind == "smollm3")),
-        # Qwen2 has these biases always, and its config does not say so
-        "qkv_bias": kind in ("qwen2", "qwen2_moe") or bool(config.get("attention_bias", kind == "gpt_oss")),
-        "output_bias": bool(config.get("attention_bias", kind == "gpt_oss")) and kind in ("llama", "gpt_oss"),
-        "ffn_bias": bool(config.get("mlp_bias", False)),
+        "tied": bool(config["tie_word_embeddings"]),
+        "qkv_bias": bool(config["attention_bias"]),
+        "output_bias": bool(config["attention_bias"]) and kind in ("llama", "gpt_oss"),
+        "ffn_bias": bool(config["mlp_bias"]),
         "norms": 4 if kind in ("gemma2", "gemma3_text") else 2,
     }
     if kind in ("qwen3", "qwen3_moe", "gemma3_text") or (kind == "glm4_moe" and config.get("use_qk_norm")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from clearseek.hub.hf_config import completed
 from clearseek.modeling.config import (
     LLAMA_TYPES,
     MAX_LAYERS,
@@ -32,6 +33,7 @@ def config_from_hf(data: Mapping[str, Any]) -> AnyConfig:
         return deepseek_from_hf(data)
     if not isinstance(kind, str) or kind not in LLAMA_TYPES:
         raise ModelingError(unknown_architecture(kind))
+    data = completed(data)
     refuse(data, "hidden_act", lambda value: value not in ("silu", "swish"), "only SiLU is known")
     refuse(data, "mlp_bias", bool, "biases in the feed-forward part are not known")
     refuse(data, "use_sliding_window", bool, "a sliding window is not supported")
@@ -39,23 +41,20 @@ def config_from_hf(data: Mapping[str, Any]) -> AnyConfig:
     refuse(data, "quantization_config", bool, "only unquantised weights and GGUF can be read for this architecture")
     heads = whole(data, "num_attention_heads")
     hidden = whole(data, "hidden_size")
-    bias = True if kind == "qwen2" else bool(data.get("attention_bias", False))
-    # what each architecture means by a missing entry: `transformers` leaves out what equals its own default
-    default_head = 128 if kind == "qwen3" else hidden // heads
-    default_kv = heads if kind == "llama" else 32
-    max_positions = whole(data, "max_position_embeddings", 2048 if kind == "llama" else 32_768)
+    bias = bool(data["attention_bias"])
+    max_positions = whole(data, "max_position_embeddings")
     return LlamaConfig(
         model_type=kind,
         vocab_size=whole(data, "vocab_size"),
         hidden_size=hidden,
         layers=whole(data, "num_hidden_layers", most=MAX_LAYERS),
         heads=heads,
-        kv_heads=whole(data, "num_key_value_heads", default_kv),
-        head_dim=whole(data, "head_dim", default_head),
+        kv_heads=whole(data, "num_key_value_heads"),
+        head_dim=whole(data, "head_dim"),
         intermediate_size=whole(data, "intermediate_size"),
         rms_norm_eps=real(data, "rms_norm_eps", 1e-6),
         rope=rope_from_hf(data, max_positions),
-        tie_embeddings=bool(data.get("tie_word_embeddings", False)),
+        tie_embeddings=bool(data["tie_word_embeddings"]),
         attention_bias=bias,
         output_bias=bias and kind != "qwen2",
         qk_norm=kind == "qwen3",

@@ -7,7 +7,6 @@ adapters of at most `rank` times the inputs and outputs of every matrix.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from clearseek.errors import UserError
 from clearseek.flops import Bounds, TransformerSizes, pair_flops, token_bounds
 from clearseek.hub.gguf_file import read_header
 from clearseek.hub.gguf_sizes import matrices, sizes_of
+from clearseek.hub.hf_config import MAX_CONFIG, completed, read_config
 from clearseek.hub.safetensors_file import list_tensors
 from clearseek.receipts import arithmetic
 from clearseek.receipts.check_files import Places
@@ -148,11 +148,11 @@ def sizes_of_gguf(path: Path, source: str) -> WeightSizes | None:
 
 def sizes_of_folder(weights: Path, config: Path, source: str) -> WeightSizes | None:
     """From the header of a safetensors file and the config.json beside it, as `sizes_of_gguf`."""
-    data = json.loads(config.read_bytes()[: 1 << 20])
+    data = completed(read_config(config.read_bytes()[:MAX_CONFIG], config.name))
     if any("expert" in key or key == "kv_lora_rank" for key in data):
         return None
-    layers, heads, width = data["num_hidden_layers"], data["num_attention_heads"], data["hidden_size"]
-    each = data.get("head_dim") or width // heads
+    layers, heads = data["num_hidden_layers"], data["num_attention_heads"]
+    each = data["head_dim"]
     shapes = {name: tensor.shape for name, tensor in list_tensors(weights).items() if len(tensor.shape) == 2}
     body = [
         shape for name, shape in shapes.items() if not name.endswith("embed_tokens.weight") and "lm_head" not in name
