@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from clearseek.modeling.deepseek_config import DeepseekV3Config
 from clearseek.modeling.deepseek_v3 import DeepseekV3
-from clearseek.modeling.moe import Routing, load_of, loads_of, max_violation, update_bias
+from clearseek.modeling.moe import Routing, load_of, loads_of, update_bias
 
 TEXT = Path(__file__).parent / "data" / "scandal-in-bohemia.txt"
 NANO = DeepseekV3Config(
@@ -61,6 +61,12 @@ class Arm:
     held_out: float
     held_out_spread: float
     seconds: float
+
+
+def max_violation(load_E: Tensor) -> float:
+    """How far the busiest expert is above the mean, as a fraction of it (MaxVio of arXiv 2408.15664, equation 4)."""
+    mean = load_E.float().mean().clamp_min(1e-9)
+    return float((load_E.max() - mean) / mean)
 
 
 def batch_of(text_N: Tensor, seed: int) -> Tensor:

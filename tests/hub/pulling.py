@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from clearseek.errors import UserError
-from clearseek.hub.catalogue import load_catalogue
+from clearseek.hub.catalogue import parse_catalogue
 from clearseek.hub.store import Store
 
 
@@ -43,7 +43,7 @@ def pull(root: Path, entries: Path, name: str = "tiny", *more: str, **environ: s
 
 def main() -> None:
     root, entries, name, *quant = sys.argv[1:]
-    store = Store(Path(root), load_catalogue(Path(entries)))
+    store = Store(Path(root), parse_catalogue(Path(entries).read_text(), entries))
     try:
         model = store.pull(name, quant=quant[0] if quant else None)
     except UserError as error:

@@ -13,7 +13,7 @@ from loopback_hub import COMMIT, Hub, serving
 from pulling import catalogue, pull, start
 from tiny_gguf import write_tiny
 
-from clearseek.hub.catalogue import load_catalogue
+from clearseek.hub.catalogue import parse_catalogue
 from clearseek.hub.store import Store
 
 pytestmark = pytest.mark.slow  # a hub of its own, and programs that are killed
@@ -53,7 +53,7 @@ def test_a_pull_is_checked_recorded_and_not_repeated(hub: Hub, root: Path, tmp_p
     code, out, err = pull(root, entries, HF_ENDPOINT=hub.url)
     assert (code, err) == (0, "")
     assert Path(out).read_bytes() == weights
-    model = Store(root, load_catalogue(entries)).find("T")
+    model = Store(root, parse_catalogue(entries.read_text(), str(entries))).find("T")
     assert model.sha256 == model.original_sha256 == hashlib.sha256(weights).hexdigest()
     assert model.source == f"hf:owner/tiny@{COMMIT}/tiny.gguf"
     asked = len(hub.requests)
@@ -70,7 +70,10 @@ def test_without_any_stated_hash_ours_is_recorded(hub: Hub, root: Path, tmp_path
     hub.tell_hash = False
     entries = catalogue(tmp_path / "c.toml")
     assert pull(root, entries, HF_ENDPOINT=hub.url)[0] == 0
-    assert Store(root, load_catalogue(entries)).find("tiny").sha256 == hashlib.sha256(weights).hexdigest()
+    assert (
+        Store(root, parse_catalogue(entries.read_text(), str(entries))).find("tiny").sha256
+        == hashlib.sha256(weights).hexdigest()
+    )
 
 
 def test_a_connection_cut_short_is_taken_up_where_it_broke(big: Hub, root: Path, tmp_path: Path) -> None:
@@ -174,7 +177,7 @@ def test_kill_in_the_middle_and_go_on(big: Hub, root: Path, tmp_path: Path) -> N
     process.kill()
     process.communicate()
     assert have >= 10 << 20
-    assert Store(root, load_catalogue(entries)).list() == []
+    assert Store(root, parse_catalogue(entries.read_text(), str(entries))).list() == []
     have = parts[0].stat().st_size
     big.slow.set()
     code, out, _ = pull(root, entries, HF_ENDPOINT=big.url)

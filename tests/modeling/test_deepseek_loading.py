@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from fp8_writer import quantise  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor  # noqa: E402
 
@@ -20,7 +21,7 @@ from clearseek.modeling.deepseek_config import DeepseekV3Config  # noqa: E402
 from clearseek.modeling.deepseek_v3 import DeepseekV3  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.export_hf import export_hf  # noqa: E402
-from clearseek.modeling.fp8_blocks import dequantise, quantise, scale_name  # noqa: E402
+from clearseek.modeling.fp8_blocks import dequantise, scale_name  # noqa: E402
 
 CONFIG = DeepseekV3Config(
     vocab_size=96,

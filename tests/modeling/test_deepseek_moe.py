@@ -19,7 +19,6 @@ from clearseek.modeling.moe import (  # noqa: E402
     choose,
     load_of,
     loads_of,
-    max_violation,
     update_bias,
 )
 
@@ -114,8 +113,6 @@ def test_loads_are_counted_and_a_mask_leaves_padding_out() -> None:
     twice = loads_of([routing, replace(routing, layer=4), routing])
     assert twice[0].tolist() == [4, 4, 2, 0, 0, 0, 0, 2]
     assert twice[4].tolist() == [2, 2, 1, 0, 0, 0, 0, 1]
-    assert max_violation(torch.tensor([2, 2, 2])) == 0
-    assert max_violation(torch.tensor([6, 0, 0])) == pytest.approx(2)
 
 
 def test_the_bias_moves_against_the_load_and_takes_no_gradient() -> None:
@@ -168,7 +165,8 @@ def test_a_few_hundred_updates_even_a_lopsided_router() -> None:
             routes: list[Routing] = []
             model.hidden(ids_BT, routes=routes)
             loads = loads_of(routes)
-            spread.append(max_violation(loads[0]))
+            load_E = loads[0].float()
+            spread.append(float(load_E.max() / load_E.mean() - 1))
             update_bias(model, loads, rate=0.003)
     assert spread[0] > 0.5
     assert spread[-1] < 0.1

@@ -123,7 +123,7 @@ def write_sentence_pieces(path: Path) -> Path:
 
 
 def test_control_tokens_count_only_where_they_are_trusted(words: Tokenizer) -> None:
-    end = words.id_of("<|im_end|>")
+    end = words.rust.token_to_id("<|im_end|>")
     assert words.encode("a<|im_end|>", control=True)[-1] == end
     assert end not in words.encode("a<|im_end|>")
     ids = words.encode_pieces(

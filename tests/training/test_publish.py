@@ -33,7 +33,7 @@ from clearseek.modeling.export_hf import export_hf  # noqa: E402
 from clearseek.modeling.export_lora import load_peft  # noqa: E402
 from clearseek.modeling.gguf_weights import pairs_together  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
-from clearseek.modeling.lora import lora_layers, merge_lora, remove_lora  # noqa: E402
+from clearseek.modeling.lora import lora_layers, remove_lora  # noqa: E402
 from clearseek.modeling.tokenizer import Tokenizer  # noqa: E402
 from clearseek.receipts.origin import ReceiptCard, proof_of  # noqa: E402
 from clearseek.receipts.verify import verify  # noqa: E402
@@ -209,7 +209,7 @@ def test_every_form_of_an_adapter_is_one_model(tmp_path: Path) -> None:
     served = logits(load_model(run.folder / "model.gguf"))
     peft = load_model(run.base)
     load_peft(peft, run.folder / "adapter")
-    merge_lora(peft)
+    remove_lora(peft, merge=True)
     spread = exact.std()
     assert (logits(peft) - exact).abs().max() < 0.02 * spread
     assert (from_folder - exact).abs().max() < 0.1 * spread
@@ -420,4 +420,3 @@ def test_registering_needs_no_run(tmp_path: Path) -> None:
     file.write_bytes(run.base.read_bytes())
     done = Published("first", (), file, sha256(file))
     assert register_model(run.folder, done).name == "first"
-    remove_lora(load_model(file), merge=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -15,7 +16,7 @@ from clearseek.modeling.deepseek_config import DeepseekV3Config  # noqa: E402
 from clearseek.modeling.deepseek_v3 import DeepseekV3  # noqa: E402
 from clearseek.modeling.errors import ModelingError  # noqa: E402
 from clearseek.modeling.llama import Llama  # noqa: E402
-from clearseek.modeling.lora import add_lora, lora_parameters, merged_lora  # noqa: E402
+from clearseek.modeling.lora import add_lora, lora_parameters, remove_lora  # noqa: E402
 from clearseek.modeling.tokenizer_files import load_tokenizer  # noqa: E402
 from clearseek.training.rollout.rollout import kv_bytes_per_token, rollout, score  # noqa: E402
 from clearseek.training.rollout.slots import Progress, Sampling, Slots, sample_seed  # noqa: E402
@@ -143,8 +144,9 @@ def test_lora_is_read_live_and_the_model_is_left_alone() -> None:
     state = {name: value.clone() for name, value in model.state_dict().items()}
     packed = rollout(model, PROMPTS, sampling=HOW)
     plain = rollout(model, PROMPTS, sampling=HOW, plain=True)
-    with merged_lora(model):
-        merged = rollout(model, PROMPTS, sampling=HOW)
+    merging = copy.deepcopy(model)
+    remove_lora(merging, merge=True)
+    merged = rollout(merging, PROMPTS, sampling=HOW)
     assert [g[0].ids for g in packed] == [g[0].ids for g in plain] == [g[0].ids for g in merged]
     assert [g[0].ids for g in packed] != [g[0].ids for g in before]
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())

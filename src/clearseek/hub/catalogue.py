@@ -7,7 +7,6 @@ import functools
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
 from clearseek.hub.errors import HubError
@@ -69,11 +68,6 @@ def every_entry() -> tuple[Entry, ...]:
 def adapter_is_shipped(entry: Entry) -> bool:
     """True, too, for an entry that needs none."""
     return entry.adapter is None or (model_data() / entry.adapter / "adapter.json").is_file()
-
-
-def load_catalogue(path: Path) -> tuple[Entry, ...]:
-    """A catalogue of one's own, in the same form."""
-    return parse_catalogue(path.read_text("utf-8"), str(path))
 
 
 def parse_catalogue(text: str, where: str) -> tuple[Entry, ...]:

@@ -10,11 +10,6 @@ from clearseek.ledger.tables import read_table
 UNIT = "g/kWh"
 
 
-def regions() -> dict[str, str]:
-    """The codes of the regions that are known (ISO 3166, three letters, and WORLD), with their names."""
-    return {code: row["name"] for code, row in read_table("grid")["region"].items()}
-
-
 def carbon_intensity(region: str | None) -> Quantity:
     """Grams of CO2 equivalent per kWh, a yearly mean; unknown where no region, or one not in the table, is named."""
     if region is None:

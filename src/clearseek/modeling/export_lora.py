@@ -176,14 +176,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ModelingError(f"{path} is not JSON.") from None
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise ModelingError(f"{path} does not describe a LoRA adapter.")
-    for name in (
-        "use_dora",
-        "rank_pattern",
-        "alpha_pattern",
-        "modules_to_save",
-        "fan_in_fan_out",
-        "trainable_token_indices",
-    ):
+    for name in UNSUPPORTED:
         if config.get(name):
             raise ModelingError(f"{path} asks for `{name}`, which is not supported.")
     if config.get("bias", "none") != "none":

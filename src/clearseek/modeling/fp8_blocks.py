@@ -15,8 +15,6 @@ from clearseek.modeling.errors import ModelingError
 
 BLOCK = (128, 128)
 SUFFIX = "_scale_inv"
-LARGEST = 448.0
-"""The largest number that e4m3fn holds."""
 
 
 def scale_name(name: str) -> str:
@@ -67,18 +65,6 @@ def dequantise(
     for row, scale_I in enumerate(scale_PI):  # a row of blocks at a time: no full-size copy of the scales
         out[row * block[0] : (row + 1) * block[0]] *= scale_I
     return out.to(dtype)
-
-
-def quantise(weight_OI: Tensor, block: tuple[int, int] = BLOCK) -> tuple[Tensor, Tensor]:
-    """weight (O, I) -> the FP8 weight (O, I) and its scales in fp32; a block's largest value becomes 448."""
-    rows, columns = _blocks(weight_OI.shape, block)
-    wide = weight_OI.new_zeros(rows * block[0], columns * block[1], dtype=torch.float32)
-    wide[: weight_OI.shape[0], : weight_OI.shape[1]] = weight_OI
-    blocks_PAQB = wide.view(rows, block[0], columns, block[1])
-    largest_PQ = blocks_PAQB.abs().amax((1, 3))
-    scale_PQ = torch.where(largest_PQ > 0, largest_PQ / LARGEST, 1.0)
-    scaled = (blocks_PAQB / scale_PQ[:, None, :, None]).view_as(wide)[: weight_OI.shape[0], : weight_OI.shape[1]]
-    return scaled.clamp(-LARGEST, LARGEST).to(torch.float8_e4m3fn).contiguous(), scale_PQ
 
 
 def _blocks(shape: torch.Size, block: tuple[int, int]) -> tuple[int, int]:

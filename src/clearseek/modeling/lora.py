@@ -7,10 +7,9 @@ weight and keeps the original, so that unmerging gives it back bit for bit.
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -33,37 +32,18 @@ class LoraLinear(nn.Linear):
         device = base.weight.device  # float32 whatever the base is: small, and an optimiser's steps are smaller
         self.lora_A = nn.Parameter(torch.empty(rank, base.in_features, dtype=torch.float32, device=device))
         self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank, dtype=torch.float32, device=device))
-        self.kept_OI: Tensor | None = None
-        """The weight as it was before merging; None while not merged."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in) -> (..., out), in the weight's dtype."""
         y = functional.linear(x, self.weight, self.bias)
-        if self.kept_OI is not None:
-            return y
         low = functional.linear(functional.linear(x.to(self.lora_A.dtype), self.lora_A), self.lora_B)
         return y + (low * self.scale).to(y.dtype)
 
     def merged_weight(self) -> Tensor:
         """W + s B A (out, in), added in fp32 and rounded once to the weight's dtype; the module is not changed."""
-        if self.kept_OI is not None:
-            return self.weight.detach()
         with torch.no_grad():
             delta_OI = (self.lora_B.float() @ self.lora_A.float()) * self.scale
             return (self.weight.float() + delta_OI).to(self.weight.dtype)
-
-    def merge(self) -> None:
-        """Write the adapter into the weight, in place. Nothing happens when it is merged already."""
-        if self.kept_OI is None:
-            merged_OI = self.merged_weight()
-            self.kept_OI = self.weight.detach().clone()
-            self.weight.data.copy_(merged_OI)
-
-    def unmerge(self) -> None:
-        """Put the kept weight back: every bit is what it was before `merge`."""
-        if self.kept_OI is not None:
-            self.weight.data.copy_(self.kept_OI)
-            self.kept_OI = None
 
 
 def add_lora(
@@ -123,38 +103,11 @@ def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for layer in lora_layers(model).values() for parameter in (layer.lora_A, layer.lora_B)]
 
 
-def merge_lora(model: nn.Module) -> None:
-    """Write every adapter into its weight, in place; costs one kept copy of each such weight."""
-    for layer in lora_layers(model).values():
-        layer.merge()
-
-
-def unmerge_lora(model: nn.Module) -> None:
-    """Every weight as it was before merging, bit for bit."""
-    for layer in lora_layers(model).values():
-        layer.unmerge()
-
-
-@contextlib.contextmanager
-def merged_lora(model: nn.Module) -> Iterator[None]:
-    """The model with its adapters merged, for as long as the block runs; left as it was found."""
-    layers = [layer for layer in lora_layers(model).values() if layer.kept_OI is None]
-    try:
-        for layer in layers:
-            layer.merge()
-        yield
-    finally:
-        for layer in layers:
-            layer.unmerge()
-
-
 def remove_lora(model: nn.Module, *, merge: bool) -> None:
-    """Plain linear layers again: with the adapters written into the weights for good, or without them."""
+    """Plain linear layers again: with the adapters written into the weights, or without them."""
     for name, layer in lora_layers(model).items():
         if merge:
             layer.weight.data.copy_(layer.merged_weight())
-        else:
-            layer.unmerge()
         plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
         plain.weight, plain.bias = layer.weight, layer.bias
         _set_module(model, name, plain)

@@ -131,12 +131,6 @@ def load_of(routing: Routing, mask_BT: Tensor | None = None) -> Tensor:
     return torch.bincount(index.flatten(), minlength=routing.scores_BTE.shape[-1])
 
 
-def max_violation(load_E: Tensor) -> float:
-    """How far the busiest expert is above the mean, as a fraction of it (MaxVio of arXiv 2408.15664, equation 4)."""
-    mean = load_E.float().mean().clamp_min(1e-9)
-    return float((load_E.max() - mean) / mean)
-
-
 def loads_of(routes: Sequence[Routing], mask_BT: Tensor | None = None) -> dict[int, Tensor]:
     """The load of each layer by its number, summed where a layer decided more than once (micro-batches)."""
     loads: dict[int, Tensor] = {}

@@ -57,7 +57,6 @@ class Tokenizer:
         added = sorted(rust.get_added_tokens_decoder().items())
         self.control_tokens = tuple(token.content for _, token in added if token.special)
         self.user_tokens = tuple(token.content for _, token in added if not token.special)
-        self.control_ids = frozenset(number for number, token in added if token.special)
         by_text = {number for number, token in added if token.special and token.content in ENDS}
         self.end_ids = tuple(sorted({*end_ids, *by_text}))
         self.eos_id = end_ids[0] if end_ids else (self.end_ids[0] if self.end_ids else None)
@@ -88,11 +87,6 @@ class Tokenizer:
     def decode(self, ids: Sequence[int], *, keep_control: bool = False) -> str:
         """Text of ids. Bytes that make no character yet come as replacement characters."""
         return str(self.rust.decode(list(ids), skip_special_tokens=not keep_control))
-
-    def id_of(self, token: str) -> int | None:
-        """The id of a token by its text, as it is written in the vocabulary."""
-        number: int | None = self.rust.token_to_id(token)
-        return number
 
     def text_of(self, number: int | None) -> str:
         """A token as it is written in the vocabulary; empty for None and for what is not there."""

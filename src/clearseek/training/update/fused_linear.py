@@ -68,7 +68,7 @@ class FusedLinear:
             target_OI, weight_OI = self.weight_OI[rows], layer.weight.detach()
             if not isinstance(layer, LoraLinear):
                 target_OI.copy_(weight_OI)
-            elif layer.kept_OI is None and target_OI.dtype == weight_OI.dtype == torch.float32:
+            elif target_OI.dtype == weight_OI.dtype == torch.float32:
                 up_OR, low_RI = layer.lora_B.detach(), layer.lora_A.detach()
                 torch.addmm(weight_OI, up_OR, low_RI, alpha=layer.scale, out=target_OI)  # nothing is allocated
             else:
