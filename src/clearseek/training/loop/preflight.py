@@ -13,14 +13,13 @@ import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 
 from clearseek.ledger.prices import Rates
 from clearseek.seeds import seed_of
-from clearseek.tasks.task import Task
+from clearseek.tasks.task import Problem, Task
 from clearseek.training.data.groups import Group
 from clearseek.training.data.problems import draw_up_to
 from clearseek.training.recipe.schema import Recipe, StagePlan
@@ -112,7 +111,7 @@ def probe_examples(context: RunContext, seed: int) -> list[Group]:
     return [group for group in results if len(group.prompt) + group.scored <= most] or results[:1]
 
 
-def _answer(task: Task, problem: Any, context: RunContext) -> Sequence[int]:
+def _answer(task: Task, problem: Problem, context: RunContext) -> Sequence[int]:
     chat = context.stage_context.chat
     if task.solve is not None:
         with contextlib.suppress(ValueError):  # a problem of a kind its program was not written for

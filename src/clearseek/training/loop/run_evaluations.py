@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from clearseek.evaluation.engine_backend import EngineBackend, LedgerSink, model_of_file
-from clearseek.evaluation.results import Conditions, Evaluation, as_json
+from clearseek.evaluation.results import Conditions, Evaluation, Membership, as_json
 from clearseek.evaluation.runner import draw_queries, evaluate
 from clearseek.hub.files import write_aside
+from clearseek.tasks.task import Task
 from clearseek.training.recipe.schema import Recipe
 from clearseek.training.rollout.torch_backend import evaluate_learner
 from clearseek.training.run import run_folder
@@ -50,7 +51,7 @@ def evaluate_served(recipe: Recipe, context: RunContext, gguf: Path, books: Ledg
     """The problems of the last test, put to llama.cpp with the file that was exported."""
     plan = recipe.evaluate
     model = model_of_file(gguf)
-    tasks: Any = [(task, "trained") for task in context.stage_context.tasks]
+    tasks: list[tuple[Task, Membership]] = [(task, "trained") for task in context.stage_context.tasks]
     tasks += [(task, "unseen") for task in context.unseen] if plan.unseen else []
     how = Conditions(
         model=recipe.name,

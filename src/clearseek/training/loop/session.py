@@ -20,7 +20,7 @@ from clearseek.hub.files import write_aside
 from clearseek.ledger.book import Book
 from clearseek.ledger.check import check
 from clearseek.ledger.entry import Draft
-from clearseek.ledger.meter import Meter
+from clearseek.ledger.meter import Meter, Span
 from clearseek.ledger.prices import Rates
 from clearseek.training.loop.early_stopping import dev_evaluations, regression_warning
 from clearseek.training.loop.run_evaluations import evaluate_current, metrics_row, write_results
@@ -96,7 +96,7 @@ class Session:
                 self.speeds[f"gflops_per_second_{draft.kind}"] = flops / wall / 1e9
         self.book.append(draft)
 
-    def span(self, kind: str, stage: str, **more: str) -> Any:
+    def span(self, kind: str, stage: str, **more: str) -> Span:
         return self.meter.span(kind, run=self.recipe.name, stage=stage, attempt=self.attempt, **more)
 
     @cached_property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from clearseek.errors import UserError
 from clearseek.receipts import gather
@@ -29,7 +29,7 @@ from clearseek.training.run.run_folder import Notes, Outcome
 from clearseek.training.stages.base import Stage, StageState
 from clearseek.training.stages.checks import check_stages
 from clearseek.training.stages.open_stage import open_stage
-from clearseek.training.update.learner import NotFinite
+from clearseek.training.update.learner import Learner, NotFinite
 
 
 def run_session(session: Session) -> Outcome:
@@ -172,7 +172,7 @@ def start_stage(session: Session, plan: StagePlan) -> Stage:
     context = session.context.stage_context
     if session.place.step == 0:
         context.learner.restore(starting_state(plan, context))
-    learner: Any = WatchedLearner(context.learner, session.interrupts)
+    learner = cast(Learner, WatchedLearner(context.learner, session.interrupts))
     stage = open_stage(plan, replace(context, learner=learner))
     if session.place.step or session.stage_state.values or session.stage_state.tensors:
         stage.restore(session.stage_state)

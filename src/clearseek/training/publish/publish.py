@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,9 @@ def publish(
     return seal(run, done, register=register, tell=workshop.tell)
 
 
-def seal(run: Path, done: Published, *, register: bool | None = None, tell: Any = None) -> Published:
+def seal(
+    run: Path, done: Published, *, register: bool | None = None, tell: Callable[[str], None] | None = None
+) -> Published:
     """Write the card with the evaluations that lie in the run now, make the receipt, and register the model."""
     notes = Notes.open(run)
     if notes.told:  # the run ends here: what was tested and written after the last step is part of it

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from clearseek.training.report.view import View
 
 if TYPE_CHECKING:
-    pass
+    from rich.console import RenderableType
+
 
 PLAIN_SECONDS = 10.0
 """Without a terminal, a line is written no more often than this."""
@@ -54,7 +55,7 @@ class LiveScreen(Screen):
         self.console = Console(stderr=True, highlight=False)
         self.live = Live(console=self.console, refresh_per_second=4, transient=False)
         self.live.start()
-        self.drawn: Any = None
+        self.drawn: RenderableType | None = None
 
     def tell(self, sentence: str) -> None:
         from rich.text import Text
@@ -90,7 +91,7 @@ def spark(values: Sequence[float], width: int = 40) -> str:
     return "".join(_SPARK[min(7, int((value - low) / span * 7.999))] for value in values)
 
 
-def draw(view: View) -> Any:
+def draw(view: View) -> RenderableType:
     """The panel: what is under way, its numbers with their recent course, dev, and what has been spent."""
     from rich.console import Group
     from rich.table import Table

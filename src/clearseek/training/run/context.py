@@ -18,6 +18,7 @@ from clearseek.hub.files import hash_file, write_aside
 from clearseek.hub.store import Store
 from clearseek.ledger.meter import Meter
 from clearseek.modeling import load_model
+from clearseek.modeling.causal_lm import CausalLM
 from clearseek.modeling.hf_config import config_from_hf
 from clearseek.modeling.load import build_model
 from clearseek.seeds import seed_of
@@ -102,7 +103,7 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def open_model(recipe: Recipe, base: Base | None) -> Any:
+def open_model(recipe: Recipe, base: Base | None) -> CausalLM:
     """The base's weights, or random ones where the recipe starts from nothing."""
     if base is not None:
         return load_model(base.path, device=pick_device())

@@ -15,7 +15,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clearseek.training.update.learner import Learner
 
 _SAID = (
     "\n{}: what has begun is finished and saved first. Once more ends it at once; --resume then goes on from the last "
@@ -80,9 +83,10 @@ class Interrupts:
 
 
 class WatchedLearner:
-    """A learner whose updates close the guard. Everything else is the learner's own."""
+    """A learner whose updates close the guard. Everything else is the learner's own, so whoever wraps one says that the
+    result is a Learner; nothing can check that."""
 
-    def __init__(self, learner: Any, guard: Interrupts) -> None:
+    def __init__(self, learner: Learner, guard: Interrupts) -> None:
         self._learner, self._guard = learner, guard
 
     def update(self, *args: Any, **more: Any) -> Any:

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
 
 from clearseek.errors import UserError
 from clearseek.evaluation.engine_backend import EngineBackend, LedgerSink, RemoteBackend
@@ -190,7 +190,7 @@ class DistillStage:
             raise UserError(f"The checkpoint of the stage {self.settings.name} is of another kind of stage.")
 
 
-def read_paid(file: Any) -> dict[tuple[str, int], Completion]:
+def read_paid(file: Path) -> dict[tuple[str, int], Completion]:
     """Answers that are there already; a last line that was cut short is not one, and is taken away."""
     results: dict[tuple[str, int], Completion] = {}
     if not file.exists():

@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from clearseek.errors import UserError
+from clearseek.ledger.meter import Span
 from clearseek.seeds import seed_of
 from clearseek.tasks.task import Problem, Task
 from clearseek.training.data.groups import Group
@@ -237,7 +238,7 @@ class GrpoStage:
             there(reference_A),
         )
 
-    def update(self, groups: Sequence[Group], tokens: GrpoTokens, lr: float, span: Any) -> UpdateReport:
+    def update(self, groups: Sequence[Group], tokens: GrpoTokens, lr: float, span: Span) -> UpdateReport:
         """One optimizer step."""
         report = self.context.learner.update(
             groups,

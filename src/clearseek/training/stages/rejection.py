@@ -285,7 +285,7 @@ def jaccard_distance(trace: Trace, other: Trace) -> float:
     return 1.0 - len(a & b) / max(1, len(a | b))
 
 
-def base_model(context: StageContext) -> Any:
+def base_model(context: StageContext) -> CausalLM:
     """The base itself, beside the model that learns; without the adapter that a recipe may name as its beginning."""
     learner = context.learner
     if learner.settings.method == "lora":

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 from torch import Tensor, nn
 
+from clearseek.modeling.causal_lm import CausalLM
 
-def with_weights(model: Any, weights: Mapping[str, Tensor]) -> Any:
+
+def with_weights(model: CausalLM, weights: Mapping[str, Tensor]) -> CausalLM:
     """The same model with `weights`, by their published names, in place of its own; every other tensor is shared.
 
     Nothing of `model` is changed or copied. The twin does not learn. Raises KeyError for a name that the model lacks.
@@ -37,4 +39,4 @@ def with_weights(model: Any, weights: Mapping[str, Tensor]) -> Any:
             }
         return made[id(module)]
 
-    return seen(model)
+    return cast(CausalLM, seen(model))  # a copy is of the same class
