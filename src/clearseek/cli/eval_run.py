@@ -249,7 +249,7 @@ def _tell(
 ) -> None:
     if wanted.json:
         document = {
-            "evaluations": [as_json(one) for one in evaluations],
+            "evaluations": [as_json(evaluation) for evaluation in evaluations],
             "comparison": None if comparison is None else comparison_json(comparison),
             "folder": None if folder is None else str(folder),
         }

@@ -266,7 +266,9 @@ def _event(payload: dict[str, Any], top: int | None) -> Delta | Progress | None:
 
 
 def _logprob(entry: dict[str, Any], top: int) -> TokenLogprob:
-    likeliest = tuple((one["token"], one["logprob"], tuple(one["bytes"])) for one in entry["top_logprobs"][:top])
+    likeliest = tuple(
+        (other["token"], other["logprob"], tuple(other["bytes"])) for other in entry["top_logprobs"][:top]
+    )
     return TokenLogprob(entry["token"], entry["logprob"], tuple(entry["bytes"]), likeliest)
 
 

@@ -176,9 +176,9 @@ def _attempts(predicate: Predicate) -> Html | None:
 
 def _evaluations(predicate: Predicate) -> Html | None:
     rows = [
-        [one["name"], name, number(Quantity.from_json(result)), result["how"]]
-        for one in predicate["evaluations"]
-        for name, result in one["results"].items()
+        [evaluation["name"], name, number(Quantity.from_json(result)), result["how"]]
+        for evaluation in predicate["evaluations"]
+        for name, result in evaluation["results"].items()
     ]
     if not rows:
         return None
@@ -231,7 +231,7 @@ def _machine(predicate: Predicate) -> Html:
 
 def _books(predicate: Predicate) -> Html:
     ledger, signer = predicate["ledger"], predicate["signer"]
-    checkpoints = sum(len(one["files"]) for one in predicate["checkpoints"])
+    checkpoints = sum(len(checkpoint["files"]) for checkpoint in predicate["checkpoints"])
     return section(
         "What ties it together",
         definitions([

@@ -21,7 +21,7 @@ async def proof(request: Request, name: str) -> dict[str, Any]:
     """
     services: Services = request.app.state.services
     canonical = await services.pool.resolve(name)
-    described = next(one for one in await services.pool.models() if one.model == canonical)
+    described = next(model for model in await services.pool.models() if model.model == canonical)
     if described.kind == "remote":
         return remote_card(canonical, services.settings.engine_url).as_json()
     return await asyncio.to_thread(lambda: proof_of(services.store.find(canonical), services.store.entries).as_json())

@@ -99,7 +99,7 @@ class _Reader:
             results.append(self.measured())
         if len(results) == 1:
             return results[0]
-        if any(one.kind in SCALARS for one in results):
+        if any(result.kind in SCALARS for result in results):
             raise NotUnderstood("a union of what is no set")
         return Node("union", tuple(results))
 

@@ -190,13 +190,14 @@ def _stages(given: Any, source: Source, scale: float, folder: Path) -> tuple[Sta
         settings_class = KINDS[kind]
         own = [field_.name for field_ in dataclasses.fields(settings_class) if field_.init and field_.name != "name"]
         source.check_keys(rest, ["name", "start", *own], "stage", index)
-        name = rest.pop("name", None) or (kind if kind not in {one.name for one in results} else f"{kind}-{index + 1}")
+        taken = {stage.name for stage in results}
+        name = rest.pop("name", None) or (f"{kind}-{index + 1}" if kind in taken else kind)
         start = rest.pop("start", "here")
         if start not in ("here", "base"):
             raise UsageError(f'{source.where("stage", index, "start")}: `start` must be "here" or "base".')
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise UsageError(f"{source.where('stage', index, 'name')}: a stage's name is made of a-z, 0-9 and `-`.")
-        if name in {one.name for one in results} | {"setup", "evaluation", "publish"}:
+        if name in taken | {"setup", "evaluation", "publish"}:
             raise UsageError(f"{source.where('stage', index, 'name')}: the name `{name}` is taken; choose another.")
         try:
             settings: Any = fill(settings_class, {**rest, "name": name}, source, "stage", index)

@@ -92,8 +92,8 @@ class TorchBackend:
     def _more(self, answers: Sequence[_Answer], most: int, how: Conditions) -> None:
         """Write on, at most `most` tokens, where each answer is. Samples of one problem share the reading of it."""
         together: dict[tuple[int, ...], list[_Answer]] = {}
-        for one in answers:
-            together.setdefault((*one.prompt, *one.ids), []).append(one)
+        for answer in answers:
+            together.setdefault((*answer.prompt, *answer.ids), []).append(answer)
         sizes: dict[int, list[list[_Answer]]] = {}
         for group in together.values():
             sizes.setdefault(len(group), []).append(group)
