@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,6 +129,28 @@ def logits(model: nn.Module) -> torch.Tensor:
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_card_adds_up_the_runs_that_came_before(tmp_path: Path) -> None:
+    """As the receipt does: what the last of three runs took is not what the model took."""
+    from clearseek.receipts.envelope import read_envelope
+    from clearseek.receipts.lineage import lineage_of
+    from clearseek.report.figures import say
+    from clearseek.settings import model_data
+    from clearseek.training.publish.card import Card, card_text
+
+    run = Path(shutil.copytree(model_data() / "clearseek-r1-135m", tmp_path / "run"))
+    card = card_text(run, Card("x", None, None, None, None, None))
+    lineage = lineage_of(read_envelope((run / "receipt.json").read_bytes()).statement, run / "receipt.json")
+    totals = lineage.totals()
+    (row,) = (line for line in card.splitlines() if line.startswith("| all runs |"))
+    shown = [say(totals[name]) for name in ("wall", "prompt_tokens", "completion_tokens", "flops", "money")]
+    assert row == f"| all runs | {' | '.join(shown)} |"
+    assert "the 2 earlier runs" in card
+    shutil.rmtree(run / "parents")
+    alone = card_text(run, Card("x", None, None, None, None, None))
+    assert "Not within reach: " in alone
+    assert "| all runs | unknown | unknown |" in alone
 
 
 @pytest.mark.parametrize("rank", [1, 5, 64])

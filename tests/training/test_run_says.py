@@ -236,6 +236,20 @@ def test_what_the_context_cannot_hold_is_refused_before_anything_is_spent(base: 
 
 
 @pytest.mark.slow
+def test_one_example_that_is_too_long_is_told_by_a_dry_run_too(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text(
+        "".join(json.dumps({"prompt": "a", "answer": "b" * count}) + "\n" for count in (1, 4000, 2))
+    )
+    recipe = write_recipe_file(
+        tmp_path, base, SFT.replace("examples = 3", 'examples = 3\nsources = ["mine.jsonl"]'), evaluate=BARE
+    )
+    looked = Watching()
+    train(read_recipe(recipe), tmp_path / "run", looked, dry_run=True)
+    (sentence,) = (line for line in looked.said if "are left out" in line)
+    assert re.search(r"1 of 3 examples in .*mine\.jsonl are longer .* line 2 \(\d+ tokens\)", sentence)
+
+
+@pytest.mark.slow
 def test_a_task_with_few_problems_is_told_in_the_terminal_and_the_report(base: Path, tmp_path: Path) -> None:
     recipe = write_recipe_file(tmp_path, base, SFT, evaluate=BARE)
     (tmp_path / "own.py").write_text(OWN_TASK.replace("rng.randrange(100), rng.randrange(100)", "1, rng.randrange(3)"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from clearseek.receipts import check_books, check_files, check_times
 from clearseek.receipts.check_files import Places
-from clearseek.receipts.lineage import Ancestor, ancestors, papers_folder
+from clearseek.receipts.lineage import Ancestor, ancestor_folder, ancestors
 from clearseek.receipts.outcome import CheckLog
 from clearseek.receipts.predicate import Base, Predicate, Statement
 
@@ -54,7 +54,7 @@ def _one(ancestor: Ancestor, places: Places, checks: CheckLog) -> None:
     own = CheckLog()
     check_books.sums(predicate, own)
     check_times.machine(predicate, own)
-    folder = papers_folder(ancestor)
+    folder = ancestor_folder(ancestor)
     if folder is not None:
         there = Places(folder / ancestor.path.name, None)
         entries = check_books.ledger(predicate, there, own)

@@ -175,7 +175,7 @@ def _ancestor(name: str, wanted: str, of: str, place: str, near: Sequence[Path],
     return Ancestor(name, wanted, of, place, path, statement, signer_of(public))
 
 
-def papers_folder(ancestor: Ancestor) -> Path | None:
+def ancestor_folder(ancestor: Ancestor) -> Path | None:
     """Where the files that an ancestor's receipt names lie: beside it in its own run folder, or, where receipts are
     handed on, in a folder of the receipt's name; for runs whose receipt ships with ClearSeek also in the package, so
     that a model which was installed by an earlier version has them too."""

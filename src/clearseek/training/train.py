@@ -10,7 +10,7 @@ from pathlib import Path
 from clearseek.errors import UserError
 from clearseek.ledger.meter import Meter
 from clearseek.ledger.prices import Rates
-from clearseek.training.loop.length_checks import check_lengths
+from clearseek.training.loop.length_checks import check_files, check_lengths
 from clearseek.training.loop.preflight import preflight
 from clearseek.training.loop.recipe_changes import already_finished, changed_recipe, describe_changes, write_down
 from clearseek.training.loop.session import Session
@@ -94,6 +94,6 @@ def dry_run_of(recipe: Recipe, folder: Path, screen: Screen, limits: Limits, rat
     with tempfile.TemporaryDirectory() as place:
         context = open_context(recipe, Path(place), Meter(lambda draft: None, machine=rates), screen.tell)
         check_stages(recipe, context.stage_context.tasks)
-        for sentence in check_lengths(recipe, context):
+        for sentence in (*check_files(recipe, context), *check_lengths(recipe, context)):
             screen.tell(sentence)
         return preflight(recipe, context, limits, rates, folder)

@@ -10,14 +10,16 @@ from typing import Any
 from clearseek.errors import UserError
 from clearseek.tasks.splits import OutOfProblems, draw
 from clearseek.tasks.task import Problem, Task
+from clearseek.training.data.examples import load_source
 from clearseek.training.data.problems import draw_up_to
 from clearseek.training.data.prompt_lengths import too_long
-from clearseek.training.data.sources import FROM_TASKS
+from clearseek.training.data.sources import FROM_TASKS, IDENTITY
 from clearseek.training.data.traces import Trace
+from clearseek.training.data.user_files import is_file
 from clearseek.training.recipe.schema import Recipe, StagePlan
 from clearseek.training.run.context import EVAL_SEED, RunContext
 from clearseek.training.stages.base import StageContext
-from clearseek.training.stages.sft import length_of, limit_of
+from clearseek.training.stages.sft import length_of, limit_of, short_enough
 
 LOOKED_AT = 8
 """Problems of a task that are measured for a stage; what is longer later on is left out by name."""
@@ -47,6 +49,18 @@ def check_lengths(recipe: Recipe, context: RunContext) -> list[str]:
         for task in stage_context.tasks if count else ():
             problems = draw(task, split, count, EVAL_SEED)  # type: ignore[arg-type]
             messages += _ask(task, problems, stage_context, evaluate.max_new, positions, f"The evaluation on {split}")
+    return messages
+
+
+def check_files(recipe: Recipe, context: RunContext) -> list[str]:
+    """Which examples of the files that supervised stages read are too long, as a stage says when it opens: for a dry
+    run, which opens none. Raises UserError as `open_stage` does."""
+    stage_context, messages = context.stage_context, []
+    for plan in recipe.stages:
+        for name in plan.settings.sources if plan.kind == "sft" else ():
+            if is_file(name) or name == IDENTITY:
+                traces = load_source(name, stage_context.folder)
+                messages += short_enough(name, traces, plan.settings, stage_context)[1]
     return messages
 
 

@@ -7,19 +7,24 @@ its evaluations, with its basis; what is not there is not said.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from clearseek.errors import UserError
 from clearseek.ledger.book import Book
 from clearseek.ledger.quantity import Quantity
 from clearseek.receipts import arithmetic
+from clearseek.receipts.check_files import Places
+from clearseek.receipts.lineage import Lineage, ancestors
+from clearseek.receipts.predicate import Statement
+from clearseek.receipts.statement import RECEIPT
 from clearseek.receipts.words import NAMES
 from clearseek.report.figures import basis_words, say
 
 MAX_JSON_BYTES = 16 << 20
+SHOWN = ("wall", "prompt_tokens", "completion_tokens", "flops", "money")
 LIMITS = (
     "It is a small model. It knows little, errs often and sounds sure of it: check what it says.",
     "It learned from problems whose answers a program can check. Outside of such tasks its thinking is an imitation of "
@@ -58,7 +63,7 @@ def card_text(run: Path, card: Card) -> str:
         *_evaluations(run),
         *_said(notes),
         *_data(notes),
-        *_cost(run),
+        *_cost(run, notes),
         "## Limits\n",
         *(f"- {limit}" for limit in LIMITS),
         "",
@@ -150,26 +155,43 @@ def _data(notes: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _cost(run: Path) -> Iterator[str]:
+def _cost(run: Path, notes: Mapping[str, Any]) -> Iterator[str]:
     books = arithmetic.add_books(Book(run / "ledger.jsonl").read())
     if not books.stages:
         return
     sums = [stage.quantities() for stage in books.stages]
     total = arithmetic.totals(sums)
     yield "## What it took\n"
-    yield "| stage | time | tokens in | tokens out | computation | money |"
-    yield "|---|---|---|---|---|---|"
-    shown = ("wall", "prompt_tokens", "completion_tokens", "flops", "money")
-    for name, quantities in [
-        *((stage.name, sums[number]) for number, stage in enumerate(books.stages)),
-        ("all", total),
-    ]:
-        cells = (say(quantities[key]) if key in quantities else "not booked" for key in shown)
-        yield f"| {_cell(name) or '(outside the stages)'} | {' | '.join(cells)} |"
-    yield ""
+    yield from _table("stage", [*zip((stage.name for stage in books.stages), sums, strict=True), ("all", total)])
     for key in (name for name in NAMES if name in total):
         why = total[key].how if total[key].value is None else basis_words(total[key])
         yield f"- {NAMES[key]}: {say(total[key])}; {why}."
+    yield ""
+    yield from _lineage(run, notes, total)
+
+
+def _lineage(run: Path, notes: Mapping[str, Any], total: Mapping[str, Quantity]) -> Iterator[str]:
+    """What the runs before this one took, as far as their receipts are within reach, and all of them together."""
+    parents = notes.get("parents")
+    if not isinstance(parents, list) or not parents:
+        return
+    before = tuple(ancestors({"parents": parents}, Places(run / RECEIPT, None)))
+    this = {"run": {"name": run.name}, "totals": arithmetic.as_json(total)}
+    lineage = Lineage(cast(Statement, {"predicate": this}), before)
+    many = "the earlier run" if len(before) == 1 else f"the {len(before)} earlier runs"
+    yield f"## What it took, with {many} that it builds on\n"
+    rows = [(name, arithmetic.from_json(predicate["totals"])) for name, predicate in lineage.runs]
+    yield from _table("run", [*rows, ("all runs", lineage.totals())])
+    if lineage.missing:
+        yield f"- Not within reach: {', '.join(map(_cell, lineage.missing))}; so the sums are not known.\n"
+
+
+def _table(what: str, rows: Iterable[tuple[str, Mapping[str, Quantity]]]) -> Iterator[str]:
+    yield f"| {what} | time | tokens in | tokens out | computation | money |"
+    yield "|---|---|---|---|---|---|"
+    for name, quantities in rows:
+        cells = (say(quantities[key]) if key in quantities else "not booked" for key in SHOWN)
+        yield f"| {_cell(name) or '(outside the stages)'} | {' | '.join(cells)} |"
     yield ""
 
 
