@@ -18,6 +18,7 @@ FLOORS = {
     "suggest": 0,
     "toml_tables": 0,
     "flops": 0,
+    "sandbox": 1,
     "ledger": 1,
     "hub": 1,
     "report": 1,

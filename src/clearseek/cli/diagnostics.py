@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -52,6 +53,7 @@ def checkup(*, hash_models: bool) -> Iterator[Finding]:
     yield _memory()
     yield _gpu()
     yield _engine()
+    yield _sandbox()
     yield _disk()
     try:
         settings = load_settings()
@@ -147,6 +149,19 @@ def _engine() -> Finding:
         )
     why = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
     return Finding("engine", "bad", f"xllamacpp cannot be imported: {why}", "pip install --force-reinstall xllamacpp")
+
+
+def _sandbox() -> Finding:
+    """What can run programs that a model wrote."""
+    from clearseek.sandbox import cpython, interpreter
+
+    small, full = interpreter.missing(), cpython.unavailable()
+    facts = {"monty": not small, "cpython": not full}
+    if small:
+        return Finding("sandbox", "warn", small, "pip install pydantic-monty", facts)
+    what = f"pydantic-monty {metadata.version('pydantic-monty')} runs Python that a model wrote"
+    rest = "bubblewrap runs programs in full CPython" if not full else f"nothing else does: {full}"
+    return Finding("sandbox", "ok" if not full else "note", f"{what}; {rest}", facts=facts)
 
 
 def _disk() -> Finding:

@@ -43,7 +43,7 @@ def generated_task(spec: TaskSpec) -> Task:
     chunks = generators.Chunks(spec.generator, config)
     child = Child(["-m", "clearseek.tasks.worker", "generator"])
     own = generator_scorer(spec.generator, config, spec.seconds)
-    checks = verifier(spec.verifier) if spec.verifier and spec.verifier != "generator" else None
+    checks = verifier(spec.verifier, spec.interpreter) if spec.verifier and spec.verifier != "generator" else None
     options = spec.options
 
     def item(seed: int) -> dict[str, Any]:

@@ -1,12 +1,9 @@
-"""Walls around a child process that handles what a model wrote. Standard library alone: it is also run as a script.
+"""Walls around a child process in which libraries read what a model wrote (`worker.py`: sympy, a generator's scorer).
 
-Layers, each of which holds without the others: limits of the kernel (memory, CPU, file size, processes), a network of
-its own with nothing in it (where the kernel lets a plain user have one), Landlock (Linux 5.13: files outside a folder
-cannot be opened), and an audit hook in Python that refuses sockets, programs, ctypes and files elsewhere. The hook
-alone is not a wall against somebody who knows CPython; the kernel's are. A program that a model wrote also sees no
-process but its own (a namespace of process numbers: nobody there to be signalled or limited), a file system in which
-all but an empty folder of 16 MB is read-only, and has no capability; where the kernel gives it no such walls it is not
-run (`NO_WALL`).
+Layers, each of which holds without the others: limits of the kernel (memory, file size, processes), a network of its
+own with nothing in it (where the kernel lets a plain user have one), Landlock (Linux 5.13: files outside a folder
+cannot be opened), and an audit hook in Python that refuses sockets, programs and files elsewhere. None of this is meant
+for programs that a model wrote: those run in `clearseek.sandbox`.
 """
 
 from __future__ import annotations
@@ -15,8 +12,7 @@ import contextlib
 import os
 import sys
 
-_CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC, _CLONE_NEWPID = 0x10000000, 0x40000000, 0x08000000, 0x20000000
-_CLONE_NEWNS, _MOUNT_SETATTR, _RECURSIVE = 0x00020000, 442, 0x8000
+_CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _READ = (1 << 2) | (1 << 3)  # read a file, list a folder
 _ALL = (1 << 13) - 1  # every right that the first version of Landlock knows
@@ -27,26 +23,7 @@ _REFUSED = (
     "sys.settrace", "sys.setprofile", "fcntl.", "resource.", "sqlite3.", "os.utime", "os.setxattr", "os.removexattr",
     "os.chdir", "os.fchdir", "os.chflags", "os.lchown", "syslog.", "os.mkfifo",
 )  # fmt: skip
-_SHARED = [
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/local/lib",
-]  # what the loader needs for modules written in C
 _MODULES = {"ctypes", "_ctypes", "socket", "_socket", "subprocess", "multiprocessing", "_posixsubprocess", "asyncio"}
-
-
-_UNHOOKED = {
-    "os": ("pidfd_open", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "setpriority", "mknod", "chroot"),
-    "signal": ("pidfd_send_signal",),
-    "resource": ("prlimit",),
-}
-"""What reaches other processes and raises no event that a hook could refuse."""
-ROOM = 16 << 20
-"""Bytes that a program may write in all."""
-NO_WALL = 97
-"""How a program ends that was not run, because the kernel let no walls be built around it."""
 
 
 def limit(memory: int, cpu_seconds: int | None, file_size: int, processes: bool = False) -> None:
@@ -68,56 +45,19 @@ def limit(memory: int, cpu_seconds: int | None, file_size: int, processes: bool 
             resource.setrlimit(which, (value, value))
 
 
-def cut_off(alone: bool = False) -> list[str]:
-    """Take the network away for good; what could be done about it. Call before any thread is started.
-
-    `alone`: the children of this process will see no process but each other, and may mount.
-    """
+def cut_off() -> None:
+    """Take the network away for good, where that can be done. Call before any thread is started."""
     if sys.platform != "linux":
-        return []
+        return
     import ctypes
 
-    done = []
     libc = ctypes.CDLL(None, use_errno=True)
-    spaces = _CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC
-    who = os.geteuid(), os.getegid()
     with contextlib.suppress(AttributeError):
-        if libc.unshare(spaces | (_CLONE_NEWPID | _CLONE_NEWNS if alone else 0)) == 0:
-            done.append("network")
-            if alone:
-                _map_ids(*who)
+        libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC)
     with contextlib.suppress(AttributeError):
         libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS: Landlock needs it, and no program gains rights
         libc.prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG: ends with its parent
         libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: nobody reads its memory
-    return done
-
-
-def _map_ids(user: int, group: int) -> None:
-    """Be somebody in the new space, so that files can be made there."""
-    for name, text in (("setgroups", "deny"), ("uid_map", f"1000 {user} 1"), ("gid_map", f"1000 {group} 1")):
-        with contextlib.suppress(OSError), open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
-
-
-def lock_files(folder: str) -> bool:
-    """All file systems read-only, and an empty one in memory at `folder`; then no capability is left to undo it. In a
-    mount namespace of its own (`cut_off(alone=True)`). False where the kernel refuses."""
-    import ctypes
-    import struct
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    read_only = ctypes.create_string_buffer(struct.pack("QQQQ", 1, 0, 0, 0), 32)
-    try:
-        if libc.syscall(_MOUNT_SETATTR, -100, b"/", _RECURSIVE, read_only, 32) != 0:
-            return False
-        options = f"size={ROOM},nr_inodes=512,mode=0700".encode()
-        if libc.mount(b"room", os.fsencode(folder), b"tmpfs", 2 | 4, options) != 0:  # no setuid, no devices
-            return False
-        header = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0), 8)
-        return bool(libc.capset(header, ctypes.create_string_buffer(24)) == 0)
-    except (AttributeError, OSError):
-        return False
 
 
 def wall_in(read: list[str], write: list[str]) -> bool:
@@ -205,69 +145,3 @@ def install_audit_hook(read: list[str], write: list[str], modules: bool = False)
 def folders_of_python() -> list[str]:
     """What Python must go on reading: its library, and the places it imports from."""
     return sorted({os.path.realpath(place) for place in (sys.base_prefix, sys.prefix, *sys.path) if place})
-
-
-def run_program(source_path: str, folder: str, seconds: int, memory: int) -> int:
-    """Run one program inside all walls, as `__main__`, in `folder`; how it ended. Called in a process of its own (see
-    `code.py`)."""
-    os.chdir(folder)
-    with open(source_path, encoding="utf-8") as file:
-        source = file.read()
-    os.unlink(source_path)
-    library = os.path.dirname(os.__file__)  # the standard library, and nothing that others installed
-    if "network" not in cut_off(alone=True):
-        return NO_WALL
-    process = os.fork()
-    if process:  # the program is the first process of its own space; whatever it leaves there ends with it
-        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    cut_off_with_parent()
-    if not lock_files(folder):
-        return NO_WALL
-    os.chdir("/")
-    os.chdir(folder)  # the empty one
-    if not wall_in([library, *_SHARED], [folder]):
-        return NO_WALL
-    for module, names in _UNHOOKED.items():
-        for name in names:
-            with contextlib.suppress(AttributeError, ImportError):
-                delattr(__import__(module), name)
-                delattr(__import__("posix"), name)
-    for name in [name for name in sys.modules if name.partition(".")[0] in _MODULES]:
-        del sys.modules[name]
-    limit(memory, seconds, 1 << 20)
-    install_audit_hook([library], [folder])
-    program = compile(source, "answer.py", "exec")
-    exec(program, {"__name__": "__main__", "__builtins__": __builtins__})
-    return 0
-
-
-def cut_off_with_parent() -> None:
-    """End when the parent does: what was said of this to the kernel does not outlive a fork."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG
-
-
-def report_line(error: BaseException) -> str:
-    """What went wrong with a program, in a line: the kind of error, what it says, and where in the program."""
-    line = error.__traceback__
-    number = None
-    while line is not None:
-        if line.tb_frame.f_code.co_filename == "answer.py":
-            number = line.tb_lineno
-        line = line.tb_next
-    if isinstance(error, SyntaxError):
-        number = error.lineno
-    said = f"{type(error).__name__}: {error}".strip().rstrip(":")[:160]
-    return " ".join(said.split()) + (f" (line {number})" if number else "")
-
-
-if __name__ == "__main__":
-    try:
-        ended = run_program(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
-    except SystemExit:
-        raise
-    except BaseException as error:
-        sys.stderr.write(report_line(error)[:400])
-        ended = 1
-    sys.exit(ended if ended >= 0 else 128 - ended)

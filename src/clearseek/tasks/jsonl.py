@@ -49,7 +49,7 @@ def jsonl_task(spec: TaskSpec, file: Path) -> Task:
                     check_name(verifies)
                 except UserError as error:
                     raise UserError(f"{file}, line {number}: {error}") from None
-                checks[verifies] = verifier(verifies)
+                checks[verifies] = verifier(verifies, spec.interpreter)
             problem = _problem(name, values, verifies, spec, problems)
             if problem.digest in digests:
                 continue  # the same question twice would be in two splits, or count double

@@ -32,7 +32,7 @@ def python_task(spec: TaskSpec, file: Path) -> Task:
         raise UserError(f"{file} has no function `make(rng, index)` that returns a problem.")
     if "score" not in has and not spec.verifier:
         raise UserError(f"{file} has no function `score(problem, answer)`; write one, or name a `verifier`.")
-    checks = verifier(spec.verifier) if spec.verifier else None
+    checks = verifier(spec.verifier, spec.interpreter) if spec.verifier else None
     options = spec.options
     patience, scorer = Patience(spec.seconds), f"score() of {file.name}"
 

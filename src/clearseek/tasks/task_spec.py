@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class TaskSpec:
     """Whether `Yes` is `yes` (verifier `exact`)."""
     choices: tuple[str, ...] = ()
     """What there is to choose from (verifier `choice`)."""
+    interpreter: Literal["monty", "cpython"] = "monty"
+    """What runs programs (verifier `code`): a small interpreter of its own, or full CPython behind bubblewrap."""
     seconds: float = 5.0
     """How long one call of your Python file, or one test of a program, may take."""
     seed: int = 0
@@ -79,6 +81,8 @@ class TaskSpec:
             fields["expression"] = True
         if self.ignore_case:
             fields["ignore_case"] = True
+        if self.interpreter != "monty":
+            fields["interpreter"] = self.interpreter
         if self.choices:
             fields["choices"] = list(self.choices)
         return fields

@@ -6,7 +6,7 @@ from clearseek.errors import UserError
 from clearseek.suggest import suggest
 from clearseek.tasks.task import Score
 from clearseek.tasks.verifiers.answer_bounds import Options, Verdict, Verifier
-from clearseek.tasks.verifiers.code import code, missing_wall
+from clearseek.tasks.verifiers.code import code, unavailable
 from clearseek.tasks.verifiers.comparisons import choice, exact, integer, listed, numeric
 from clearseek.tasks.verifiers.countdown import countdown
 from clearseek.tasks.verifiers.generator_scorer import SILENT
@@ -31,14 +31,15 @@ def check_name(name: str) -> None:
         raise UserError(f"There is no verifier `{name}`; {suggest(name, NAMES)}")
 
 
-def verifier(name: str) -> Verifier:
-    """The verifier of that name; `generator` belongs to a generator and is not among them. Raises UserError."""
+def verifier(name: str, interpreter: str = "monty") -> Verifier:
+    """The verifier of that name; `generator` belongs to a generator and is not among them. `interpreter`: what is to
+    run programs. Raises UserError."""
     check_name(name)
     if name == "math":
         return math_verifier()
     if name == "generator":
         raise UserError("The verifier `generator` is a generator's own scorer: name a `generator` too.")
-    if name == "code" and (why := missing_wall()):
+    if name == "code" and (why := unavailable(interpreter == "cpython")):
         raise UserError(why)
     return _PLAIN[name]
 
