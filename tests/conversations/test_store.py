@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,39 @@ def chats(tmp_path: Path) -> Iterator[ChatStore]:
     made = ChatStore(tmp_path / "chat.sqlite")
     yield made
     made.close()
+
+
+async def test_a_read_sees_every_write_that_was_handed_in_before_it(chats: ChatStore) -> None:
+    """However slow the disk: a page that is reloaded right after a branch was chosen shows that branch."""
+    id = chats.create("me").id
+    gate = threading.Event()
+
+    def slow() -> None:
+        gate.wait(30)
+        chats.rename("me", id, "new")
+
+    writing = asyncio.create_task(chats.write(slow))
+    await asyncio.sleep(0)
+    reading = asyncio.create_task(chats.read(chats.conversation, "me", id))
+    await asyncio.sleep(0.1)
+    assert not reading.done()
+    gate.set()
+    assert (await reading).title == "new"
+    await writing
+
+
+async def test_a_reader_that_goes_away_takes_no_write_with_it(chats: ChatStore) -> None:
+    id = chats.create("me").id
+    gate = threading.Event()
+    first = asyncio.create_task(chats.write(gate.wait, 30))
+    second = asyncio.create_task(chats.write(chats.rename, "me", id, "new"))
+    await asyncio.sleep(0)
+    reading = asyncio.create_task(chats.read(chats.conversation, "me", id))
+    await asyncio.sleep(0.05)
+    reading.cancel()
+    gate.set()
+    await asyncio.gather(first, second)
+    assert chats.conversation("me", id).title == "new"
 
 
 def ended(chats: ChatStore, answer: Message, content: str = "An answer.", **how: object) -> Message:

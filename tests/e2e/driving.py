@@ -81,9 +81,10 @@ class Server:
 
 
 def ask(page: Page, question: str) -> None:
-    """Type a question and send it."""
+    """Type a question and send it, once nothing else is being sent or written."""
     page.fill("#question", question)
-    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Send", exact=True)).to_be_enabled()
+    page.locator("#question").press("Enter")
     expect(page.locator("#question")).to_have_value("")
 
 

@@ -37,6 +37,9 @@ export async function call(path: string, init: RequestInit = {}): Promise<Respon
   }
 }
 
+/** Characters of a request that may outlive its page: browsers keep 64 KiB of all such requests together. */
+const KEPT_ALIVE = 8000;
+
 /** One request whose answer is JSON (or nothing, for 202 and 204). */
 export async function request<T>(method: string, path: string, body?: unknown, abort?: AbortSignal): Promise<T> {
   const init: RequestInit = { method, ...(abort ? { signal: abort } : {}) };
@@ -44,6 +47,8 @@ export async function request<T>(method: string, path: string, body?: unknown, a
     init.headers = { "Content-Type": "application/json" };
     init.body = JSON.stringify(body);
   }
+  // What somebody has done is done, though they reload or close the tab in the same moment.
+  if (method !== "GET" && String(init.body ?? "").length < KEPT_ALIVE) init.keepalive = true;
   const response = await call(path, init);
   const text = await response.text();
   return (text ? JSON.parse(text) : undefined) as T;

@@ -62,7 +62,11 @@ class ChatStore:
         self._lock.release()
 
     async def read(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._reading, lambda: method(*args, **kwargs))
+        """After every write that was handed in before, however slow the disk is: whoever reloads the page sees what
+        they did last."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._writing, lambda: None)  # writes are done in order
+        return await loop.run_in_executor(self._reading, lambda: method(*args, **kwargs))
 
     async def write(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writing, lambda: method(*args, **kwargs))
