@@ -396,7 +396,7 @@ def test_a_verifier_that_breaks_scores_nothing_and_says_why(tmp_path: Path) -> N
 
 
 def test_a_spec_says_one_thing() -> None:
-    with pytest.raises(ValueError, match="one of `generator`, `jsonl` and `python`"):
+    with pytest.raises(ValueError, match="one of `generator`, `jsonl`, `python` and `plain`"):
         TaskSpec(generator="gcd", jsonl="x.jsonl")
     with pytest.raises(ValueError, match="a task needs"):
         TaskSpec()

@@ -21,7 +21,10 @@ from clearseek.toml_tables import Source, fill
         ({"ignore_case": "no"}, "line 2: `ignore_case` must be true or false."),
         ({"seed": True}, "line 2: `seed` must be a whole number."),
         ({"secnds": 3}, "line 2: [tasks] has no key `secnds`; did you mean `seconds`?"),
-        ({"python": "a.py"}, "line 1: a task has one of `generator`, `jsonl` and `python`, not generator and python."),
+        (
+            {"python": "a.py"},
+            "line 1: a task has one of `generator`, `jsonl`, `python` and `plain`, not generator and python.",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(table: dict[str, object], told: str) -> None:

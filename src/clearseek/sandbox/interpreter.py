@@ -13,7 +13,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
-import os
 import shlex
 import tempfile
 import threading
@@ -39,6 +38,8 @@ MAX_PRINTED = 1 << 20
 PROGRAM_MEMORY = 256 << 20
 DAY = datetime(2026, 1, 1, 12)
 """What the clock of a program says that runs by itself."""
+SESSIONS_AT_ONCE = 16
+"""Each has a worker process of its own, of a few megabytes; one more waits until one is closed."""
 SESSIONS_A_WORKER = 1000
 """Then a worker process is replaced, so that whatever leaks cannot grow."""
 MISSING = (
@@ -89,8 +90,8 @@ class Interpreter:
     """A pool of workers, started when first needed. May be used from several threads. Raises UserError where the
     interpreter is not installed."""
 
-    def __init__(self, processes: int | None = None) -> None:
-        self._processes = processes or max(2, os.cpu_count() or 1)
+    def __init__(self, processes: int = SESSIONS_AT_ONCE) -> None:
+        self._processes = processes
         self._pool: Monty | None = None
         self._quiet: tempfile.TemporaryDirectory[str] | None = None
         self._lock = threading.Lock()

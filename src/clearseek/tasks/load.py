@@ -23,7 +23,7 @@ def load_task(spec: TaskSpec | str) -> Task:
 
     if isinstance(spec, str):
         spec = shipped_spec(spec)
-    elif not (spec.generator or spec.jsonl or spec.python):
+    elif not (spec.generator or spec.jsonl or spec.python or spec.plain):
         spec = _over(shipped_spec(spec.name), spec)
     if spec.verifier:
         from clearseek.tasks.verifiers import check_name
@@ -33,6 +33,10 @@ def load_task(spec: TaskSpec | str) -> Task:
         from clearseek.tasks.generator_task import generated_task
 
         return generated_task(spec)
+    if spec.plain:
+        from clearseek.tasks.plain.task import plain_task
+
+        return plain_task(spec)
     if spec.jsonl:
         from clearseek.tasks.jsonl import jsonl_task
 

@@ -9,6 +9,7 @@ from importlib import resources
 
 from clearseek.errors import UserError
 from clearseek.suggest import suggest
+from clearseek.tasks.plain import KINDS
 from clearseek.tasks.task_spec import TaskSpec
 from clearseek.toml_tables import Source, fill
 
@@ -25,7 +26,7 @@ class SuiteSpec:
 def shipped_suites() -> dict[str, SuiteSpec]:
     text = resources.files("clearseek.tasks").joinpath("suites.toml").read_text("utf-8")
     source = Source("suites.toml", text)
-    return {
+    return {"plain": _plain()} | {
         name: SuiteSpec(
             table["title"],
             table["about"],
@@ -36,6 +37,17 @@ def shipped_suites() -> dict[str, SuiteSpec]:
         )
         for name, table in tomllib.loads(text).items()
     }
+
+
+def _plain() -> SuiteSpec:
+    specs = {kind: TaskSpec(name=f"plain_{kind.name}", plain=kind.name) for kind in KINDS}
+    return SuiteSpec(
+        "Questions in people's words",
+        f"{len(KINDS)} kinds of question as people ask them, each in a dozen wordings and more. The wordings of dev "
+        "and test are in no training, and fifteen kinds are in none at all.",
+        tuple(spec for kind, spec in specs.items() if kind.role != "unseen"),
+        tuple(spec for kind, spec in specs.items() if kind.role == "unseen"),
+    )
 
 
 def shipped_spec(name: str) -> TaskSpec:

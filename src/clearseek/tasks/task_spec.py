@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What a recipe's `[[tasks]]` table may say. One of `generator`, `jsonl` and `python`; or `name` alone, for a task
-    of a shipped suite."""
+    """What a recipe's `[[tasks]]` table may say. One of `generator`, `jsonl`, `python` and `plain`; or `name` alone,
+    for a task of a shipped suite."""
 
     name: str = ""
     """What it is called in reports; the generator's or the file's name where nothing is said."""
@@ -23,6 +23,8 @@ class TaskSpec:
     `thinking`, `choices`, `tests`."""
     python: str = ""
     """A Python file with `make(rng, index)` and `score(problem, answer)`, and if you like `solve(problem, rng)`."""
+    plain: str = ""
+    """A kind of question of the suite `plain`, by name."""
     cut: str = ""
     """The generator's prompt ends where this text begins."""
     prompt: str = ""
@@ -57,9 +59,11 @@ class TaskSpec:
     """The licence of your own problems, for the data card."""
 
     def __post_init__(self) -> None:
-        sources = [key for key in ("generator", "jsonl", "python") if getattr(self, key)]
+        sources = [key for key in ("generator", "jsonl", "python", "plain") if getattr(self, key)]
         if len(sources) > 1:
-            raise ValueError(f"a task has one of `generator`, `jsonl` and `python`, not {' and '.join(sources)}")
+            raise ValueError(
+                f"a task has one of `generator`, `jsonl`, `python` and `plain`, not {' and '.join(sources)}"
+            )
         if not sources and not self.name:
             raise ValueError("a task needs a `generator`, a `jsonl`, a `python` file, or the `name` of a shipped task")
         if not 0 < self.seconds <= 600:
