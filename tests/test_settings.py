@@ -73,7 +73,7 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch, t
         ("port = 8420\n\nslots = '4'", "line 3: the setting `slots` must be a whole number (got '4')."),
         ("metering = 'no'", "line 1: the setting `metering` must be true or false (got 'no')."),
         ("metering = 1", "must be true or false"),
-        ("engine_key = 7", "line 1: the setting `engine_key` must be a text (got 7)."),
+        ("engine_key = ['sk-secret']", "line 1: the setting `engine_key` must be a text."),
         ("allowed_hosts = 'a'", "line 1: the setting `allowed_hosts` must be a list (got 'a')."),
         ("[prices]\nmachine_usd_per_hour = '5'", "line 2: the setting `prices.machine_usd_per_hour` must be a number"),
         ("[budget]\ntokens_per_day = true", "line 2: the setting `budget.tokens_per_day` must be a whole number"),
@@ -108,8 +108,10 @@ def test_so_is_one_in_the_environment(monkeypatch: pytest.MonkeyPatch, name: str
 
 def test_a_line_is_named_only_where_the_file_is_what_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     write("slots = 4\n[budget]\ntokens_per_day = 5\n")
-    with pytest.raises(UsageError, match=r"^The setting `slots` is wrong"):
+    with pytest.raises(UsageError, match=r"^The setting `slots` is wrong: Input should be .* \(got 100\)\.$"):
         load_settings(slots=100)
+    with pytest.raises(UsageError, match=r"\(got 'MANY'\)\.$"):
+        load_settings(slots="MANY")
     monkeypatch.setenv("CLEARSEEK_BUDGET__TOKENS_PER_DAY", "-1")
     with pytest.raises(UsageError, match=r"^The setting `budget.tokens_per_day` is wrong"):
         load_settings()

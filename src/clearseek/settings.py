@@ -174,10 +174,10 @@ def load_settings(**flags: Any) -> Settings:
             known = list(_fields(location[:-1]))
             raise UsageError(f"There is no setting `{name}`; {source.nearest(location[-1], known)}") from None
         message = first["msg"].removeprefix("Value error, ")
-        sentence = f"the setting `{name}` is wrong: {message} (got {first['input']!r})."
+        sentence = f"the setting `{name}` is wrong: {message}{_got(location, first['input'])}."
         in_file = _is_in(given, location) and flags.get(location[0]) is None and not _environment(location)
         where = source.where(*_table_and_key(location)) if in_file else ""
-        raise UsageError(f"{where}: {sentence}" if where else sentence.capitalize()) from None
+        raise UsageError(f"{where}: {sentence}" if where else f"T{sentence[1:]}") from None
     except SettingsError as error:  # an environment variable for a whole table or list that is not JSON
         raise UsageError(f"A CLEARSEEK_ environment variable cannot be read: {str(error).rstrip('.')}.") from None
 
@@ -220,7 +220,14 @@ def _check_type(source: Source, model: type[BaseModel], location: tuple[str, ...
         convert(value, str if hint == SecretStr | None else hint)
     except ValueError as error:
         where = source.where(*_table_and_key(location))
-        raise UsageError(f"{where}: the setting `{'.'.join(location)}` must be {error} (got {value!r}).") from None
+        raise UsageError(
+            f"{where}: the setting `{'.'.join(location)}` must be {error}{_got(location, value)}."
+        ) from None
+
+
+def _got(location: tuple[str, ...], value: Any) -> str:
+    """What was given instead; of a secret nothing is repeated."""
+    return "" if location == ("engine_key",) else f" (got {value!r})"
 
 
 def _table_and_key(location: tuple[str, ...]) -> tuple[str, None, str | None]:
