@@ -27,9 +27,12 @@ MAX_NAMED = 12
 """Numbers, times or dates that a sentence may name."""
 _BOLD = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
 _NUMBER = re.compile(
-    r"(?<![\w.,:/-])[-\u2212]?(?:[1-9][0-9]{0,2}(?:,[0-9]{3}){1,9}|[0-9]{1,30})(?:\.[0-9]{1,20})?(?![\w:/]|[.,][0-9])",
-    re.ASCII,
+    r"(?<![\w.,:/-])(?P<sign>[-\u2212]|(?:minus|negative) )?"
+    r"(?P<digits>(?:[1-9][0-9]{0,2}(?:,[0-9]{3}){1,9}|[0-9]{1,30})(?:\.[0-9]{1,20})?)(?![\w:/]|[-.,\u2013][0-9])",
+    re.ASCII | re.IGNORECASE,
 )
+_OPEN = re.compile(r"\bor\b|\bnot [-0-9]|[0-9] (?:hundred|thousand|million|billion|trillion|dozen)\b", re.ASCII | re.I)
+"""What leaves an answer open, or makes a number another one."""
 _TIME = re.compile(r"\b([0-9]{1,2})[:.h]([0-9]{2})(?: ?([ap])\.?m\b)?", re.ASCII | re.IGNORECASE)
 _MONTHS = "january february march april may june july august september october november december".split()
 _MONTH = "|".join(month[:3] + f"(?:{month[3:]})?" for month in _MONTHS)
@@ -56,6 +59,8 @@ def said(reference: str, answer: str, options: Options) -> Verdict:
         return refused("more than one answer in bold")
     text = bold.pop() if bold else text.replace("**", "")
     form = options.get("form", "number")
+    if form != "word" and _OPEN.search(text):
+        return refused("an answer that is left open")
     asked = str(options.get("prompt", ""))
     if form in _NAMED:
         return _one_named(_NAMED[form], reference, text, asked)
@@ -67,7 +72,11 @@ def said(reference: str, answer: str, options: Options) -> Verdict:
 
 
 def _numbers(text: str) -> list[Hashable]:
-    return [Fraction(match.replace(",", "").replace("\u2212", "-")) for match in _NUMBER.findall(text)]
+    results: list[Hashable] = []
+    for match in _NUMBER.finditer(text):
+        value = Fraction(match["digits"].replace(",", ""))
+        results.append(-value if match["sign"] else value)
+    return results
 
 
 def _times(text: str) -> list[Hashable]:
