@@ -38,7 +38,7 @@ TRAINING = (
     "data", "recipe", "kernels", "update", "rollout", "score", "stages", "run", "report", "publish", "loop", "train",
 )  # fmt: skip
 """Rooms inside training: each imports only from those before it."""
-TORCH_ROOMS = {"modeling", "tasks", "training", "benchmarks"}
+TORCH_ROOMS = {"modeling", "training", "benchmarks"}
 
 
 def imports_of(path: Path) -> list[tuple[int, str]]:

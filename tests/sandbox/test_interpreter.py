@@ -16,13 +16,13 @@ import psutil
 import pytest
 
 from clearseek.errors import UserError
-from clearseek.sandbox import Interpreter, Limits, Run, shared_interpreter
+from clearseek.sandbox import CodeResult, ExecutionLimits, Interpreter, shared_interpreter
 
 NOON = datetime(2026, 12, 1, 12)
 ESCAPES = (Path(__file__).parent / "escapes.txt").read_text("utf-8").splitlines()
 
 
-def run(code: str, stdin: str = "", *, seed: int | str = 1, limits: Limits = Limits()) -> Run:
+def run(code: str, stdin: str = "", *, seed: int | str = 1, limits: ExecutionLimits = ExecutionLimits()) -> CodeResult:
     with shared_interpreter().session(limits, seed=seed, now=NOON) as session:
         return session.run(code, stdin)
 
@@ -99,7 +99,7 @@ def test_the_same_code_gives_the_same_output() -> None:
 )
 def test_every_run_is_bounded(code: str, error: str) -> None:
     began = time.monotonic()
-    result = run(code, limits=Limits(seconds=0.3, memory=8 << 20))
+    result = run(code, limits=ExecutionLimits(seconds=0.3, memory=8 << 20))
     assert result.error.startswith(error)
     assert time.monotonic() - began < 30
     assert run("1 + 1").output == "2"
@@ -116,7 +116,7 @@ def test_every_run_is_bounded(code: str, error: str) -> None:
     ],
 )
 def test_what_is_given_back_is_bounded(code: str) -> None:
-    result = run(code, limits=Limits(output=100))
+    result = run(code, limits=ExecutionLimits(output=100))
     assert result.error == ""
     assert result.cut
     assert len(result.output) <= 200
@@ -137,7 +137,7 @@ def test_nothing_gets_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     before = secret.stat()
     for line in ESCAPES:
         code = line.format(secret=secret, made=made).replace("\\n", "\n")
-        result = run(code, limits=Limits(seconds=1.0))
+        result = run(code, limits=ExecutionLimits(seconds=1.0))
         assert "the-secret-itself" not in result.output, code
         assert not made.exists(), code
     assert os.listdir(tmp_path) == ["secret"]
@@ -167,10 +167,10 @@ def test_a_worker_that_is_killed_in_mid_run_is_told_and_replaced() -> None:
     own = Interpreter(1)
     this = psutil.Process()
     before = {child.pid for child in this.children(recursive=True)}
-    with own.session(Limits(seconds=60.0), seed=1, now=NOON) as session:
+    with own.session(ExecutionLimits(seconds=60.0), seed=1, now=NOON) as session:
         assert session.run("x = 1").error == ""
         (worker,) = {child.pid for child in this.children(recursive=True)} - before
-        results: list[Run] = []
+        results: list[CodeResult] = []
         thread = threading.Thread(target=lambda: results.append(session.run("while True: pass")))
         thread.start()
         while psutil.Process(worker).cpu_times().user < 0.05:

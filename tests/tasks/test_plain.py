@@ -16,7 +16,7 @@ from clearseek.tasks.plain import KINDS, Kind
 from clearseek.tasks.plain.kind import LEAST_WORDINGS, in_words
 from clearseek.tasks.splits import draw
 from clearseek.tasks.task import SPLITS, Split
-from clearseek.tasks.verifiers.said import said
+from clearseek.tasks.verifiers.natural_answer import natural_answer
 
 BY_NAME = {kind.name: kind for kind in KINDS}
 
@@ -55,12 +55,16 @@ def test_every_wording_can_be_asked_and_every_program_gives_the_answer(kind: Kin
         text = ", ".join(map(str, answer)) if isinstance(answer, list) else str(answer)
         asked = kind.wordings[0].format(**fields)
         data = {"form": kind.form, "among": fields.get("among", kind.among), "prompt": asked}
-        assert said(text, text, data) == (1.0, "right"), (text, data)
+        assert natural_answer(text, text, data) == (1.0, "right"), (text, data)
         for program in kind.programs:
             with shared_interpreter().session(seed=1, now=datetime(2026, 1, 1)) as session:
                 run = session.run(program.format(**fields))
             assert run.error == "", program
-            assert said(text, run.output, data) == (1.0, "right"), (program.format(**fields), run.output, text)
+            assert natural_answer(text, run.output, data) == (1.0, "right"), (
+                program.format(**fields),
+                run.output,
+                text,
+            )
 
 
 def test_problems_are_the_same_for_ever_and_their_splits_never_meet() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st  # noqa: E402
 from clearseek.errors import UsageError, UserError  # noqa: E402
 from clearseek.toml_tables import Source, write_toml  # noqa: E402
 from clearseek.training.recipe.parsing import parse_recipe, read_recipe, with_budget, write_recipe  # noqa: E402
+from clearseek.training.recipe.schema import task_name  # noqa: E402
 
 RECIPES = Path(__file__).parent.parent.parent / "recipes"
 GOOD = """
@@ -224,6 +225,23 @@ def test_a_task_of_the_suite_is_drawn_as_often_as_its_weight_says(tmp_path: Path
     assert tomllib.loads(write_recipe(recipe))["weights"] == {"products": 3.0}
     with pytest.raises(UserError, match="names product, and r1 trains no such task; did you mean `products`"):
         open_tasks(read(GOOD.replace("[[stage]]", "[weights]\nproduct = 3\n[[stage]]"), tmp_path))
+
+
+@pytest.mark.parametrize(
+    "table", ['plain = "discount"', 'name = "prices"\nplain = "discount"', 'name = "plain_discount"']
+)
+def test_a_kind_of_question_is_a_task_like_another(tmp_path: Path, table: str) -> None:
+    from clearseek.training.run.context import open_tasks
+
+    recipe = read(GOOD.replace('suite = "r1"', "").replace("[[stage]]", f"[[tasks]]\n{table}\n[[stage]]"), tmp_path)
+    (task,), _, _ = open_tasks(recipe)
+    assert task.name == ("prices" if "prices" in table else "plain_discount")
+    assert task_name(recipe.tasks[0]) == task.name
+    assert task.make("train", 0).prompt
+    assert read(write_recipe(recipe), tmp_path).fingerprint == recipe.fingerprint
+    assert read(
+        GOOD.replace("[[stage]]", "[weights]\nplain_discount = 3\n[[stage]]").replace('"r1"', '"plain"'), tmp_path
+    )
 
 
 GRPO_KEYS = 'suite = "r1"\n[[stage]]\nkind = "grpo"\nsteps = 3\n'

@@ -8,6 +8,12 @@ full CPython behind bubblewrap, where a system has that.
 
 from __future__ import annotations
 
-from clearseek.sandbox.interpreter import Interpreter, Limits, Run, Session, shared_interpreter
+from clearseek.sandbox.interpreter import (
+    CodeResult,
+    ExecutionLimits,
+    Interpreter,
+    InterpreterSession,
+    shared_interpreter,
+)
 
-__all__ = ["Interpreter", "Limits", "Run", "Session", "shared_interpreter"]
+__all__ = ["CodeResult", "ExecutionLimits", "Interpreter", "InterpreterSession", "shared_interpreter"]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MAX_CODE = 20_000
 """Characters of one piece of code."""
 MAX_PRINTED = 1 << 20
-"""Bytes that one run may print; what is given back of them is bounded by `Limits.output`."""
+"""Bytes that one run may print; what is given back of them is bounded by `ExecutionLimits.output`."""
 PROGRAM_MEMORY = 256 << 20
 DAY = datetime(2026, 1, 1, 12)
 """What the clock of a program says that runs by itself."""
@@ -49,7 +49,7 @@ MISSING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ExecutionLimits:
     """Of one run: seconds, bytes of memory, characters given back."""
 
     seconds: float = 2.0
@@ -58,7 +58,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class CodeResult:
     """One piece of code, and what came of it. `printed` and `value` (of a last expression) are cut to the limit of
     output, `error` is the last line of an error, "" where there was none."""
 
@@ -96,9 +96,11 @@ class Interpreter:
         self._quiet: tempfile.TemporaryDirectory[str] | None = None
         self._lock = threading.Lock()
 
-    def session(self, limits: Limits = Limits(), *, seed: int | str, now: datetime) -> Session:
+    def session(
+        self, limits: ExecutionLimits = ExecutionLimits(), *, seed: int | str, now: datetime
+    ) -> InterpreterSession:
         """A place where code keeps its names from run to run. `seed`: of `random`; `now`: what its clock says."""
-        return Session(self, limits, seed, now)
+        return InterpreterSession(self, limits, seed, now)
 
     def close(self) -> None:
         with self._lock:
@@ -132,15 +134,15 @@ def shared_interpreter() -> Interpreter:
     return shared
 
 
-class Session:
+class InterpreterSession:
     """See `Interpreter.session`. After a run that took too long, too much memory or the worker's life, the names that
     were there are gone."""
 
-    def __init__(self, owner: Interpreter, limits: Limits, seed: int | str, now: datetime) -> None:
+    def __init__(self, owner: Interpreter, limits: ExecutionLimits, seed: int | str, now: datetime) -> None:
         self._owner, self._limits, self._seed, self._now = owner, limits, seed, now
         self._inner: MontySession | None = None
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> InterpreterSession:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -152,21 +154,21 @@ class Session:
             with contextlib.suppress(Exception):  # a worker that is gone cannot be given back, and need not be
                 inner.__exit__(None, None, None)
 
-    def run(self, code: str, stdin: str = "") -> Run:
+    def run(self, code: str, stdin: str = "") -> CodeResult:
         """Run a piece of code; what it does wrong is in the result, never an exception. `input()` reads the lines of
         `stdin`. Raises UserError where the interpreter is not installed."""
         if missing():
             raise UserError(missing())
         began = time.perf_counter()
         if len(code) > MAX_CODE:
-            return Run(code, "", "", f"ValueError: code of more than {MAX_CODE:,} characters", 0.0, False)
+            return CodeResult(code, "", "", f"ValueError: code of more than {MAX_CODE:,} characters", 0.0, False)
         printed, value, error, gone = self._feed(code, stdin)
         if gone:
             self.close()
         most = self._limits.output
         cut = len(printed) > most or len(value) > most
         seconds = time.perf_counter() - began
-        return Run(code, _cut(printed, most), _cut(value, most), _cut(error, most), seconds, cut)
+        return CodeResult(code, _cut(printed, most), _cut(value, most), _cut(error, most), seconds, cut)
 
     def _feed(self, code: str, stdin: str) -> tuple[str, str, str, bool]:
         """What was printed, the value, the error, and whether the worker's state is to be thrown away."""
@@ -224,7 +226,7 @@ def run_program(program: str, stdin: str, seconds: float) -> Ended:
     random numbers are always the same, and its day is `DAY`."""
     if why := missing():
         return Ended("", why, unavailable=True)
-    with shared_interpreter().session(Limits(seconds, PROGRAM_MEMORY, MAX_OUTPUT), seed=0, now=DAY) as session:
+    with shared_interpreter().session(ExecutionLimits(seconds, PROGRAM_MEMORY, MAX_OUTPUT), seed=0, now=DAY) as session:
         run = session.run(program, stdin)
     if not run.error:
         return Ended(run.printed, "")

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from clearseek.tasks import jail
+from clearseek.tasks import confinement
 
 MEMORY = 6 << 30
 """Address space, not use: numpy and its threads reserve much more than they touch."""
@@ -28,13 +28,13 @@ def main(kind: str) -> None:
     except Exception as error:
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=replies, flush=True)
         return
-    folders = [*jail.folders_of_python(), "/usr/share/zoneinfo", "/lib", "/lib64", "/usr/lib", "/usr/lib64"]
+    folders = [*confinement.folders_of_python(), "/usr/share/zoneinfo", "/lib", "/lib64", "/usr/lib", "/usr/lib64"]
     import resource  # noqa: F401  (before its file may be out of reach)
 
-    jail.cut_off()
-    jail.wall_in(folders, [])
-    jail.limit(MEMORY, None, 0)
-    jail.install_audit_hook(folders, [], modules=True)
+    confinement.cut_off()
+    confinement.wall_in(folders, [])
+    confinement.limit(MEMORY, None, 0)
+    confinement.install_audit_hook(folders, [], modules=True)
     print(json.dumps({"ready": True}), file=replies, flush=True)
     for line in sys.stdin:
         try:

@@ -14,7 +14,7 @@ from clearseek.tasks.task import Split
 Role = Literal["taught", "rewarded", "unseen"]
 """Taught with worked programs; only rewarded for right answers; or never trained on at all."""
 Form = Literal["number", "word", "text", "list", "time", "date"]
-"""What an answer is; see `verifiers/said.py`."""
+"""What an answer is; see `verifiers/natural_answer.py`."""
 LEAST_WORDINGS = 12
 _KEPT = 2
 """Wordings of each kind that are kept for dev, and as many for test."""

@@ -15,7 +15,7 @@ from clearseek.tasks.plain.kind import Kind
 from clearseek.tasks.task import SPLITS, Problem, Score, Split, Task
 from clearseek.tasks.task_spec import TaskSpec
 from clearseek.tasks.verifiers import score, verdict
-from clearseek.tasks.verifiers.said import said
+from clearseek.tasks.verifiers.natural_answer import natural_answer
 
 BY_NAME = {kind.name: kind for kind in KINDS}
 
@@ -31,14 +31,14 @@ def plain_task(spec: TaskSpec) -> Task:
         return _problem(kind, name, split, index, random.Random(seed_of("plain", kind.name, spec.seed, split, index)))
 
     def check(problem: Problem, answer: str) -> Score:
-        return score(verdict(said, problem.answer, answer, {**problem.data, "prompt": problem.prompt}))
+        return score(verdict(natural_answer, problem.answer, answer, {**problem.data, "prompt": problem.prompt}))
 
     card = {
         "generator": f"clearseek plain {kind.name}",
         "version": __version__,
         "license": "Apache-2.0",
         "seeds": {split: f"plain/{kind.name}/{spec.seed}/{split}/INDEX" for split in SPLITS},
-        "verifier": "said",
+        "verifier": "natural_answer",
         "description": f"Questions of the kind `{kind.name}` as people ask them, in {len(kind.wordings)} wordings.",
     }
     return Task(name, make, check, card)

@@ -11,6 +11,7 @@ from clearseek.tasks.verifiers.comparisons import choice, exact, integer, listed
 from clearseek.tasks.verifiers.countdown import countdown
 from clearseek.tasks.verifiers.generator_scorer import SILENT
 from clearseek.tasks.verifiers.mathematics import math_verifier
+from clearseek.tasks.verifiers.natural_answer import natural_answer
 
 _PLAIN: dict[str, Verifier] = {
     "exact": exact,
@@ -20,6 +21,7 @@ _PLAIN: dict[str, Verifier] = {
     "list": listed,
     "countdown": countdown,
     "code": code,
+    "natural_answer": natural_answer,
 }
 FAILED = "the verifier failed:"
 NAMES = (*_PLAIN, "math", "generator")

@@ -1,4 +1,4 @@
-"""How a sitting ends that did not come to its end: what is saved, what is noted, and what is said."""
+"""How an attempt ends that did not come to its end: what is saved, what is noted, and what is said."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from clearseek.training.run.forecast import RunForecast
 
 @dataclass
 class TimeBudget:
-    """`started` is the clock at this sitting's start, `earlier` the seconds of those before it."""
+    """`started` is the clock at this attempt's start, `earlier` the seconds of those before it."""
 
     plan: EvaluatePlan
     limits: Limits

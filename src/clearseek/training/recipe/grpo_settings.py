@@ -42,7 +42,7 @@ class GrpoSettings:
     divide_by_std: bool = True
     """Advantages are divided by their group's standard deviation (GRPO), or not (Dr. GRPO)."""
     normalise: Normalise = "constant"
-    """What the sum over tokens is divided by: `constant` (prompts x samples x `length_constant`), `tokens` (those that
+    """What the sum over tokens is divided by: `constant` (samples drawn x `length_constant`), `tokens` (those that
     are trained on), `sequence` (each sample by its own length)."""
     length_constant: float = 60.0
     """Tokens that a sample is taken to have by the constant normaliser."""

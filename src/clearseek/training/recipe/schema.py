@@ -35,7 +35,7 @@ def _least(plan: Any, least: int, *keys: str) -> None:
 
 @dataclass(frozen=True)
 class BudgetPlan:
-    """`[budget]`: what the whole run may take, all sittings together. Nothing said is no limit."""
+    """`[budget]`: what the whole run may take, all attempts together. Nothing said is no limit."""
 
     minutes: float | None = None
     usd: float | None = None
@@ -153,7 +153,7 @@ def weight_deciding(recipe: Recipe) -> dict[str, Any]:
     for key in ("name", "budget", "checkpoints", "publish"):
         data.pop(key, None)
     for task in data.get("tasks", ()):
-        task["name"] = task.get("name") or task.get("generator") or Path(task.get("jsonl") or task["python"]).stem
+        task["name"] = _task_name(task)
         for key in FILES:
             if task.get(key):
                 task[key] = content_of(task[key])
@@ -167,7 +167,12 @@ def weight_deciding(recipe: Recipe) -> dict[str, Any]:
 def task_name(plan: TaskPlan) -> str:
     """What a task is called, as far as the recipe alone says."""
     spec = plan.spec
-    return spec.name or spec.generator or Path(spec.jsonl or spec.python).stem
+    return _task_name(dataclasses.asdict(spec))
+
+
+def _task_name(task: Mapping[str, Any]) -> str:
+    plain = f"plain_{task['plain']}" if task.get("plain") else ""
+    return task.get("name") or task.get("generator") or plain or Path(task.get("jsonl") or task["python"]).stem
 
 
 def as_tables(recipe: Recipe) -> dict[str, Any]:

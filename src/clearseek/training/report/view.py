@@ -67,7 +67,7 @@ class View:
         self.now = 0
 
     def read(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """The lines of the sittings before."""
+        """The lines of the attempts before."""
         for row in rows:
             self.add(dict(row))
 

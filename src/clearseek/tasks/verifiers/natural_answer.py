@@ -22,7 +22,7 @@ from clearseek.tasks.verifiers.answer_bounds import (
     refused,
 )
 
-MAX_SAID = 400
+MAX_ANSWER = 400
 MAX_NAMED = 12
 """Numbers, times or dates that a sentence may name."""
 _BOLD = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
@@ -47,11 +47,11 @@ _DATES = (
 _MARKS = "\"'`\u201c\u201d\u2018\u2019*"
 
 
-def said(reference: str, answer: str, options: Options) -> Verdict:
+def natural_answer(reference: str, answer: str, options: Options) -> Verdict:
     """Right where the answer names the reference and nothing else in its place. `among`: the words of which a word is
     one; `prompt`: the question, whose numbers a sentence may repeat; `ignore_case` for texts."""
     try:
-        text = normalised(answer, MAX_SAID, allowed=reference)
+        text = normalised(answer, MAX_ANSWER, allowed=reference)
     except Refusal as refusal:
         return refusal.verdict
     bold = {part.strip() for part in _BOLD.findall(text)}
@@ -65,7 +65,7 @@ def said(reference: str, answer: str, options: Options) -> Verdict:
     if form in _NAMED:
         return _one_named(_NAMED[form], reference, text, asked)
     if form == "word":
-        return _word(reference, text, options.get("among") or ())
+        return _word(reference, text, asked, options.get("among") or ())
     if form == "list":
         return RIGHT if _items(text) == _items(reference) else WRONG
     return _text(reference, text, bool(options.get("ignore_case")))
@@ -117,18 +117,29 @@ def _one_named(read: Callable[[str], list[Hashable]], reference: str, text: str,
         return refused("no answer of that form")
     if len(named) > MAX_NAMED:
         return refused(f"more than {MAX_NAMED} answers")
-    own = set(named) - set(read(asked))
-    if own:
-        return RIGHT if own == set(wanted) else WRONG
-    return RIGHT if set(named) == set(wanted) else WRONG
+    own = set(named) - set(read(asked)) or set(named)
+    if own == set(wanted):
+        return RIGHT
+    # "The largest of 3, 9 and 5 is 9.": an answer out of the question stands at the end
+    return RIGHT if own <= set(read(asked)) and set(read(_end(text))) == set(wanted) else WRONG
 
 
-def _word(reference: str, text: str, among: Iterable[str]) -> Verdict:
-    words = re.findall(r"\w+", text.casefold())
-    named = {word for word in (each.casefold() for each in among) if word in words}
-    if not named:
+def _end(text: str) -> str:
+    """What stands after the last "is", colon or equals sign; all of it where there is none."""
+    return re.split(r"\b(?:is|are|was)\b|[:=]", text)[-1]
+
+
+def _word(reference: str, text: str, asked: str, among: Iterable[str]) -> Verdict:
+    choices = {each.casefold() for each in among}
+
+    def named(part: str) -> set[str]:
+        return choices & set(re.findall(r"\w+", part.casefold()))
+
+    if not named(text):
         return refused("none of the words that it could be")
-    return RIGHT if named == {reference.casefold()} else WRONG
+    if named(text) == {reference.casefold()}:
+        return RIGHT
+    return RIGHT if choices <= named(asked) and named(_end(text)) == {reference.casefold()} else WRONG
 
 
 def _text(reference: str, text: str, ignore_case: bool) -> Verdict:

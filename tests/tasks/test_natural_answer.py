@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from clearseek.tasks.verifiers.said import MAX_SAID, said
+from clearseek.tasks.verifiers.natural_answer import MAX_ANSWER, natural_answer
 
 SUM: dict[str, Any] = {"form": "number", "prompt": "What is 46 + 38?"}
 CLOCK: dict[str, Any] = {"form": "time", "prompt": "It is 09:50. What time is it in 4 hours and 5 minutes?"}
@@ -16,6 +16,8 @@ WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 WEEK: dict[str, Any] = {"form": "word", "among": WEEKDAYS, "prompt": "Was it a Monday?"}
 YES: dict[str, Any] = {"form": "word", "among": ["yes", "no"], "prompt": "Is 7 prime? yes or no"}
 TEXT: dict[str, Any] = {"form": "text", "prompt": "Spell ribbon backwards."}
+MOST: dict[str, Any] = {"form": "number", "prompt": "Which is the largest of 3, 9 and 5?"}
+LONGEST: dict[str, Any] = {"form": "word", "among": ["fig", "lemon"], "prompt": "Longest word: fig, lemon"}
 LIST: dict[str, Any] = {"form": "list", "prompt": "Sort 9, 3, 5"}
 
 
@@ -37,6 +39,9 @@ LIST: dict[str, Any] = {"form": "list", "prompt": "Sort 9, 3, 5"}
         ("12", "12%", SUM),
         ("46", "46", SUM),
         ("46", "It is 46.", SUM),
+        ("9", "The largest of 3, 9 and 5 is 9.", MOST),
+        ("9", "Of 3, 9 and 5 it is **9**.", MOST),
+        ("lemon", "The longest of fig and lemon is lemon.", LONGEST),
         ("13:55", "13:55", CLOCK),
         ("13:55", "It will be 1:55 pm.", CLOCK),
         ("13:55", "4 hours and 5 minutes after 09:50 it is **13:55**.", CLOCK),
@@ -67,7 +72,7 @@ LIST: dict[str, Any] = {"form": "list", "prompt": "Sort 9, 3, 5"}
     ],
 )
 def test_what_is_right_however_it_is_put(reference: str, answer: str, options: dict[str, Any]) -> None:
-    assert said(reference, answer, options) == (1.0, "right")
+    assert natural_answer(reference, answer, options) == (1.0, "right")
 
 
 @pytest.mark.parametrize(
@@ -95,6 +100,12 @@ def test_what_is_right_however_it_is_put(reference: str, answer: str, options: d
         ("84", "84\x00", SUM),
         ("46", "46 or 38", SUM),
         ("84", "</think> 84", SUM),
+        ("9", "3, 9, 5", MOST),
+        ("9", "The largest of 3, 9 and 5 is 5.", MOST),
+        ("9", "The largest of 3, 9 and 5", MOST),
+        ("9", "It is 3. It is 9 and 5.", MOST),
+        ("lemon", "fig, lemon", LONGEST),
+        ("lemon", "Of fig and lemon it is fig.", LONGEST),
         ("13:55", "13:54", CLOCK),
         ("13:55", "13:55 or 14:55", CLOCK),
         ("13:55", "1:55 am", CLOCK),
@@ -121,13 +132,22 @@ def test_what_is_right_however_it_is_put(reference: str, answer: str, options: d
     ],
 )
 def test_what_only_looks_like_it(reference: str, answer: str, options: dict[str, Any]) -> None:
-    assert said(reference, answer, options)[0] == 0.0
+    assert natural_answer(reference, answer, options)[0] == 0.0
 
 
 def test_it_takes_no_time_whatever_it_is_given() -> None:
     began = time.process_time()
-    long = ["9" * MAX_SAID, "1," * 200, "*" * MAX_SAID, "**a" * 133, "1:1" * 133, "(" * MAX_SAID, "- " * 200, '"' * 399]
+    long = [
+        "9" * MAX_ANSWER,
+        "1," * 200,
+        "*" * MAX_ANSWER,
+        "**a" * 133,
+        "1:1" * 133,
+        "(" * MAX_ANSWER,
+        "- " * 200,
+        '"' * 399,
+    ]
     for answer in long:
         for options in (SUM, CLOCK, DAY, WEEK, TEXT, LIST):
-            said("84" if options is SUM else "x", answer, options)
+            natural_answer("84" if options is SUM else "x", answer, options)
     assert time.process_time() - began < 2.0
