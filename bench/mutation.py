@@ -34,7 +34,7 @@ INDIRECTLY = {
     "losses": ["test_grpo.py", "test_sft.py"],
     "sampling": ["test_rollout.py"],
     "budget": ["test_budget_held.py"],
-    "jail": ["test_exploits.py"],
+    "confinement": ["test_exploits.py"],
     "children": ["test_exploits.py", "test_own_tasks.py"],
     "jsonl": ["test_own_tasks.py", "test_exploits.py"],
     "load": ["test_own_tasks.py", "test_generators.py"],

@@ -23,19 +23,21 @@ HONEST = (
     ("list", "['37', '41']", "['37','41']", {}),
     ("countdown", "", "(3*7) - 5", {"numbers": [3, 5, 7], "target": 16}),
     ("math", r"\frac{\sqrt{3}}{2}", r"\frac{%d\sqrt{3}}{2}", {}),
+    ("natural_answer", "9", "That makes **9**.", {"form": "number", "prompt": "What is 4 + 5?"}),
     ("code", "9", "print(9)  # %d", {}),
+    ("code", "9", "print(9)  # %d", {"interpreter": "cpython"}),
 )
 
 
 def verifiers() -> None:
     for name, reference, answer, options in HONEST:
-        check = verifier(name)
+        check = verifier(name, options.get("interpreter", "monty"))
         times = {"math": 100, "code": 40}.get(name, 5000)
         check(reference, answer.replace("%d", "1"), options)  # a child is started at the first
         started = time.perf_counter()
         for number in range(times):
             check(reference, answer.replace("%d", str(number)), options)
-        print(f"{name:10} {1e3 * (time.perf_counter() - started) / times:9.4f} ms")
+        print(f"{name:14} {options.get('interpreter', ''):8} {1e3 * (time.perf_counter() - started) / times:9.4f} ms")
 
 
 def spaces(n: int = 4000) -> None:
