@@ -69,6 +69,8 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch, t
         ),
         ("[budget]\ntokens_per_day = -1", "greater than or equal to 0"),
         ("[budget]\nusd_per_day = [1, 2]", "number"),
+        ("a = " + "[" * 5000, "config.toml is not valid TOML: it is nested too deep."),
+        ("slots = " + "9" * 5000, "config.toml is not valid TOML: Exceeds the limit"),
         ("slots = true", "line 1: the setting `slots` must be a whole number (got True)."),
         ("port = 8420\n\nslots = '4'", "line 3: the setting `slots` must be a whole number (got '4')."),
         ("metering = 'no'", "line 1: the setting `metering` must be true or false (got 'no')."),

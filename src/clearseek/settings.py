@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -19,7 +18,7 @@ from pydantic_settings import (
 )
 
 from clearseek.errors import UsageError
-from clearseek.toml_tables import Source, convert
+from clearseek.toml_tables import Source, convert, parse_toml
 
 OWN_MODEL = "clearseek-r1-135m"
 """ClearSeek's own model; the default one wherever its adapter lies in the package."""
@@ -188,13 +187,11 @@ def _config_file() -> tuple[Source, dict[str, Any]]:
     if not path.exists():
         return Source(str(path)), {}
     try:
-        text = path.read_text("utf-8")
-        given = tomllib.loads(text)
+        content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}.") from None
-    source = Source(str(path), text)
+    given = parse_toml(content, str(path))
+    source = Source(str(path), content.decode())
     source.check_keys(given, list(Settings.model_fields), "")
     for key, value in given.items():
         table = Settings.model_fields[key].annotation

@@ -7,6 +7,7 @@ import difflib
 import json
 import math
 import re
+import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,17 @@ from clearseek.suggest import suggest
 
 T = TypeVar("T")
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\"' -]+?)\s*\]\]?\s*(?:#.*)?$")
+
+
+def parse_toml(content: bytes, name: str, **options: Any) -> dict[str, Any]:
+    """The tables of a TOML file; `options` are `tomllib.loads`'s. Raises UsageError for what is none: bytes that are no
+    UTF-8, a number of thousands of digits, or a nesting without end too."""
+    try:
+        return tomllib.loads(content.decode("utf-8"), **options)
+    except RecursionError:
+        raise UsageError(f"{name} is not valid TOML: it is nested too deep.") from None
+    except ValueError as error:
+        raise UsageError(f"{name} is not valid TOML: {str(error).rstrip('.')}.") from None
 
 
 class BadKey(UsageError):

@@ -78,7 +78,7 @@ BAD = {
     "unknown chip": ('"H100-SXM"', '"H1000-SXM"', r"`H1000-SXM` is not a chip in the table; near ones are .*H100"),
     "scope": ('"stage"', '"everything"', r"scope is one of stage, final-run, programme, fleet"),
     "date": ("2024-12-26", '"yesterday"', r"no date; write it as 2024-12-26"),
-    "no TOML": ("[data]", "[data", r"is not TOML"),
+    "no TOML": ("[data]", "[data", r"is not valid TOML"),
     "table for text": ('title = "A run"', "title = 3", r"title must be text"),
     "text for table": ("[data]\ntokens", "data = 3\n[datas]\ntokens", r"no `datas`|must be a table"),
     "interval": ('"15T"', '{ low = "16T", high = "15T" }', r"`low` is above `high`"),
@@ -255,7 +255,7 @@ def test_an_architecture_that_cannot_be(tmp_path: Path) -> None:
         ("width = 4096", "`vocabulary` is needed"),
         ("vocabulary = -1", "whole number"),
         ("depth = 3", "there is no `depth`"),
-        ("[", "is not TOML"),
+        ("[", "is not valid TOML"),
     ):
         (tmp_path / "own.toml").write_text(text)
         with pytest.raises(UsageError, match=says):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import datetime
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -24,7 +23,7 @@ from clearseek.audit.hf_config import from_file
 from clearseek.audit.numbers import Reported, clean, suggestion
 from clearseek.audit.variables import BY_PATH, VARIABLES
 from clearseek.errors import UsageError
-from clearseek.toml_tables import Source
+from clearseek.toml_tables import Source, parse_toml
 
 T = TypeVar("T")
 
@@ -130,12 +129,8 @@ def load_claim(claim: str | Path, *, changes: Mapping[str, Any] | None = None) -
         raise UsageError(f"The claim {path} cannot be read: {error.strerror or error}.") from None
     if len(content) > MAX_FILE:
         raise UsageError(f"{path.name} is larger than {MAX_FILE // 1000} kB: a claim is not.")
-    try:
-        text = content.decode("utf-8")
-        raw = tomllib.loads(text, parse_float=Decimal)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"{path.name} is not TOML: {str(error) or 'nested too deep'}.") from None
-    source = Source(path.name, "" if changes else text)  # what was changed stands on no line
+    raw = parse_toml(content, path.name, parse_float=Decimal)
+    source = Source(path.name, "" if changes else content.decode())  # what was changed stands on no line
     return read_claim(raw, path.name.removesuffix(".toml"), folder=path.parent, changes=changes, source=source)
 
 

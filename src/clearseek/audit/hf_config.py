@@ -6,7 +6,6 @@ because a guess would be off by a factor nobody sees.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from clearseek.audit.architecture import MAX_FILE, Architecture, architecture
 from clearseek.errors import UsageError
 from clearseek.hub.errors import BadModelFile
 from clearseek.hub.hf_config import completed, read_config
+from clearseek.toml_tables import parse_toml
 
 _DENSE = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo2", "olmo3", "smollm3", "phi3"}
 _EXPERTS = {"mixtral", "qwen2_moe", "qwen3_moe", "gpt_oss", "glm4_moe"}
@@ -162,7 +162,4 @@ def from_file(path: Path) -> Architecture:
         raise UsageError(f"{path} is larger than 1 MB: a model's description or config.json is not.")
     if path.suffix == ".json":
         return read(content, str(path.name))
-    try:
-        return architecture({"name": path.stem, **tomllib.loads(content.decode("utf-8"))}, path.name)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path.name} is not TOML: {error}.") from None
+    return architecture({"name": path.stem, **parse_toml(content, path.name)}, path.name)

@@ -14,7 +14,6 @@ receipt is to mean something, and whoever buys a lapsed one could say what old r
 from __future__ import annotations
 
 import json
-import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -42,6 +41,7 @@ from clearseek.receipts.predicate import (
 )
 from clearseek.receipts.recipe_json import plain
 from clearseek.receipts.signing import SigningKey, signing_key
+from clearseek.toml_tables import parse_toml
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_FAMILY = "urn:clearseek:training-receipt:v"
@@ -264,11 +264,9 @@ def _ledger(path: Path) -> Ledger:
 def _recipe(path: Path) -> RecipeFile:
     try:
         content = path.read_bytes()[:_MAX_TEXT]
-        resolved = tomllib.loads(content.decode("utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}.") from None
+    resolved = parse_toml(content, str(path))
     return {"path": path.name, "digest": {"sha256": gather.sha256_of(path)}, "resolved": plain(resolved)}
 
 

@@ -13,7 +13,6 @@ as it is, or, with a rank, as the low-rank part of what it changed, and then `fu
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +40,7 @@ from clearseek.modeling.tokenizer import Tokenizer
 from clearseek.modeling.weights import Weights
 from clearseek.receipts.statement import make_receipt
 from clearseek.settings import home
+from clearseek.toml_tables import parse_toml
 from clearseek.training.publish.card import Card, card_text
 from clearseek.training.run.run_folder import Notes, now
 from clearseek.training.stages.base import StageContext
@@ -279,10 +279,11 @@ def metadata_of(name: str, begun: Path | None, tokenizer: Tokenizer) -> dict[str
 
 def read_recipe(run: Path) -> dict[str, Any]:
     """RUN/recipe.toml. Raises UserError."""
+    file = run / "recipe.toml"
     try:
-        return tomllib.loads((run / "recipe.toml").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{run / 'recipe.toml'} cannot be read: {error}.") from None
+        return parse_toml(file.read_bytes(), str(file))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}.") from None
 
 
 def find_base(recipe: Mapping[str, Any]) -> Path | None:

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from clearseek.errors import UsageError, UserError
 from clearseek.tasks.task_spec import TaskSpec
-from clearseek.toml_tables import BadKey, Source, fill, write_toml
+from clearseek.toml_tables import BadKey, Source, fill, parse_toml, write_toml
 from clearseek.training.data.sources import FROM_TASKS, IDENTITY
 from clearseek.training.data.user_files import is_file, rename_files
 from clearseek.training.recipe.distillation_settings import DistillSettings
@@ -66,12 +65,8 @@ def read_recipe(path: Path | str, *, scale: float | None = None) -> Recipe:
         raise UserError(f"The recipe {path} cannot be read: {(error.strerror or str(error)).lower()}{hint}") from None
     if len(content) > MAX_RECIPE:
         raise UsageError(f"{path} is larger than a recipe can be (1 MiB).")
-    try:
-        text = content.decode("utf-8")
-        given = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {str(error).rstrip('.')}.") from None
-    return parse_recipe(given, source_of(path.name, text), path.resolve().parent, scale=scale)
+    given = parse_toml(content, str(path))
+    return parse_recipe(given, source_of(path.name, content.decode()), path.resolve().parent, scale=scale)
 
 
 def parse_recipe(given: Mapping[str, Any], source: Source, folder: Path, *, scale: float | None = None) -> Recipe:
