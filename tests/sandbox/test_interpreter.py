@@ -221,3 +221,12 @@ def test_where_it_is_not_installed_it_is_said(monkeypatch: pytest.MonkeyPatch) -
         assert "pip install pydantic-monty" in ended.trouble
     finally:
         module.missing.cache_clear()
+
+
+def test_where_no_program_may_be_run_from_the_folder_of_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where /tmp is mounted noexec: the worker is started itself."""
+    monkeypatch.setattr(Path, "chmod", lambda path, mode: None)
+    own = Interpreter(1)
+    with own.session(seed=1, now=NOON) as session:
+        assert session.run("6 * 7").output == "42"
+    own.close()

@@ -13,7 +13,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import os
 import shlex
+import shutil
+import subprocess
+import sysconfig
 import tempfile
 import threading
 import time
@@ -234,14 +238,19 @@ def run_program(program: str, stdin: str, seconds: float) -> Ended:
     return Ended(run.printed, "too slow" if slow else f"the program failed: {last_line(run.error)}")
 
 
-def _without_stderr(folder: Path) -> Path:
+def _without_stderr(folder: Path) -> Path | None:
     """The worker's program with its stderr closed: it writes there of every run that took too much memory, and the
     terminal is somebody's."""
-    from pydantic_monty._binary import find_monty_binary
-
-    script = folder / "monty"
-    script.write_text(f'#!/bin/sh\nexec {shlex.quote(find_monty_binary())} "$@" 2>/dev/null\n')
+    found = shutil.which("monty", path=os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")]))
+    if found is None:
+        return None  # it lies where pydantic-monty knows
+    binary, script = Path(found), folder / "monty"
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(str(binary))} "$@" 2>/dev/null\n')
     script.chmod(0o700)
+    try:
+        subprocess.run([script, "--version"], stdout=subprocess.DEVNULL, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):  # no program may be run from there; then it may write as it likes
+        return binary
     return script
 
 
