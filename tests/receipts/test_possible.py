@@ -206,7 +206,7 @@ def test_forged_flops_do_not_fit_the_weights(
     assert ("FLOPs" in failed(verification)) == found, verification.failed
     if not found:
         assert verification.missing(["flops"]) == []
-    assert sizes_of_gguf(installed.path, "it").body == pytest.approx(106.17e6, rel=1e-3)  # type: ignore[union-attr]
+    assert sizes_of_gguf(installed.path, "it").sizes.body == pytest.approx(106.17e6, rel=1e-3)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
