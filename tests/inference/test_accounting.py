@@ -110,7 +110,9 @@ async def entries(books: Accounting) -> list[Entry]:
 
 async def test_what_it_took_comes_with_the_end_and_is_what_was_booked(made: Any) -> None:
     books = made()
+    began = time.monotonic()
     *_, end = await answer(books, Engine(pause=0.01))
+    elapsed = time.monotonic() - began  # however busy the machine is
     assert isinstance(end, Finished)
     assert end.spent is not None
     [entry] = await entries(books)
@@ -126,8 +128,8 @@ async def test_what_it_took_comes_with_the_end_and_is_what_was_booked(made: Any)
     }
     found = {name: quantity.value for name, quantity in entry.quantities.items()}
     assert [found[f"{n}_tokens"] for n in ("prompt", "cached", "completion", "reasoning")] == [10, 4, 5, 2]
-    assert found["wall"] == pytest.approx(0.05, abs=0.05)
-    assert found["cpu"] == pytest.approx(2 * found["wall"], rel=0.2)
+    assert 0.045 <= found["wall"] <= elapsed
+    assert found["wall"] < found["cpu"] <= 2 * elapsed, "the engine's clock runs twice as fast"
     assert entry.quantities["wall"].basis is entry.quantities["cpu"].basis is Basis.MEASURED
     assert found["money"] == pytest.approx(found["wall"]), "a dollar a second"
     assert entry.quantities["energy"].basis is Basis.MODELLED
